@@ -1,0 +1,206 @@
+package storage
+
+import (
+	"context"
+
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+)
+
+// Store is a whole engine.
+type Store interface {
+	Writer
+	Reader
+}
+
+// Reader is the side of a Store that answers. All methods are safe for
+// concurrent use.
+type Reader interface {
+	// View pins the state of a tenant: every sample acknowledged before the
+	// call is in it. It must be closed.
+	View(ctx context.Context, id tenant.ID) (View, error)
+
+	// Delete hides the samples of the series that match every matcher, between
+	// mint and maxt (ms, both included), that were accepted before the call.
+	Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms ...*labels.Matcher) error
+
+	// Tail reads on from a cursor: see Tailer.
+	Tail(ctx context.Context, id tenant.ID, from Cursor) (Tailer, error)
+}
+
+// Selection says what a query needs of the store.
+type Selection struct {
+	Matchers []*labels.Matcher
+	// MinTime and MaxTime (ms, both included) bound the samples needed.
+	MinTime, MaxTime int64
+	// Partial asks for what there is, with a warning, where Select would wait
+	// or fail with ErrReplaying.
+	Partial bool
+}
+
+// View is a consistent state of one tenant. Its methods are safe for
+// concurrent use; nothing that it handed out is valid after Close.
+type View interface {
+	// Select returns the columns of the series that match. While the head is
+	// rebuilt after a start it waits, until ctx ends, for what the selection
+	// touches, and then fails with ErrReplaying.
+	Select(ctx context.Context, s Selection) (Scan, error)
+
+	// LabelNames returns the sorted names of the labels of the series that
+	// match and may have samples in the range; all series without matchers.
+	// limit bounds the result, 0 does not; a cut result has a warning.
+	LabelNames(ctx context.Context, s Selection, limit int) ([]string, annotations.Annotations, error)
+
+	// LabelValues is LabelNames for the values of one label.
+	LabelValues(ctx context.Context, name string, s Selection, limit int) ([]string, annotations.Annotations, error)
+
+	// Series returns the label sets that match and may have samples in the
+	// range, in label order.
+	Series(ctx context.Context, s Selection, limit int) ([]labels.Labels, annotations.Annotations, error)
+
+	// Estimate says from the index alone what Select would touch. It never
+	// reads a sample.
+	Estimate(ctx context.Context, s Selection) (Estimate, error)
+
+	// Exemplars returns the exemplars of the series that match.
+	Exemplars(ctx context.Context, s Selection) ([]SeriesExemplars, error)
+
+	// Metadata returns what is known about metric families, of one family or
+	// of all ("").
+	Metadata(ctx context.Context, family string, limit int) ([]Metadata, error)
+
+	// Close gives the state up. It may be called more than once.
+	Close()
+}
+
+// Estimate is the cost of a Selection: upper bounds, usually within a factor
+// of two.
+type Estimate struct {
+	Series  int64
+	Samples int64
+	Bytes   int64 // of encoded chunks
+}
+
+// SeriesExemplars are the exemplars of one series, in order of time.
+type SeriesExemplars struct {
+	Labels    labels.Labels
+	Exemplars []exemplar.Exemplar
+}
+
+// Scan is the answer to a Select. Every series is in exactly one batch. Next
+// may be called by several goroutines, each with a batch of its own; the
+// other methods are safe for concurrent use.
+type Scan interface {
+	// Series is the number of series: their ranks are 0 to Series()-1, in
+	// label order.
+	Series() int
+
+	// Next fills b with the next batch, reusing its memory, and reports whether
+	// there was one. Which batch a goroutine gets is not determined; their
+	// contents are.
+	Next(ctx context.Context, b *ColumnBatch) (bool, error)
+
+	// Labels returns the label set of a rank.
+	Labels(rank uint32) labels.Labels
+	// LabelValue returns one label of a rank, "" when it has none.
+	LabelValue(rank uint32, name string) string
+
+	// Warnings is complete when Next has returned false to every caller.
+	Warnings() annotations.Annotations
+
+	Close()
+}
+
+// ColumnBatch is a set of series that share a path of time columns. Its
+// slices are owned by the scan and valid until the next call of Next with this
+// batch, except for chunk bytes, which are valid until the view closes.
+type ColumnBatch struct {
+	// Times is the shared time column: strictly increasing. It may reach beyond
+	// the range selected: the caller bounds its windows by time.
+	Times []int64
+	// Tiles cut Times into consecutive pieces that cover it.
+	Tiles []Tile
+	// Ranks are the batch's series.
+	Ranks []uint32
+	// Chunks has len(Ranks) × len(Tiles) entries, series by series.
+	Chunks []Chunk
+}
+
+// Tile is the range of positions [From, To) of a batch's time column; at most
+// column.TilePositions of them.
+type Tile struct {
+	From, To int
+}
+
+// Len is the number of positions.
+func (t Tile) Len() int { return t.To - t.From }
+
+// Chunk is one series on one tile. A zero Chunk is absent throughout.
+type Chunk struct {
+	// Kind says which of the fields below hold the samples.
+	Kind ChunkKind
+	// Data is a chunk of format/column (Kind Encoded).
+	Data []byte
+	// Values are the values of the present positions (Kind Decoded).
+	Values []float64
+	// Runs are the positions that are not present; nil: all are.
+	Runs []column.Run
+	// Histograms are the values of the present positions (Kind Histograms).
+	Histograms []Histogram
+	// Starts are the start timestamps of the present positions, nil without.
+	Starts []int64
+}
+
+// ChunkKind says how a chunk holds its samples.
+type ChunkKind uint8
+
+// The kinds of chunks. The number of values of Encoded and Decoded chunks is
+// column.PresentCount(Runs, tile length).
+const (
+	None ChunkKind = iota
+	Encoded
+	Decoded
+	Histograms
+)
+
+// Series returns the chunks of the i-th series of the batch, one per tile.
+func (b *ColumnBatch) Series(i int) []Chunk {
+	n := len(b.Tiles)
+	return b.Chunks[i*n : (i+1)*n : (i+1)*n]
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *ColumnBatch) Reset() {
+	clear(b.Chunks)
+	b.Times, b.Tiles, b.Ranks, b.Chunks = b.Times[:0], b.Tiles[:0], b.Ranks[:0], b.Chunks[:0]
+}
+
+// Cursor is a durable place in a tenant's stream of accepted samples. The zero
+// Cursor is the oldest place there is. Cursors of one store are ordered by
+// Segment, then Offset.
+type Cursor struct {
+	Segment uint64
+	Offset  uint64
+}
+
+// Tailer hands out accepted samples in the order they were accepted, those
+// that a closed group implies included. One goroutine uses it.
+type Tailer interface {
+	// Next waits for the next samples and returns them with the cursor after
+	// them. It ends with ctx's error.
+	Next(ctx context.Context) (TailBatch, Cursor, error)
+	Close() error
+}
+
+// TailBatch is one position of one group, with label sets instead of slots.
+// It is valid until the next call of Next.
+type TailBatch struct {
+	Time   int64
+	Labels []labels.Labels
+	Values []float64
+	Starts []int64
+}

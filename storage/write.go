@@ -1,0 +1,197 @@
+package storage
+
+import (
+	"context"
+	"math"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/model/tenant"
+)
+
+// GroupKind says what a batch implies about the members it does not mention.
+type GroupKind uint8
+
+// The kinds of groups.
+const (
+	// Closed: one writer knows all members; who is not mentioned continues
+	// with its last value, or stays absent after a stale marker.
+	Closed GroupKind = iota + 1
+	// Open: any number of writers; who is not mentioned is absent.
+	Open
+)
+
+// GroupSpec names a group of a tenant.
+type GroupSpec struct {
+	Kind GroupKind
+	// Key is the placement key of every series of the group (series.KeyOf).
+	Key series.Key
+	// Name tells closed groups of one key apart and names the writer in
+	// reports, as in "scrape:node/http://10.0.0.7:9100/metrics". Open groups
+	// of one key and name are one group, whoever opens them.
+	Name string
+}
+
+// Durability says what Commit waits for.
+type Durability uint8
+
+// The levels of durability.
+const (
+	// Logged: the batch is visible when it is logged, and durable within the
+	// log's sync interval (1 s unless configured).
+	Logged Durability = iota + 1
+	// Synced: the batch is durable when Commit returns, and visible to every
+	// view taken after that.
+	Synced
+)
+
+// Slot names a member of a group within one version of its membership.
+type Slot uint32
+
+// NoSlot is the slot of a label set that was refused.
+const NoSlot Slot = math.MaxUint32
+
+// Writer is the side of a Store that takes samples. All methods are safe for
+// concurrent use.
+type Writer interface {
+	// OpenGroup returns the group that spec names. Opening a closed group ends
+	// the handle that was open before: its appends fail with ErrGroupClosed.
+	// The handle must be closed when its writer ends.
+	OpenGroup(ctx context.Context, id tenant.ID, spec GroupSpec) (Group, error)
+
+	// Commit logs prepared batches as one unit of durability, applies them in
+	// the order given and writes each one's outcome to its Prepared. On an
+	// error nothing of them was applied or acknowledged (a failed log, a
+	// cancelled wait before logging), except with ErrUncertain: then the log
+	// may or may not hold them, and sending them again is harmless (N1).
+	Commit(ctx context.Context, d Durability, batches ...Prepared) error
+}
+
+// Group takes batches for one group. A closed group's methods are called by
+// one goroutine at a time; an open group's by any number.
+type Group interface {
+	// Resolve finds the slot of every label set of lsets and writes it, or the
+	// reason why there is none, to out (of the same length). The admitter is
+	// asked for label sets that the tenant does not have yet. A new member
+	// becomes a series with its first committed sample; members that were
+	// never mentioned by a committed batch are forgotten at the next Abort or
+	// Close. The version returned is the one the slots belong to.
+	//
+	// The label sets are not kept: the caller may reuse their memory.
+	Resolve(ctx context.Context, lsets []labels.Labels, out []Resolution) (version uint64, err error)
+
+	// Prepare checks b against the membership without logging anything. It
+	// fails with ErrVersion when b.Version is not the current one: the caller
+	// resolves all its members again. b is not copied: it must stay as it is
+	// until the Prepared is committed or aborted.
+	Prepare(ctx context.Context, b *Batch) (Prepared, error)
+
+	// Append prepares and commits b.
+	Append(ctx context.Context, b *Batch, d Durability) (Result, error)
+
+	// Close gives the handle back. It writes nothing: a writer that ends for
+	// good sends a batch with BodyStale first.
+	Close() error
+}
+
+// Prepared is a batch between Prepare and Commit or Abort.
+type Prepared interface {
+	// Result is the outcome of the commit.
+	Result() Result
+	// Abort drops the batch, and the members that were resolved for it and
+	// never written. After a commit it does nothing.
+	Abort()
+}
+
+// Resolution is the answer to one label set.
+type Resolution struct {
+	Slot   Slot
+	Reason Reason
+}
+
+// Batch is one position of a group's time column.
+type Batch struct {
+	// Time is the position's timestamp, ms since the Unix epoch.
+	Time int64
+	// Version is the membership's version that Slots belong to.
+	Version uint64
+	// Slots and Values are parallel: the value of each member mentioned. A
+	// slot occurs at most once. A value with StaleNaN's bits is a stale marker.
+	Slots  []Slot
+	Values []float64
+	// Starts are the start timestamps (ms), parallel to Slots, 0 where there
+	// is none; nil when no member has one.
+	Starts []int64
+	// Histograms are native histogram samples. Their slots are not in Slots.
+	Histograms []HistogramSample
+	// Exemplars belong to members, mentioned in this batch or not.
+	Exemplars []ExemplarSample
+	// Metadata is what the writer learned about metric families.
+	Metadata []Metadata
+	// BodyStale makes every present member that is not mentioned stale at this
+	// position: a failed scrape is one bit. Only for closed groups.
+	BodyStale bool
+}
+
+// HistogramSample is one native histogram of a member.
+type HistogramSample struct {
+	Slot Slot
+	Histogram
+	Start int64
+}
+
+// Histogram is a native histogram: exactly one of Int and Float is set.
+type Histogram struct {
+	Int   *histogram.Histogram
+	Float *histogram.FloatHistogram
+}
+
+// ExemplarSample is one exemplar of a member.
+type ExemplarSample struct {
+	Slot     Slot
+	Exemplar exemplar.Exemplar
+}
+
+// Metadata describes a metric family.
+type Metadata struct {
+	Family string
+	Type   model.MetricType
+	Unit   string
+	Help   string
+}
+
+// Result says what became of a batch.
+type Result struct {
+	// Appended counts the samples stored: mentioned or continued, stale
+	// markers included, repeats of what was there (N1) not.
+	Appended int
+	// Rejected lists the entries that were not stored; empty almost always.
+	Rejected []Rejection
+}
+
+// Rejection is one entry of a batch that was not stored: Index counts through
+// Slots, then Histograms, then Exemplars.
+type Rejection struct {
+	Index  int
+	Slot   Slot
+	Reason Reason
+}
+
+// Admitter decides about label sets that a tenant does not have yet. It is
+// implemented by limits and called by the engine for unknown label sets only,
+// with no lock of the engine's index held that Admit could need. It must be
+// fast (no I/O) and safe for concurrent use. lset is valid during the call.
+type Admitter interface {
+	// Admit returns ReasonNone to let the series in.
+	Admit(id tenant.ID, key series.Key, lset labels.Labels) Reason
+}
+
+// AdmitAll is the Admitter without limits.
+type AdmitAll struct{}
+
+// Admit lets every series in.
+func (AdmitAll) Admit(tenant.ID, series.Key, labels.Labels) Reason { return ReasonNone }
