@@ -1,0 +1,309 @@
+// Package config reads what a server should do: prometheus.yml with its rule
+// files, and Nilometer's own settings under the one key "nilometer".
+//
+// It owns the files' meaning: names, defaults, validation, and errors that
+// name file, line, key and the way out. It never acts on what it read; server
+// and cli translate a Config into the options of the parts.
+//
+// Invariants:
+//
+//   - I1: Load either returns a Config that is valid as a whole or Problems that
+//     list everything wrong at once; nothing unknown is ignored.
+//   - I2: an empty value means Prometheus' default for the key.
+//   - I3: without a file, Defaults is what the server does.
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/units"
+	commonconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/relabel"
+)
+
+// Config is one whole configuration.
+type Config struct {
+	Global        Global          `yaml:"global"`
+	ScrapeConfigs []*ScrapeConfig `yaml:"scrape_configs"`
+	// RuleFiles are the patterns of the file, relative ones joined with its
+	// directory. Builtin rule files are named in Nilometer.
+	RuleFiles []string  `yaml:"rule_files"`
+	Nilometer Nilometer `yaml:"nilometer"`
+}
+
+func (*Config) laterKeys() []string {
+	return []string{
+		"runtime", "alerting", "scrape_config_files", "storage", "tracing",
+		"remote_write", "remote_read", "otlp",
+	}
+}
+
+// Global holds the defaults of scrape configs and rule groups.
+type Global struct {
+	ScrapeInterval     model.Duration    `yaml:"scrape_interval"`
+	ScrapeTimeout      model.Duration    `yaml:"scrape_timeout"`
+	EvaluationInterval model.Duration    `yaml:"evaluation_interval"`
+	RuleQueryOffset    model.Duration    `yaml:"rule_query_offset"`
+	ExternalLabels     map[string]string `yaml:"external_labels"`
+	BodySizeLimit      units.Base2Bytes  `yaml:"body_size_limit"`
+	SampleLimit        uint              `yaml:"sample_limit"`
+	LabelLimit         uint              `yaml:"label_limit"`
+	LabelNameLength    uint              `yaml:"label_name_length_limit"`
+	LabelValueLength   uint              `yaml:"label_value_length_limit"`
+	KeepDroppedTargets uint              `yaml:"keep_dropped_targets"`
+}
+
+func (*Global) laterKeys() []string {
+	return []string{
+		"scrape_protocols", "query_log_file", "scrape_failure_log_file", "target_limit",
+		"metric_name_validation_scheme", "metric_name_escaping_scheme", "scrape_native_histograms",
+		"convert_classic_histograms_to_nhcb", "always_scrape_classic_histograms", "extra_scrape_metrics",
+	}
+}
+
+// The defaults of Prometheus 3.
+const (
+	defaultInterval = model.Duration(time.Minute)
+	defaultTimeout  = model.Duration(10 * time.Second)
+)
+
+// ScrapeConfig is one job.
+type ScrapeConfig struct {
+	JobName            string              `yaml:"job_name"`
+	HonorLabels        bool                `yaml:"honor_labels"`
+	HonorTimestamps    bool                `yaml:"honor_timestamps"`
+	Params             map[string][]string `yaml:"params"`
+	ScrapeInterval     model.Duration      `yaml:"scrape_interval"`
+	ScrapeTimeout      model.Duration      `yaml:"scrape_timeout"`
+	MetricsPath        string              `yaml:"metrics_path"`
+	Scheme             string              `yaml:"scheme"`
+	EnableCompression  bool                `yaml:"enable_compression"`
+	BodySizeLimit      units.Base2Bytes    `yaml:"body_size_limit"`
+	SampleLimit        uint                `yaml:"sample_limit"`
+	LabelLimit         uint                `yaml:"label_limit"`
+	LabelNameLength    uint                `yaml:"label_name_length_limit"`
+	LabelValueLength   uint                `yaml:"label_value_length_limit"`
+	KeepDroppedTargets uint                `yaml:"keep_dropped_targets"`
+
+	StaticConfigs []*StaticConfig `yaml:"static_configs"`
+	FileSDConfigs []*FileSDConfig `yaml:"file_sd_configs"`
+
+	HTTPClient commonconfig.HTTPClientConfig `yaml:",inline"`
+
+	RelabelConfigs       []*relabel.Config `yaml:"relabel_configs"`
+	MetricRelabelConfigs []*relabel.Config `yaml:"metric_relabel_configs"`
+}
+
+func (c *ScrapeConfig) setDefaults() {
+	c.HonorTimestamps = true
+	c.EnableCompression = true
+	c.MetricsPath = "/metrics"
+	c.Scheme = "http"
+	c.HTTPClient = commonconfig.DefaultHTTPClientConfig
+}
+
+func (*ScrapeConfig) laterKeys() []string {
+	keys := []string{
+		"track_timestamps_staleness", "scrape_protocols", "fallback_scrape_protocol", "scrape_native_histograms",
+		"always_scrape_classic_histograms", "convert_classic_histograms_to_nhcb", "scrape_failure_log_file",
+		"target_limit", "native_histogram_bucket_limit", "native_histogram_min_bucket_factor",
+		"metric_name_validation_scheme", "metric_name_escaping_scheme", "extra_scrape_metrics",
+	}
+	for _, sd := range []string{
+		"http", "dns", "consul", "nomad", "docker", "dockerswarm", "hetzner", "digitalocean", "openstack",
+		"scaleway", "linode", "kubernetes", "aws", "ec2", "lightsail", "ecs", "msk", "elasticache", "rds", "gce",
+		"azure", "eureka", "ionos", "kuma", "marathon", "nerve", "outscale", "ovhcloud", "puppetdb", "serverset",
+		"stackit", "triton", "uyuni", "vultr", "xds", "oci",
+	} {
+		keys = append(keys, sd+"_sd_configs")
+	}
+	return keys
+}
+
+// StaticConfig is a fixed group of targets.
+type StaticConfig struct {
+	Targets []string          `yaml:"targets"`
+	Labels  map[string]string `yaml:"labels"`
+}
+
+// FileSDConfig names files with groups of targets, watched for changes.
+type FileSDConfig struct {
+	Files           []string       `yaml:"files"`
+	RefreshInterval model.Duration `yaml:"refresh_interval"`
+}
+
+func (c *FileSDConfig) setDefaults() { c.RefreshInterval = model.Duration(5 * time.Minute) }
+
+// Nilometer holds the settings that Prometheus does not have.
+type Nilometer struct {
+	// HostCollector reports this machine under node_exporter's names.
+	HostCollector bool `yaml:"host_collector"`
+	// SelfScrape stores the server's own metrics.
+	SelfScrape bool `yaml:"self_scrape"`
+	// BuiltinRules evaluates the alert rules for host and self that come with
+	// the binary.
+	BuiltinRules bool     `yaml:"builtin_rules"`
+	Alerting     Alerting `yaml:"alerting"`
+	Storage      Storage  `yaml:"storage"`
+	Limits       Limits   `yaml:"limits"`
+}
+
+// Alerting says where notifications are configured.
+type Alerting struct {
+	// ConfigFile is an alertmanager.yml; a relative path is joined with the
+	// configuration's directory. Empty: alerts are shown, not sent.
+	ConfigFile string `yaml:"config_file"`
+}
+
+// Storage holds the settings of the database.
+type Storage struct {
+	Retention Retention `yaml:"retention"`
+	// BlockRange is the span of the head and of new blocks. Default 2h; it
+	// cannot change over the life of a data directory's head.
+	BlockRange model.Duration `yaml:"block_range"`
+	// SyncInterval bounds what a crash may lose of scraped samples. Default 1s.
+	SyncInterval model.Duration `yaml:"wal_sync_interval"`
+}
+
+// Retention bounds what is kept. Zero values mean the defaults: 30 days, no
+// bound by size.
+type Retention struct {
+	Time model.Duration `yaml:"time"`
+}
+
+func (*Retention) laterKeys() []string { return []string{"size", "disk_percent", "rules"} }
+
+// Limits bound what comes in.
+type Limits struct {
+	// SeriesMax is the number of active series a tenant may have; 0: no limit.
+	SeriesMax uint64 `yaml:"series_max"`
+}
+
+// finish fills in what depends on other keys.
+func (c *Config) finish() {
+	g := &c.Global
+	if g.ScrapeInterval == 0 {
+		g.ScrapeInterval = defaultInterval
+	}
+	if g.ScrapeTimeout == 0 {
+		g.ScrapeTimeout = min(defaultTimeout, g.ScrapeInterval)
+	}
+	if g.EvaluationInterval == 0 {
+		g.EvaluationInterval = defaultInterval
+	}
+	for _, sc := range c.ScrapeConfigs {
+		if sc != nil {
+			sc.inherit(g)
+		}
+	}
+}
+
+// inherit takes over the global values of keys that the job leaves out.
+func (c *ScrapeConfig) inherit(g *Global) {
+	if c.ScrapeInterval == 0 {
+		c.ScrapeInterval = g.ScrapeInterval
+	}
+	if c.ScrapeTimeout == 0 {
+		c.ScrapeTimeout = min(g.ScrapeTimeout, c.ScrapeInterval)
+	}
+	inheritValue(&c.BodySizeLimit, g.BodySizeLimit)
+	inheritValue(&c.SampleLimit, g.SampleLimit)
+	inheritValue(&c.LabelLimit, g.LabelLimit)
+	inheritValue(&c.LabelNameLength, g.LabelNameLength)
+	inheritValue(&c.LabelValueLength, g.LabelValueLength)
+	inheritValue(&c.KeepDroppedTargets, g.KeepDroppedTargets)
+}
+
+func inheritValue[T comparable](v *T, global T) {
+	var zero T
+	if *v == zero {
+		*v = global
+	}
+}
+
+// check returns what is wrong with values that are well-formed, as texts with
+// their path.
+func (c *Config) check(report func(path, text string)) {
+	if c.Global.ScrapeTimeout > c.Global.ScrapeInterval {
+		report("global.scrape_timeout", fmt.Sprintf("%s is longer than the scrape interval %s", c.Global.ScrapeTimeout, c.Global.ScrapeInterval))
+	}
+	for name := range c.Global.ExternalLabels {
+		if !model.UTF8Validation.IsValidLabelName(name) {
+			report("global.external_labels", fmt.Sprintf("%q is not a valid label name", name))
+		}
+	}
+	jobs := map[string]int{}
+	for i, sc := range c.ScrapeConfigs {
+		path := fmt.Sprintf("scrape_configs[%d]", i)
+		if sc == nil {
+			report(path, "the entry is empty")
+			continue
+		}
+		if first, dup := jobs[sc.JobName]; dup && sc.JobName != "" {
+			report(path+".job_name", fmt.Sprintf("%q is the name of scrape_configs[%d] already", sc.JobName, first))
+		}
+		jobs[sc.JobName] = i
+		sc.check(path, report)
+	}
+	if r := c.Nilometer.Storage.BlockRange; r != 0 && r < model.Duration(time.Second) {
+		report("nilometer.storage.block_range", fmt.Sprintf("%s is under the smallest, 1s", r))
+	}
+}
+
+func (c *ScrapeConfig) check(path string, report func(path, text string)) {
+	if c.JobName == "" {
+		report(path+".job_name", "is missing: every job needs a name")
+	}
+	if c.ScrapeTimeout > c.ScrapeInterval {
+		report(path+".scrape_timeout", fmt.Sprintf("%s is longer than the scrape interval %s", c.ScrapeTimeout, c.ScrapeInterval))
+	}
+	if c.Scheme != "http" && c.Scheme != "https" {
+		report(path+".scheme", fmt.Sprintf("%q is neither http nor https", c.Scheme))
+	}
+	if err := c.HTTPClient.Validate(); err != nil {
+		report(path, err.Error())
+	}
+	for i, rc := range c.RelabelConfigs {
+		checkRelabel(fmt.Sprintf("%s.relabel_configs[%d]", path, i), rc, report)
+	}
+	for i, rc := range c.MetricRelabelConfigs {
+		checkRelabel(fmt.Sprintf("%s.metric_relabel_configs[%d]", path, i), rc, report)
+	}
+	for i, static := range c.StaticConfigs {
+		static.check(fmt.Sprintf("%s.static_configs[%d]", path, i), report)
+	}
+	for i, sd := range c.FileSDConfigs {
+		if sd == nil || len(sd.Files) == 0 {
+			report(fmt.Sprintf("%s.file_sd_configs[%d].files", path, i), "is missing: name at least one file")
+		}
+	}
+}
+
+func checkRelabel(path string, rc *relabel.Config, report func(path, text string)) {
+	if rc == nil {
+		report(path, "the entry is empty")
+		return
+	}
+	if err := rc.Validate(model.UTF8Validation); err != nil {
+		report(path, err.Error())
+	}
+}
+
+func (c *StaticConfig) check(path string, report func(path, text string)) {
+	if c == nil {
+		report(path, "the entry is empty")
+		return
+	}
+	for name := range c.Labels {
+		if !model.UTF8Validation.IsValidLabelName(name) {
+			report(path+".labels", fmt.Sprintf("%q is not a valid label name", name))
+		}
+	}
+	for _, target := range c.Targets {
+		if target == "" {
+			report(path+".targets", "a target is empty")
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nilometer/nilometer/config"
+)
+
+func TestDefaults(t *testing.T) {
+	c := config.Defaults()
+	if time.Duration(c.Global.ScrapeInterval) != 5*time.Second || !c.Nilometer.HostCollector || !c.Nilometer.SelfScrape {
+		t.Fatalf("defaults are %+v", c)
+	}
+	files, errs := c.ReadRules()
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if len(files) != 1 || len(files[0].Groups) != 3 {
+		t.Fatalf("builtin rules: %+v", files)
+	}
+}
+
+const good = `
+global:
+  scrape_interval: 15s
+  external_labels: {region: eu}
+scrape_configs:
+  - job_name: node
+    scrape_interval: 10s
+    metric_relabel_configs:
+      - source_labels: [__name__]
+        regex: go_.*
+        action: drop
+    basic_auth:
+      username: u
+      password_file: secret
+    static_configs:
+      - targets: ["a:9100", "b:9100"]
+        labels: {rack: r1}
+    file_sd_configs:
+      - files: ["targets/*.json"]
+rule_files: ["rules/*.yml"]
+nilometer:
+  alerting: {config_file: alertmanager.yml}
+  storage: {retention: {time: 90d}}
+`
+
+func TestParse(t *testing.T) {
+	c, err := config.Parse([]byte(good), "/etc/nilometer/prometheus.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := c.ScrapeConfigs[0]
+	checks := []struct {
+		name      string
+		got, want any
+	}{
+		{"interval", time.Duration(sc.ScrapeInterval), 10 * time.Second},
+		{"timeout", time.Duration(sc.ScrapeTimeout), 10 * time.Second},
+		{"path", sc.MetricsPath, "/metrics"},
+		{"scheme", sc.Scheme, "http"},
+		{"honor_timestamps", sc.HonorTimestamps, true},
+		{"follow_redirects", sc.HTTPClient.FollowRedirects, true},
+		{"password file", sc.HTTPClient.BasicAuth.PasswordFile, "/etc/nilometer/secret"},
+		{"targets", strings.Join(sc.StaticConfigs[0].Targets, ","), "a:9100,b:9100"},
+		{"label", sc.StaticConfigs[0].Labels["rack"], "r1"},
+		{"file_sd", sc.FileSDConfigs[0].Files[0], "/etc/nilometer/targets/*.json"},
+		{"file_sd refresh", time.Duration(sc.FileSDConfigs[0].RefreshInterval), 5 * time.Minute},
+		{"relabel separator", sc.MetricRelabelConfigs[0].Separator, ";"},
+		{"rule file", c.RuleFiles[0], "/etc/nilometer/rules/*.yml"},
+		{"alerting", c.Nilometer.Alerting.ConfigFile, "/etc/nilometer/alertmanager.yml"},
+		{"retention", time.Duration(c.Nilometer.Storage.Retention.Time), 90 * 24 * time.Hour},
+		{"evaluation", time.Duration(c.Global.EvaluationInterval), time.Minute},
+	}
+	for _, ck := range checks {
+		if ck.got != ck.want {
+			t.Errorf("%s is %v, want %v", ck.name, ck.got, ck.want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	cases := []struct{ name, yaml, want string }{
+		{"unknown key", "global:\n  scrape_intervall: 5s\n", `f.yml:2: global.scrape_intervall: unknown key; did you mean "scrape_interval"?`},
+		{"unknown section", "globals: {}\n", `f.yml:1: globals: unknown key; did you mean "global"?`},
+		{"later", "remote_write:\n  - url: http://x\n", "f.yml:1: remote_write: not supported yet by this version: remove the key to start without it"},
+		{"later discovery", "scrape_configs:\n  - job_name: a\n    kubernetes_sd_configs: []\n", "f.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported yet by this version: remove the key to start without it"},
+		{"duration", "global:\n  scrape_interval: 5 parsecs\n", `f.yml:2: global.scrape_interval: unknown unit " parsecs" in duration "5 parsecs"`},
+		{"timeout", "scrape_configs:\n  - job_name: a\n    scrape_interval: 5s\n    scrape_timeout: 6s\n", "f.yml:4: scrape_configs[0].scrape_timeout: 6s is longer than the scrape interval 5s"},
+		{"no job", "scrape_configs:\n  - metrics_path: /x\n", "f.yml:2: scrape_configs[0].job_name: is missing: every job needs a name"},
+		{"same job", "scrape_configs:\n  - job_name: a\n  - job_name: a\n", `f.yml:3: scrape_configs[1].job_name: "a" is the name of scrape_configs[0] already`},
+		{"type", "scrape_configs: 7\n", `f.yml:1: scrape_configs: expected a list, found "7"`},
+		{"scheme", "scrape_configs:\n  - job_name: a\n    scheme: ftp\n", `f.yml:3: scrape_configs[0].scheme: "ftp" is neither http nor https`},
+		{"relabel action", "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - action: explode\n", `f.yml:4: scrape_configs[0].relabel_configs[0]: unknown relabel action "explode"`},
+		{"relabel key", "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - acton: drop\n", `f.yml:4: scrape_configs[0].relabel_configs[0].acton: unknown key; did you mean "action"?`},
+		{"tls key", "scrape_configs:\n  - job_name: a\n    tls_config: {ca_fil: x}\n", `f.yml:3: scrape_configs[0].tls_config.ca_fil: unknown key; did you mean "ca_file"?`},
+		{"duplicate key", "global: {}\nglobal: {}\n", "f.yml:2: global: the key stands at line 1 already"},
+		{"syntax", "global:\n\tscrape_interval: 5s\n", "f.yml:2: found character that cannot start any token"},
+		{"two documents", "global: {}\n---\nglobal: {}\n", "f.yml:2: a second YAML document: only one is read"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Parse([]byte(tc.yaml), "f.yml")
+			var problems config.Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("error is %v, want Problems", err)
+			}
+			if got := err.Error(); got != tc.want {
+				t.Errorf("\n got %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestEverythingWrongAtOnce(t *testing.T) {
+	_, err := config.Parse([]byte("globl: {}\nscrape_configs:\n  - jobname: a\n    scrape_interval: x\n"), "f.yml")
+	var problems config.Problems
+	if !errors.As(err, &problems) || len(problems) != 3 {
+		t.Fatalf("problems are %v, want 3 of them", err)
+	}
+}
+
+func TestOneBadRuleFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a.yml", "groups: [{name: g, rules: [{record: x, expr: up}]}]")
+	write("b.yml", "groups: [{name: g, rules: [{record: x, expr: 'up('}]}]")
+	c, err := config.Parse([]byte("rule_files: ['*.yml']"), filepath.Join(dir, "prometheus.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, errs := c.ReadRules()
+	if len(files) != 1 || filepath.Base(files[0].Path) != "a.yml" {
+		t.Errorf("files are %v, want a.yml alone", files)
+	}
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "b.yml") {
+		t.Errorf("errors are %v, want one that names b.yml", errs)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	f.Add([]byte("a: &a {b: *a}\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if len(content) > 1<<14 {
+			return
+		}
+		if _, err := config.Parse(content, "f.yml"); err != nil && err.Error() == "" {
+			t.Error("an error without a text")
+		}
+	})
+}
