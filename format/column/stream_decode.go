@@ -1,0 +1,206 @@
+package column
+
+import (
+	"math"
+)
+
+// ReadStream reads the record at the front of data, takes st over it, and
+// returns the record's length in bytes. After it st holds the record's position
+// and value. st is unchanged when there is an error.
+func ReadStream(data []byte, st *StreamState) (int, error) {
+	r := reader{part: "value stream", b: data}
+	s := *st
+	if err := s.read(&r); err != nil {
+		return 0, err
+	}
+	*st = s
+	return r.off, nil
+}
+
+// DecodeStream appends to dst one value for every position from the stream's
+// first to endPos-1: positions between two records repeat the earlier value.
+// Records at positions from endPos on are ignored, so that a reader may be
+// behind the writer. The stream's first position is endPos minus the number of
+// values appended; nothing is appended when the stream begins at endPos or
+// later, or is empty. endPos is at most StreamPositionMax+1.
+//
+// It allocates nothing when dst has room for endPos values.
+func DecodeStream(dst []float64, data []byte, endPos int) ([]float64, error) {
+	var st StreamState
+	return ContinueStream(dst, &st, data, endPos)
+}
+
+// ContinueStream is DecodeStream for bytes that follow the state *st: values
+// are appended for the positions from st's next one (its first record's, when
+// st is empty) to endPos-1. *st is left after the last record read.
+func ContinueStream(dst []float64, st *StreamState, data []byte, endPos int) ([]float64, error) {
+	r := reader{part: "value stream", b: data}
+	if endPos < 0 || endPos > StreamPositionMax+1 {
+		return dst, &CorruptError{Part: r.part, Offset: 0, Reason: "end position out of range"}
+	}
+	s := *st
+	for r.off < len(data) {
+		before := s
+		if err := s.read(&r); err != nil {
+			return dst, err
+		}
+		if s.Position() >= endPos {
+			s = before
+			break
+		}
+		if !before.Empty() {
+			dst = appendRepeated(dst, before.Value(), s.Position()-before.Position()-1)
+		}
+		dst = append(dst, s.Value())
+	}
+	if !s.Empty() {
+		dst = appendRepeated(dst, s.Value(), endPos-1-s.Position())
+	}
+	*st = s
+	return dst, nil
+}
+
+func appendRepeated(dst []float64, v float64, n int) []float64 {
+	for ; n > 0; n-- {
+		dst = append(dst, v)
+	}
+	return dst
+}
+
+// read takes st over the next record of r.
+func (st *StreamState) read(r *reader) error {
+	tag := r.byte()
+	kind, gapCode, code := tag>>6, tag>>4&3, tag&15
+	gap := int(gapCode) + 1
+	start := r.off - 1
+	switch gapCode {
+	case gapByte:
+		gap = 3 + int(r.byte())
+	case gapWord:
+		lo, hi := r.byte(), r.byte()
+		gap = int(lo) | int(hi)<<8
+	}
+	next := int(st.next) + gap
+	if gap == 0 || next > StreamPositionMax+1 {
+		r.fail(start, "position out of range")
+	}
+	switch kind {
+	case recDelta:
+		if code >= inlineFirst {
+			st.scaled += inlineDelta(code)
+		} else {
+			st.scaled += unzigzag(r.low(int(code)))
+		}
+		st.last, st.misses = math.Float64bits(scale(st.scaled, st.exp)), 0
+	case recScale:
+		st.readScale(r, code)
+	case recLow, recHigh:
+		if code > 8 {
+			r.fail(start, "unknown record")
+			break
+		}
+		x := r.low(int(code))
+		if kind == recHigh {
+			x <<= 64 - 8*uint(code)
+		}
+		st.last ^= x
+		st.missed()
+	}
+	st.next = uint16(next)
+	return r.err
+}
+
+// readScale reads the payload of a recScale record.
+func (st *StreamState) readScale(r *reader, code byte) {
+	var ulp int8
+	if code > 8 {
+		ulp = int8(r.byte())
+		st.scaled += unzigzag(r.low(int(code) - 8))
+		st.near = true
+	} else {
+		e := r.byte()
+		if e&^scaleNear > decimalExpMax {
+			r.fail(r.off-1, "decimal exponent out of range")
+			return
+		}
+		if st.exp, st.near = e&^scaleNear, e&scaleNear != 0; st.near {
+			ulp = int8(r.byte())
+		}
+		st.scaled = unzigzag(r.low(int(code)))
+	}
+	st.last, st.misses = math.Float64bits(scale(st.scaled, st.exp))+uint64(int64(ulp)), 0
+}
+
+// scale returns k/10^exp, rounded once.
+func scale(k int64, exp uint8) float64 {
+	if exp == 0 {
+		return float64(k)
+	}
+	return float64(k) / pow10[exp&31]
+}
+
+// low takes n bytes, lowest first.
+func (r *reader) low(n int) uint64 {
+	if n == 0 {
+		return 0
+	}
+	p := r.bytes(n)
+	var x uint64
+	for i, c := range p {
+		x |= uint64(c) << (8 * uint(i))
+	}
+	return x
+}
+
+// AppendStreamState appends st itself to dst, in at most 25 bytes, so that
+// records can go on after it elsewhere: in the base record of a WAL segment.
+func AppendStreamState(dst []byte, st StreamState) []byte {
+	flags := st.exp
+	if st.near {
+		flags |= scaleNear
+	}
+	raw := math.Float64bits(scale(st.scaled, st.exp)) != st.last
+	if raw {
+		flags |= stateRaw
+	}
+	dst = appendUvarint(dst, uint64(st.next))
+	dst = append(dst, flags, st.misses)
+	dst = appendUvarint(dst, zigzag(st.scaled))
+	if raw {
+		dst = appendLow(dst, st.last, 8)
+	}
+	return dst
+}
+
+// stateRaw in the flags of a state: the value's bits follow.
+const stateRaw = 0x40
+
+// ReadStreamState reads a state from the front of data and returns the bytes
+// that follow it.
+func ReadStreamState(data []byte) (st StreamState, rest []byte, err error) {
+	r := reader{part: "value stream state", b: data}
+	st.next = uint16(r.count(StreamPositionMax+1, "position"))
+	flags := r.byte()
+	if flags&^(scaleNear|stateRaw) > decimalExpMax {
+		r.fail(r.off-1, "decimal exponent out of range")
+	}
+	st.exp, st.near = flags&^(scaleNear|stateRaw), flags&scaleNear != 0
+	st.misses = r.byte()
+	st.scaled = r.varint()
+	if flags&stateRaw != 0 {
+		st.last = r.low(8)
+	} else {
+		st.last = math.Float64bits(scale(st.scaled, st.exp&31))
+	}
+	if r.err != nil {
+		return StreamState{}, data, r.err
+	}
+	return st, data[r.off:], nil
+}
+
+func appendUvarint(dst []byte, x uint64) []byte {
+	for ; x >= 0x80; x >>= 7 {
+		dst = append(dst, byte(x)|0x80)
+	}
+	return append(dst, byte(x))
+}
