@@ -40,10 +40,10 @@ var layers = []struct {
 // sameLayer lists who may import whom within one layer; importing within one
 // of the names of layers is always allowed, but for isolated below.
 var sameLayer = map[string][]string{
-	"scrape":  {"discovery", "hostmetrics", "limits"},
-	"ingest":  {"limits"},
-	"rules":   {"alerting"},
-	"cmd":     {"cli"},
+	"scrape": {"discovery", "hostmetrics", "limits"},
+	"ingest": {"limits"},
+	"rules":  {"alerting"},
+	"cmd":    {"cli"},
 }
 
 // isolated packages are imported by nothing but what is listed: heavy
