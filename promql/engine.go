@@ -1,0 +1,119 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// Engine answers queries. It is safe for concurrent use and needs no closing.
+type Engine struct {
+	options   Options
+	parser    parser.Parser
+	admission *admission
+	metrics   *metrics
+	logger    *slog.Logger
+}
+
+// NewEngine checks the options and returns an engine with its metrics
+// registered.
+func NewEngine(o Options, d Deps) (*Engine, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("query engine options: %w", err)
+	}
+	o = o.withDefaults()
+	m, err := newMetrics(d.Registerer, o)
+	if err != nil {
+		return nil, fmt.Errorf("register query engine metrics: %w", err)
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{options: o, parser: NewParser(), admission: newAdmission(o, m), metrics: m, logger: d.Logger}, nil
+}
+
+// NewParser returns upstream's parser with all of the language on, the
+// experimental parts included: the one dialect of the whole server.
+func NewParser() parser.Parser {
+	return parser.NewParser(parser.Options{
+		EnableExperimentalFunctions:  true,
+		ExperimentalDurationExpr:     true,
+		EnableExtendedRangeSelectors: true,
+		EnableBinopFillModifiers:     true,
+	})
+}
+
+// Instant evaluates q.Expr at q.Time over what tenant id has in r. The
+// error is one of the families of errors.go.
+func (e *Engine) Instant(ctx context.Context, r storage.Reader, id tenant.ID, q Query) (*Result, error) {
+	at := q.Time.UnixMilli()
+	return e.run(ctx, r, id, q, evaluation{start: at, end: at, step: 1, instant: true})
+}
+
+// Range evaluates q.Expr at q.Start, q.Start+q.Step … up to q.End. The result
+// is a matrix, whatever the type of the expression; an expression that is a
+// range vector or a string is refused with a ParseError.
+func (e *Engine) Range(ctx context.Context, r storage.Reader, id tenant.ID, q Query) (*Result, error) {
+	ev := evaluation{start: q.Start.UnixMilli(), end: q.End.UnixMilli(), step: q.Step.Milliseconds()}
+	switch {
+	case ev.step < 1:
+		return nil, e.refuse(&ParseError{Err: fmt.Errorf("the step of a range query is %v: it must be at least 1ms", q.Step)})
+	case ev.end < ev.start:
+		return nil, e.refuse(&ParseError{Err: errors.New("the end of a range query is before its start")})
+	}
+	return e.run(ctx, r, id, q, ev)
+}
+
+// evaluation is the grid of a query's times, in ms.
+type evaluation struct {
+	start, end, step int64
+	instant          bool
+}
+
+func (e *Engine) refuse(err error) error {
+	e.metrics.queries.WithLabelValues(outcome(err)).Inc()
+	return err
+}
+
+// run wraps the evaluation with admission, timeout and accounting.
+func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Query, ev evaluation) (*Result, error) {
+	begin := time.Now()
+	expr, err := e.parser.ParseExpr(q.Expr)
+	if err != nil {
+		return nil, e.refuse(&ParseError{Err: err})
+	}
+	timeout := e.options.Timeout
+	if q.Timeout > 0 {
+		timeout = min(timeout, q.Timeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := e.admission.enter(ctx); err != nil {
+		return nil, e.refuse(typed(ctx, err))
+	}
+	defer e.admission.leave()
+	queued := time.Since(begin)
+
+	res, err := e.evaluate(ctx, r, id, q, expr, ev)
+	if err != nil {
+		return nil, e.refuse(typed(ctx, err))
+	}
+	res.Stats.Queued, res.Stats.Total = queued, time.Since(begin)
+	e.metrics.queued.Observe(queued.Seconds())
+	e.metrics.duration.Observe(res.Stats.Total.Seconds())
+	e.metrics.samples.Add(float64(res.Stats.SamplesRead))
+	e.metrics.queries.WithLabelValues(outcomeOK).Inc()
+	return res, nil
+}
+
+// evaluate plans and runs one admitted query.
+func (e *Engine) evaluate(_ context.Context, _ storage.Reader, _ tenant.ID, _ Query, expr parser.Expr, _ evaluation) (*Result, error) {
+	return nil, &NotSupportedError{What: fmt.Sprintf("evaluation of a %s", parser.DocumentedType(expr.Type()))}
+}

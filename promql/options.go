@@ -1,0 +1,87 @@
+package promql
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are the settings of an Engine. The zero value is the default of
+// each.
+type Options struct {
+	// LookbackDelta is how far back an instant selector looks for a sample;
+	// default 5 min, at least 1 ms.
+	LookbackDelta time.Duration
+	// Timeout bounds a query, waiting for admission included; default 2 min.
+	Timeout time.Duration
+	// SubqueryStep is the resolution of a subquery that names none; default
+	// 1 min (Prometheus takes its global evaluation interval).
+	SubqueryStep time.Duration
+	// SamplesMax bounds the points that the steps of a query hold in memory at
+	// one time; default 50,000,000.
+	SamplesMax int64
+	// StepsMax bounds the evaluation times of a query and of each subquery;
+	// default 1,000,000. (The API's own limit on points per series is lower.)
+	StepsMax int
+	// MemoryMaxBytes bounds the buffers of one query; default 1 GiB.
+	MemoryMaxBytes int64
+	// Workers is the number of goroutines that work on one query; default
+	// GOMAXPROCS.
+	Workers int
+	// ConcurrentMax bounds the queries that run at one time; default 20.
+	ConcurrentMax int
+	// QueueMax bounds the queries that wait to run; default 1,000.
+	QueueMax int
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.LookbackDelta, 5*time.Minute)
+	setDefault(&o.Timeout, 2*time.Minute)
+	setDefault(&o.SubqueryStep, time.Minute)
+	setDefault(&o.SamplesMax, 50_000_000)
+	setDefault(&o.StepsMax, 1_000_000)
+	setDefault(&o.MemoryMaxBytes, 1<<30)
+	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.ConcurrentMax, 20)
+	setDefault(&o.QueueMax, 1000)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports every problem of the options at once, or nil.
+func (o Options) Validate() error {
+	var errs []error
+	atLeast := func(name string, ok bool, value any, least string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is %v: it must be %s (or zero for the default)", name, value, least))
+		}
+	}
+	atLeast("LookbackDelta", o.LookbackDelta == 0 || o.LookbackDelta >= time.Millisecond, o.LookbackDelta, "at least 1ms")
+	atLeast("Timeout", o.Timeout >= 0, o.Timeout, "positive")
+	atLeast("SubqueryStep", o.SubqueryStep == 0 || o.SubqueryStep >= time.Millisecond, o.SubqueryStep, "at least 1ms")
+	atLeast("SamplesMax", o.SamplesMax >= 0, o.SamplesMax, "positive")
+	atLeast("StepsMax", o.StepsMax >= 0, o.StepsMax, "positive")
+	atLeast("MemoryMaxBytes", o.MemoryMaxBytes >= 0, o.MemoryMaxBytes, "positive")
+	atLeast("Workers", o.Workers >= 0, o.Workers, "positive")
+	atLeast("ConcurrentMax", o.ConcurrentMax >= 0, o.ConcurrentMax, "positive")
+	atLeast("QueueMax", o.QueueMax >= 0, o.QueueMax, "positive")
+	return errors.Join(errs...)
+}
+
+// Deps are what an Engine stands on. Every field may be nil.
+type Deps struct {
+	// Logger gets what is ours to repair: a panic inside a query.
+	Logger *slog.Logger
+	// Registerer gets the metrics nilometer_query_….
+	Registerer prometheus.Registerer
+}
