@@ -1,0 +1,202 @@
+package remotewrite
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// request is a decoded prometheus.WriteRequest (remote write 1.0), as columns
+// over the decompressed body, which the byte slices point into.
+type request struct {
+	body     []byte
+	series   []seriesEntry
+	labels   []labelEntry
+	samples  []sampleEntry
+	metadata int // entries of metadata, which remote write 1.0 sends apart
+}
+
+// seriesEntry is one TimeSeries: ranges of the shared slices.
+type seriesEntry struct {
+	labelsFrom, labelsTo   int
+	samplesFrom, samplesTo int
+	exemplars, histograms  int
+}
+
+type labelEntry struct{ name, value []byte }
+
+type sampleEntry struct {
+	t int64
+	v float64
+}
+
+// errTooLarge is a body over the limit.
+var errTooLarge = errors.New("the request is too large")
+
+// decompress inflates a snappy block into r.body, at most bytesMax bytes: the
+// length that the block claims is checked before any memory is taken.
+func (r *request) decompress(compressed []byte, bytesMax int) error {
+	n, err := snappy.DecodedLen(compressed)
+	if err != nil {
+		return fmt.Errorf("decompress: the body is not a snappy block: %w", err)
+	}
+	if n > bytesMax {
+		return fmt.Errorf("%w: %d bytes decompressed, at most %d are taken: send fewer samples a request (max_samples_per_send)", errTooLarge, n, bytesMax)
+	}
+	if cap(r.body) < n {
+		r.body = make([]byte, n)
+	}
+	r.body, err = snappy.Decode(r.body[:cap(r.body)], compressed)
+	if err != nil {
+		return fmt.Errorf("decompress: the body is not a snappy block: %w", err)
+	}
+	return nil
+}
+
+// Field numbers of prometheus.WriteRequest and its messages (remote.proto and
+// types.proto of Prometheus).
+const (
+	fieldTimeSeries = 1
+	fieldMetadata   = 3
+
+	fieldLabels     = 1
+	fieldSamples    = 2
+	fieldExemplars  = 3
+	fieldHistograms = 4
+
+	fieldFirst  = 1 // Label.name, Sample.value
+	fieldSecond = 2 // Label.value, Sample.timestamp
+)
+
+// decode reads r.body.
+func (r *request) decode() error {
+	r.series, r.labels, r.samples, r.metadata = r.series[:0], r.labels[:0], r.samples[:0], 0
+	return eachField(r.body, 0, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
+		switch {
+		case num == fieldTimeSeries && typ == protowire.BytesType:
+			return r.decodeSeries(value, at)
+		case num == fieldMetadata && typ == protowire.BytesType:
+			r.metadata++
+		}
+		return nil
+	})
+}
+
+func (r *request) decodeSeries(b []byte, offset int) error {
+	s := seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples)}
+	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
+		if typ != protowire.BytesType {
+			return nil
+		}
+		switch num {
+		case fieldLabels:
+			return r.decodeLabel(value, at)
+		case fieldSamples:
+			return r.decodeSample(value, at)
+		case fieldExemplars:
+			s.exemplars++
+		case fieldHistograms:
+			s.histograms++
+		}
+		return nil
+	})
+	s.labelsTo, s.samplesTo = len(r.labels), len(r.samples)
+	r.series = append(r.series, s)
+	return err
+}
+
+func (r *request) decodeLabel(b []byte, offset int) error {
+	var l labelEntry
+	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
+		if typ != protowire.BytesType {
+			return nil
+		}
+		if !utf8.Valid(value) {
+			return fmt.Errorf("a label at offset %d is not valid UTF-8", at)
+		}
+		switch num {
+		case fieldFirst:
+			l.name = value
+		case fieldSecond:
+			l.value = value
+		}
+		return nil
+	})
+	r.labels = append(r.labels, l)
+	return err
+}
+
+func (r *request) decodeSample(b []byte, offset int) error {
+	var s sampleEntry
+	for pos := 0; pos < len(b); {
+		num, typ, n := protowire.ConsumeTag(b[pos:])
+		if n < 0 {
+			return fieldError(offset+pos, n)
+		}
+		pos += n
+		switch {
+		case num == fieldFirst && typ == protowire.Fixed64Type:
+			v, n := protowire.ConsumeFixed64(b[pos:])
+			if n < 0 {
+				return fieldError(offset+pos, n)
+			}
+			s.v = math.Float64frombits(v)
+			pos += n
+		case num == fieldSecond && typ == protowire.VarintType:
+			v, n := protowire.ConsumeVarint(b[pos:])
+			if n < 0 {
+				return fieldError(offset+pos, n)
+			}
+			s.t = int64(v)
+			pos += n
+		default:
+			n := protowire.ConsumeFieldValue(num, typ, b[pos:])
+			if n < 0 {
+				return fieldError(offset+pos, n)
+			}
+			pos += n
+		}
+	}
+	r.samples = append(r.samples, s)
+	return nil
+}
+
+// eachField calls fn for every field of a message; value is the content of
+// length-delimited fields, at its offset in the body.
+func eachField(b []byte, offset int, fn func(num protowire.Number, typ protowire.Type, value []byte, at int) error) error {
+	for pos := 0; pos < len(b); {
+		num, typ, n := protowire.ConsumeTag(b[pos:])
+		if n < 0 {
+			return fieldError(offset+pos, n)
+		}
+		pos += n
+		if typ != protowire.BytesType {
+			n = protowire.ConsumeFieldValue(num, typ, b[pos:])
+			if n < 0 {
+				return fieldError(offset+pos, n)
+			}
+			if err := fn(num, typ, nil, offset+pos); err != nil {
+				return err
+			}
+			pos += n
+			continue
+		}
+		value, n := protowire.ConsumeBytes(b[pos:])
+		if n < 0 {
+			return fieldError(offset+pos, n)
+		}
+		if err := fn(num, typ, value, offset+pos+n-len(value)); err != nil {
+			return err
+		}
+		pos += n
+	}
+	return nil
+}
+
+func fieldError(at, code int) error {
+	return fmt.Errorf("decode: the protobuf message is damaged at offset %d: %w", at, protowire.ParseError(code))
+}

@@ -1,0 +1,237 @@
+package remotewrite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// groupName is the name of the open group of a placement key that every pushing
+// protocol shares.
+const groupName = "push"
+
+// attemptsMax bounds how often a request resolves its members again because
+// their group changed under it.
+const attemptsMax = 5
+
+// outcome counts what became of a request's samples.
+type outcome struct {
+	appended int
+	rejected map[storage.Reason]int
+	example  storage.RejectedError // the first rejection
+}
+
+func (o *outcome) reject(reason storage.Reason, n int, lset func() labels.Labels) {
+	if n == 0 {
+		return
+	}
+	if len(o.rejected) == 0 {
+		o.rejected = map[storage.Reason]int{}
+		o.example = storage.RejectedError{Reason: reason, Series: lset().String()}
+	}
+	o.rejected[reason] += n
+}
+
+// member is one series of a request on its way into a group.
+type member struct {
+	key   series.Key
+	entry int // index in request.series
+	lset  labels.Labels
+}
+
+// write stores a decoded request: transposed into one batch per group and
+// timestamp, committed as one unit, durable when it returns.
+func write(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (outcome, error) {
+	for attempt := 1; ; attempt++ {
+		o, err := writeOnce(ctx, w, id, r)
+		if errors.Is(err, storage.ErrVersion) && attempt < attemptsMax {
+			continue // the membership moved on between Resolve and Prepare
+		}
+		return o, err
+	}
+}
+
+func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (outcome, error) {
+	var o outcome
+	members := r.members(&o)
+	var groups []storage.Group
+	var prepared []storage.Prepared
+	var sent []sentBatch
+	defer func() {
+		for _, p := range prepared {
+			p.Abort() // does nothing after a commit
+		}
+		for _, g := range groups {
+			_ = g.Close() // a shared handle: this gives back a reference
+		}
+	}()
+	for from := 0; from < len(members); {
+		to := from
+		for to < len(members) && members[to].key == members[from].key {
+			to++
+		}
+		g, err := w.OpenGroup(ctx, id, storage.GroupSpec{Kind: storage.Open, Key: members[from].key, Name: groupName})
+		if err != nil {
+			return o, fmt.Errorf("open group: %w", err)
+		}
+		groups = append(groups, g)
+		batches, err := r.batches(ctx, g, members[from:to], &o)
+		if err != nil {
+			return o, err
+		}
+		for _, b := range batches {
+			p, err := g.Prepare(ctx, b.batch)
+			if err != nil {
+				return o, fmt.Errorf("prepare batch: %w", err)
+			}
+			prepared = append(prepared, p)
+			sent = append(sent, b)
+		}
+		from = to
+	}
+	if len(prepared) == 0 {
+		return o, nil
+	}
+	if err := w.Commit(ctx, storage.Synced, prepared...); err != nil {
+		return o, fmt.Errorf("commit: %w", err)
+	}
+	for i, p := range prepared {
+		res := p.Result()
+		o.appended += res.Appended
+		for _, rej := range res.Rejected {
+			o.reject(rej.Reason, 1, func() labels.Labels { return sent[i].lsets[rej.Index] })
+		}
+	}
+	return o, nil
+}
+
+// members decodes the label sets and sorts them by placement key, in the order
+// of the request within one.
+func (r *request) members(o *outcome) []member {
+	members := make([]member, 0, len(r.series))
+	var scratch []byte
+	builder := labels.NewScratchBuilder(16)
+	for i, s := range r.series {
+		builder.Reset()
+		for _, l := range r.labels[s.labelsFrom:s.labelsTo] {
+			builder.Add(string(l.name), string(l.value))
+		}
+		builder.Sort()
+		m := member{entry: i, lset: builder.Labels()}
+		o.reject(storage.ReasonUnsupported, s.histograms, func() labels.Labels { return m.lset })
+		if s.samplesFrom == s.samplesTo {
+			continue
+		}
+		if !valid(m.lset) {
+			o.reject(storage.ReasonInvalidLabels, s.samplesTo-s.samplesFrom, func() labels.Labels { return m.lset })
+			continue
+		}
+		m.key, scratch = series.KeyOf(m.lset, scratch)
+		members = append(members, m)
+	}
+	sort.SliceStable(members, func(i, j int) bool { return members[i].key < members[j].key })
+	return members
+}
+
+// valid refuses what no engine could give back: no labels, a name twice.
+func valid(lset labels.Labels) bool {
+	if lset.IsEmpty() || lset.Get(labels.MetricName) == "" {
+		return false
+	}
+	_, dup := lset.HasDuplicateLabelNames()
+	return !dup
+}
+
+// sentBatch is a batch with the label set of each of its slots.
+type sentBatch struct {
+	batch *storage.Batch
+	lsets []labels.Labels
+}
+
+// batches resolves the members of one group and transposes their samples: one
+// batch per timestamp, in order of time.
+func (r *request) batches(ctx context.Context, g storage.Group, members []member, o *outcome) ([]sentBatch, error) {
+	lsets := make([]labels.Labels, len(members))
+	for i := range members {
+		lsets[i] = members[i].lset
+	}
+	resolved := make([]storage.Resolution, len(members))
+	version, err := g.Resolve(ctx, lsets, resolved)
+	if err != nil {
+		return nil, fmt.Errorf("resolve series: %w", err)
+	}
+	byTime := map[int64]*sentBatch{}
+	repeats := r.repeats(members, resolved)
+	var times []int64
+	for i, m := range members {
+		s := r.series[m.entry]
+		if resolved[i].Reason != storage.ReasonNone {
+			o.reject(resolved[i].Reason, s.samplesTo-s.samplesFrom, func() labels.Labels { return m.lset })
+			continue
+		}
+		for _, smp := range r.samples[s.samplesFrom:s.samplesTo] {
+			b := byTime[smp.t]
+			if b == nil {
+				b = &sentBatch{batch: &storage.Batch{Time: smp.t, Version: version}}
+				byTime[smp.t] = b
+				times = append(times, smp.t)
+			}
+			if repeats && b.repeat(resolved[i].Slot, smp.v, m.lset, o) {
+				continue
+			}
+			b.batch.Slots = append(b.batch.Slots, resolved[i].Slot)
+			b.batch.Values = append(b.batch.Values, smp.v)
+			b.lsets = append(b.lsets, m.lset)
+		}
+	}
+	slices.Sort(times)
+	out := make([]sentBatch, len(times))
+	for i, t := range times {
+		out[i] = *byTime[t]
+	}
+	return out, nil
+}
+
+// repeats reports whether a (series, timestamp) may occur twice among members:
+// one series in two entries, or timestamps that do not increase in one.
+func (r *request) repeats(members []member, resolved []storage.Resolution) bool {
+	seen := make(map[storage.Slot]struct{}, len(members))
+	for i, m := range members {
+		if resolved[i].Reason != storage.ReasonNone {
+			continue
+		}
+		if _, twice := seen[resolved[i].Slot]; twice {
+			return true
+		}
+		seen[resolved[i].Slot] = struct{}{}
+		samples := r.samples[r.series[m.entry].samplesFrom:r.series[m.entry].samplesTo]
+		for k := 1; k < len(samples); k++ {
+			if samples[k].t <= samples[k-1].t {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// repeat handles a sample whose slot may be in the batch already: the first
+// value stands, the same value again is success, another one a conflict (N1).
+func (b *sentBatch) repeat(slot storage.Slot, v float64, lset labels.Labels, o *outcome) bool {
+	at := slices.Index(b.batch.Slots, slot)
+	if at < 0 {
+		return false
+	}
+	if math.Float64bits(b.batch.Values[at]) != math.Float64bits(v) {
+		o.reject(storage.ReasonConflict, 1, func() labels.Labels { return lset })
+	}
+	return true
+}
