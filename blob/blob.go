@@ -8,13 +8,20 @@
 //
 //   - I1: of any number of PutIfAbsent calls for one name, exactly one
 //     succeeds; the others get ErrExists.
+//
 //   - I2: an object is visible whole or not at all, and durable when the put
 //     has returned nil.
+//
 //   - I3: an error other than ErrExists leaves the outcome open: the object may
 //     exist. Who needs to know reads it back.
 //
+//   - I4: a delete may be undone by a crash; who minds deletes again. A deleted
+//     name can be put again, so a name that fences others is never deleted.
+//
 // All methods are safe for concurrent use. Names consist of the components
-// allowed by ValidateName.
+// allowed by ValidateName; a name that is not is ErrInvalidName. No object's
+// name may be a directory of another's: a directory bucket cannot hold "a"
+// beside "a/b". A cancelled context ends a call with the context's error.
 package blob
 
 import (
@@ -35,17 +42,21 @@ var (
 
 // Bucket is an object store, or a prefix of one.
 type Bucket interface {
-	// PutIfAbsent creates an object of sizeBytes bytes read from r.
+	// PutIfAbsent creates an object of sizeBytes bytes read from r. When r has
+	// fewer or more it fails and creates nothing.
 	PutIfAbsent(ctx context.Context, name string, r io.Reader, sizeBytes int64) error
 	// Get reads a whole object.
 	Get(ctx context.Context, name string) ([]byte, error)
-	// GetRange reads length bytes from offset on, fewer at the object's end.
+	// GetRange reads length bytes from offset on, fewer at the object's end and
+	// none beyond it. A negative offset or length is an error.
 	GetRange(ctx context.Context, name string, offset, length int64) ([]byte, error)
 	// Open returns an object for random reads: mapped where the bucket is a
 	// directory, by ranged reads elsewhere.
 	Open(ctx context.Context, name string) (Object, error)
 	// List calls fn for every object whose name begins with prefix and is
-	// greater than after, in order of names, until fn returns an error.
+	// greater than after, in order of the names' bytes, until fn returns an
+	// error, which List returns as it is. An object put or deleted meanwhile may
+	// be among them or not. fn may call the bucket.
 	List(ctx context.Context, prefix, after string, fn func(Info) error) error
 	// Stat describes an object.
 	Stat(ctx context.Context, name string) (Info, error)

@@ -40,7 +40,7 @@ type Rule struct {
 	Tenant  tenant.ID
 	Version int64
 	// Enabled is false when the rule has left its source.
-	Enabled            bool
+	Enabled              bool
 	CreatedAt, UpdatedAt time.Time
 }
 

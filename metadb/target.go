@@ -47,10 +47,10 @@ type Target struct {
 	Tenant  tenant.ID
 	Version int64
 	// Active is false when discovery no longer finds the target.
-	Active             bool
-	LastScrapedAt      time.Time // zero: never
-	LastStatus         TargetStatus
-	LastDuration       time.Duration // of the last scrape, in whole milliseconds
+	Active               bool
+	LastScrapedAt        time.Time // zero: never
+	LastStatus           TargetStatus
+	LastDuration         time.Duration // of the last scrape, in whole milliseconds
 	CreatedAt, UpdatedAt time.Time
 }
 

@@ -27,7 +27,8 @@ import (
 )
 
 // Errors that callers branch on; implementations wrap them with the name.
-// A missing name is fs.ErrNotExist, an existing one fs.ErrExist.
+// A missing name, also one below a file, is fs.ErrNotExist, an existing one
+// fs.ErrExist, one that is not relative and clean fs.ErrInvalid.
 var (
 	// ErrFull: no space, or no quota, is left on the device.
 	ErrFull = errors.New("no space left on device")
@@ -48,15 +49,18 @@ type FS interface {
 	Map(name string) (Mapping, error)
 
 	// Link gives oldname's file a second name; fs.ErrExist when newname exists.
-	// It is the atomic "put if absent" of a file system.
+	// It is the atomic "put if absent" of a file system. Where hard links are
+	// not to be had, oldname may be gone after it.
 	Link(oldname, newname string) error
 	// Rename moves a name and replaces newname when it exists, atomically.
 	Rename(oldname, newname string) error
-	// Remove deletes a file or an empty directory.
+	// Remove deletes a file or an empty directory. Open files and mappings stay
+	// readable.
 	Remove(name string) error
 	// RemoveAll deletes a name and what is below it; no error when it is gone.
 	RemoveAll(name string) error
-	// Truncate cuts a file to size bytes and makes that durable.
+	// Truncate cuts a file to sizeBytes and makes that durable, with the bytes
+	// that stay. fs.ErrInvalid when it has fewer.
 	Truncate(name string, sizeBytes int64) error
 	// MkdirAll makes a directory and its parents, durably.
 	MkdirAll(dir string) error
@@ -68,7 +72,8 @@ type FS interface {
 	SyncDir(dir string) error
 
 	// Lock takes an exclusive lock on name, creating the file, and writes note
-	// (who holds it) into it. ErrLocked, with the holder's note in the message,
+	// (who holds it) into it; an empty note stands for one of the
+	// implementation's. ErrLocked, with the holder's note in the message,
 	// when it is taken. Closing releases it; so does the end of the process.
 	Lock(name, note string) (io.Closer, error)
 	// Usage tells the size and free space of the device that holds the root.
