@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
-	"log"
 	"os"
 )
 
@@ -28,10 +27,10 @@ func main() {
 	}
 	src, err := format.Source(b.Bytes())
 	if err != nil {
-		log.Fatal(err)
+		fail(err)
 	}
 	if err := os.WriteFile("lanes_gen.go", src, 0o644); err != nil {
-		log.Fatal(err)
+		fail(err)
 	}
 }
 
@@ -67,4 +66,9 @@ func unpacker(b *bytes.Buffer, w int) {
 		fmt.Fprintf(b, "putRow(d, %d, x)\n", row)
 	}
 	fmt.Fprint(b, "}\n}\n")
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "gen:", err)
+	os.Exit(1)
 }
