@@ -7,7 +7,7 @@ import (
 
 // A sequence is how m integers that follow a known one are stored: their
 // differences to the one before (order 1) or to the known one (order 0), less
-// the smallest difference, divided by the greatest common divisor, at one bit
+// a base (the smallest, or the smallest that is no outlier), divided by the greatest common divisor, at one bit
 // width; what does not fit the width is patched from a list of exceptions.
 //
 // All arithmetic is modulo 2^64, so that any int64s come back.
@@ -20,6 +20,10 @@ const (
 
 	seqGCD        = 0x01
 	seqExceptions = 0x02
+
+	// excLong in the low two bits of an exception: a zigzag varint follows.
+	// Else these bits are the high part less 1.
+	excLong = 3
 )
 
 // seqPlan is how to store one sequence.
@@ -62,12 +66,51 @@ func planSequence(x []int64, order int, res []uint64) seqPlan {
 	if p.gcd = commonDivisor(res); p.gcd > 1 {
 		divide(res, p.gcd)
 	}
-	p.chooseWidth(res)
-	p.size += 1 + uvarintLen(zigzag(base))
+	p.width, p.size = chooseWidth(res, 0)
+	if floor := robustFloor(res); floor > 0 {
+		if w, size := chooseWidth(res, floor); size < p.size {
+			for i := range res {
+				res[i] -= floor
+			}
+			p.width, p.size = w, size
+			p.base += int64(p.gcd * floor)
+		}
+	}
+	p.size += 1 + uvarintLen(zigzag(p.base))
 	if p.gcd > 1 {
 		p.size += 1 + uvarintLen(p.gcd)
 	}
 	return p
+}
+
+// robustFloor returns the smallest residual that is no outlier on the low side
+// (a counter's reset, a heap's collection), or 0 when there are none: as the
+// base it may make the width much smaller, at the price of an exception each.
+func robustFloor(res []uint64) uint64 {
+	var sample [16]uint64
+	if len(res) < len(sample) {
+		return 0
+	}
+	for i := range sample {
+		v := res[i*len(res)/len(sample)]
+		j := i
+		for ; j > 0 && sample[j-1] > v; j-- {
+			sample[j] = sample[j-1]
+		}
+		sample[j] = v
+	}
+	low, high := sample[2], sample[len(sample)-3]
+	if low <= high-low {
+		return 0
+	}
+	low -= high - low
+	floor := uint64(math.MaxUint64)
+	for _, v := range res {
+		if v >= low && v < floor {
+			floor = v
+		}
+	}
+	return floor
 }
 
 // commonDivisor returns the greatest common divisor of values that are not all
@@ -104,36 +147,52 @@ func divide(values []uint64, g uint64) {
 	}
 }
 
-// chooseWidth sets the width with the fewest bytes and adds them to size.
-func (p *seqPlan) chooseWidth(res []uint64) {
-	var byLen [65]uint16
+// chooseWidth returns the width with the fewest bytes, and these, for residuals
+// less floor. Those below floor are exceptions at any width.
+func chooseWidth(res []uint64, floor uint64) (width, size int) {
+	var byLen, below [65]uint16
+	negatives := 0
 	for _, v := range res {
-		byLen[bits.Len64(v)]++
+		if v >= floor {
+			byLen[bits.Len64(v-floor)]++
+		} else {
+			below[bits.Len64(floor-v)]++
+			negatives++
+		}
 	}
 	top := 64
 	for byLen[top] == 0 {
 		top--
 	}
-	best, bestWidth := packedLen(len(res), legalWidth(top)), legalWidth(top)
-	count := 0
-	for w := top - 1; w >= 0; w-- {
-		count += int(byLen[w+1])
-		if w > widePlain {
+	best, bestWidth := math.MaxInt, 64
+	count := negatives
+	for w := legalWidth(top); w >= 0; w-- {
+		if w < 64 {
+			count += int(byLen[w+1])
+		}
+		if w > widePlain && w < 64 || w == 64 && negatives > 0 {
 			continue
 		}
-		cost := 2 + count // flags, count, and a gap each
+		cost := 0
+		if count > 0 {
+			cost = 2 + count // flags, count, and a gap each
+		}
 		if cost >= best {
 			break
 		}
-		for l := w + 1; l <= top; l++ {
-			cost += int(byLen[l]) * ((l - w + 6) / 7)
+		for l := w + 3; l <= top; l++ {
+			cost += int(byLen[l]) * ((l - w + 7) / 7)
+		}
+		if negatives > 0 {
+			for l := range below {
+				cost += int(below[l]) * ((max(l-w, 0) + 7) / 7)
+			}
 		}
 		if cost += packedLen(len(res), w); cost < best {
 			best, bestWidth = cost, w
 		}
 	}
-	p.width = bestWidth
-	p.size += best
+	return bestWidth, best
 }
 
 // legalWidth rounds up to a width that the packed layouts have.
@@ -149,7 +208,7 @@ func appendSequence(dst []byte, p seqPlan, res []uint64) []byte {
 	exceptions := 0
 	if p.width < 64 {
 		for _, v := range res {
-			if v>>p.width != 0 {
+			if int64(v)>>p.width != 0 {
 				exceptions++
 			}
 		}
@@ -177,9 +236,13 @@ func appendSequence(dst []byte, p seqPlan, res []uint64) []byte {
 		dst = appendUvarint(dst, uint64(exceptions))
 		next := 0
 		for i, v := range res {
-			if high := v >> p.width; high != 0 {
-				dst = appendUvarint(dst, uint64(i-next))
-				dst = appendUvarint(dst, high)
+			if high := int64(v) >> p.width; high != 0 {
+				if code := uint64(high) - 1; code < excLong {
+					dst = appendUvarint(dst, uint64(i-next)<<2|code)
+				} else {
+					dst = appendUvarint(dst, uint64(i-next)<<2|excLong)
+					dst = appendUvarint(dst, zigzag(high))
+				}
 				next = i + 1
 			}
 		}
@@ -222,8 +285,8 @@ func (r *reader) readSequence(dst []float64) sequence {
 	if extras&seqExceptions != 0 {
 		exceptions = r.count(len(dst), "number of exceptions")
 		patches = *r
-		for range 2 * exceptions {
-			r.uvarint()
+		for range exceptions {
+			r.exception()
 		}
 	}
 	packed := r.bytes(packedLen(len(dst), s.width))
@@ -232,18 +295,35 @@ func (r *reader) readSequence(dst []float64) sequence {
 	}
 	// What follows the packed bits may be loaded with them, see unpack.
 	unpack(dst, r.b[r.off-len(packed):], s.width)
-	next := 0
-	for range exceptions {
-		gap, high := patches.uvarint(), patches.uvarint()
-		if gap >= uint64(len(dst)-next) {
-			r.fail(patches.off, "exception past the end of its sequence")
-			return s
-		}
-		next += int(gap)
-		dst[next] = math.Float64frombits(math.Float64bits(dst[next]) + high<<uint(s.width))
-		next++
+	if exceptions > 0 {
+		r.patch(dst, &patches, exceptions, uint(s.width))
 	}
 	return s
+}
+
+// exception reads one exception: how many residuals lie between the one before
+// and it, and what is to be added above the packed bits.
+func (r *reader) exception() (gap, high uint64) {
+	x := r.uvarint()
+	if x&3 != excLong {
+		return x >> 2, x&3 + 1
+	}
+	return x >> 2, uint64(r.varint())
+}
+
+// patch adds count exceptions, read from patches, to the residuals in dst.
+func (r *reader) patch(dst []float64, patches *reader, count int, width uint) {
+	next := 0
+	for range count {
+		gap, high := patches.exception()
+		if gap >= uint64(len(dst)-next) {
+			r.fail(patches.off, "exception past the end of its sequence")
+			return
+		}
+		next += int(gap)
+		dst[next] = math.Float64frombits(math.Float64bits(dst[next]) + high<<width)
+		next++
+	}
 }
 
 func uvarintLen(x uint64) int { return (bits.Len64(x|1) + 6) / 7 }
