@@ -1,0 +1,355 @@
+package exposition
+
+import (
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// bodySizeMax bounds a body, bytes: offsets are kept in 32 bits.
+const bodySizeMax = 1<<31 - 1
+
+// Timed is a known sample with a timestamp of its own.
+type Timed struct {
+	Ref   Ref
+	Value float64
+	Time  int64 // ms since the Unix epoch
+}
+
+// New is a sample whose line the memory did not know.
+type New struct {
+	Value float64
+	Time  int64 // ms since the Unix epoch, when Timed
+	Timed bool
+
+	start, value int    // in the body: of the line and of its value
+	name         span   // in the body
+	labels       [2]int // in Scanner.spans
+	kind         uint32 // code of the metric type in force
+	line         int    // in Scanner.next, -1 when it cannot be remembered
+}
+
+// Scanner reads bodies. Its lists are valid until the next Scan and belong to
+// the caller until then; a Scanner is reused to reuse their memory, also for
+// other targets. It is used by one goroutine at a time.
+type Scanner struct {
+	// Refs and Values are the samples of remembered lines without timestamps,
+	// in the body's order.
+	Refs   []Ref
+	Values []float64
+	// Timed are those with a timestamp.
+	Timed []Timed
+	// New are the samples that the memory did not know, in the body's order.
+	New []New
+	// Metadata has the metadata lines that the memory did not know.
+	Metadata []Metadata
+	// Exemplars counts the exemplars, which were checked.
+	Exemplars int
+
+	reader  reader
+	next    []line
+	changed bool // next is in use; otherwise the memory's lines fit
+	spans   []span
+	index   index
+	indexed bool
+	builder labels.ScratchBuilder
+}
+
+// Samples returns the number of samples of the last body.
+func (s *Scanner) Samples() int { return len(s.Refs) + len(s.Timed) + len(s.New) }
+
+// Scan reads body against what mem knows. Neither is changed, and body must
+// stay as it is until the last use of the lists. The error is a *ParseError;
+// the lists mean nothing then.
+func (s *Scanner) Scan(mem *Memory, body []byte, format Format) error {
+	s.reset(body, format)
+	lines := mem.lines
+	if mem.format != format {
+		lines, s.changed = nil, true
+	}
+	if len(body) > bodySizeMax {
+		return newParseError(body, bodySizeMax, "the body is over 2 GiB")
+	}
+	var w walk
+	for {
+		before := w.at
+		w, s.Refs, s.Values = known(body, lines, w, s.Refs, s.Values)
+		if s.changed {
+			s.next = append(s.next, lines[before:w.at]...)
+		}
+		if w.pos >= len(body) {
+			break
+		}
+		eof, err := s.slowLine(lines, &w)
+		if err != nil {
+			return err
+		}
+		if eof {
+			return s.finish(lines, w)
+		}
+	}
+	if format == OpenMetrics {
+		return newParseError(body, len(body), "the body does not end with # EOF")
+	}
+	return s.finish(lines, w)
+}
+
+func (s *Scanner) reset(body []byte, format Format) {
+	s.Refs, s.Values, s.Timed = s.Refs[:0], s.Values[:0], s.Timed[:0]
+	s.New, s.Metadata, s.spans = s.New[:0], s.Metadata[:0], s.spans[:0]
+	s.reader.body, s.reader.format = body, format
+	s.next, s.changed, s.indexed, s.Exemplars = s.next[:0], false, false, 0
+}
+
+// finish notes that lines were left over at the body's end.
+func (s *Scanner) finish(lines []line, w walk) error {
+	if !s.changed && w.at < len(lines) {
+		s.change(lines, w.at)
+	}
+	return nil
+}
+
+// change begins the list of the next memory's lines with those walked so far.
+func (s *Scanner) change(lines []line, at int) {
+	if !s.changed {
+		s.changed = true
+		s.next = append(s.next[:0], lines[:at]...)
+	}
+}
+
+// slowLine reads one line by the grammar and finds it in lines again where it
+// can.
+func (s *Scanner) slowLine(lines []line, w *walk) (eof bool, err error) {
+	r := &s.reader
+	i := r.blanks(w.pos)
+	if i >= len(r.body) {
+		w.pos = i
+		return false, nil
+	}
+	switch c := r.body[i]; {
+	case c == '\n' && r.format == Text:
+		s.silent(lines, w, i+1, 0, false)
+		return false, nil
+	case c == '#':
+		return s.commentLine(lines, w, i)
+	case isNameStart(c) || c == '{':
+		return false, s.sampleLine(lines, w, i)
+	}
+	return false, r.fail(i, "a line begins with a metric name, a brace or #")
+}
+
+func (s *Scanner) commentLine(lines []line, w *walk, i int) (eof bool, err error) {
+	r := &s.reader
+	c, err := r.comment(i)
+	if err != nil {
+		return false, err
+	}
+	if c.eof {
+		if c.end != len(r.body) {
+			return false, r.fail(c.end, "there is more after # EOF")
+		}
+		w.pos = c.end
+		return true, nil
+	}
+	var code uint32
+	if c.meta.Field == FieldType {
+		code = kindOf(c.meta.Type)
+		w.kind = code
+	}
+	if c.meta.Field != FieldNone {
+		s.Metadata = append(s.Metadata, c.meta)
+	}
+	s.silent(lines, w, c.end, code, true)
+	return false, nil
+}
+
+// silent remembers a line without a sample, which ends before end, and goes on
+// behind it.
+func (s *Scanner) silent(lines []line, w *walk, end int, code uint32, distinct bool) {
+	s.change(lines, w.at)
+	size := end - w.pos
+	if size <= lineSizeMax && s.reader.body[end-1] == '\n' {
+		l := line{hash: xxhash.Sum64(s.reader.body[w.pos:end]), size: uint16(size), group: groupComment, slot: code}
+		if distinct {
+			if at := s.lookup(lines, w, l.hash, size); at >= 0 {
+				w.at = at + 1
+			}
+		}
+		s.next = append(s.next, l)
+	}
+	w.pos = end
+}
+
+func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
+	r := &s.reader
+	if w.at < len(lines) {
+		l := &lines[w.at]
+		if l.group != groupComment && l.matches(r.body, w.pos, salts[w.kind]) {
+			sm := sample{value: w.pos + int(l.size)}
+			if r.valueOn(&sm) == nil {
+				s.knownLine(lines, w, w.at, sm)
+				return nil
+			}
+		}
+	}
+	sm, err := r.sample(i)
+	if err != nil {
+		return err
+	}
+	size := sm.value - w.pos
+	hash := xxhash.Sum64(r.body[w.pos:sm.value]) ^ salts[w.kind]
+	if at := s.lookup(lines, w, hash, size); at >= 0 && lines[at].group != groupComment {
+		s.knownLine(lines, w, at, sm)
+		return nil
+	}
+	s.change(lines, w.at)
+	if sm.exemplar {
+		s.Exemplars++
+	}
+	n := New{
+		Value: sm.v, Time: sm.time, Timed: sm.timed,
+		start: w.pos, value: sm.value, name: sm.name, kind: w.kind, line: -1,
+	}
+	n.labels[0] = len(s.spans)
+	s.spans = append(s.spans, sm.labels...)
+	n.labels[1] = len(s.spans)
+	if size <= lineSizeMax && endsCleanly(r.body[sm.value-1]) {
+		n.line = len(s.next)
+		s.next = append(s.next, line{hash: hash, size: uint16(size), group: groupPending})
+	}
+	s.New = append(s.New, n)
+	w.pos = sm.end
+	return nil
+}
+
+// endsCleanly tells whether the last byte before a value says that it is one. A
+// value may stand right behind a name ("a-1"), but then these bytes could be
+// the beginning of a longer name in another body.
+func endsCleanly(last byte) bool { return last == ' ' || last == '\t' || last == '}' }
+
+// lookup finds a line among those remembered: where it is expected, a little
+// further on (lines were removed), or anywhere (the order changed).
+func (s *Scanner) lookup(lines []line, w *walk, hash uint64, size int) int {
+	if len(lines) == 0 {
+		return -1
+	}
+	if at := seek(lines, w.at, hash, size); at >= 0 {
+		return at
+	}
+	if !s.indexed {
+		s.index, s.indexed = s.index.build(lines), true
+	}
+	return s.index.find(lines, hash, size)
+}
+
+// knownLine takes the sample of the remembered line at and goes on behind it.
+func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
+	if sm.exemplar {
+		s.Exemplars++
+	}
+	if at != w.at {
+		s.change(lines, w.at)
+	}
+	l := lines[at]
+	if s.changed {
+		s.next = append(s.next, l)
+	}
+	ref := Ref{l.slot, l.group}
+	if sm.timed {
+		s.Timed = append(s.Timed, Timed{Ref: ref, Value: sm.v, Time: sm.time})
+	} else {
+		s.Refs = append(s.Refs, ref)
+		s.Values = append(s.Values, sm.v)
+	}
+	w.at, w.pos = at+1, sm.end
+}
+
+// Labels returns the labels of the i-th new sample, with the metric's name,
+// sorted. Labels with one name are all there.
+func (s *Scanner) Labels(i int) labels.Labels {
+	n := &s.New[i]
+	// One copy holds all of the line: a builder may keep references into it.
+	text := string(s.reader.body[n.start:n.value])
+	part := func(sp span) string { return unescape(text[int(sp.start)-n.start : int(sp.end)-n.start]) }
+	s.builder.Reset()
+	s.builder.Add(model.MetricNameLabel, part(n.name))
+	kind := kinds[n.kind]
+	spans := s.spans[n.labels[0]:n.labels[1]]
+	for j := 0; j+1 < len(spans); j += 2 {
+		name := part(spans[j])
+		s.builder.Add(name, normalize(kind, name, part(spans[j+1])))
+	}
+	s.builder.Sort()
+	return s.builder.Labels()
+}
+
+// normalize writes the numbers in le and quantile in one way, as upstream does,
+// so that le="1" and le="1.0" are one series.
+func normalize(kind model.MetricType, name, v string) string {
+	if kind == model.MetricTypeSummary && name == model.QuantileLabel ||
+		kind == model.MetricTypeHistogram && name == model.BucketLabel {
+		if f, err := strconv.ParseFloat(v, 64); err == nil {
+			return labels.FormatOpenMetricsFloat(f)
+		}
+	}
+	return v
+}
+
+// Fault returns a *ParseError for the line of the i-th new sample, for reasons
+// that only the caller can see.
+func (s *Scanner) Fault(i int, reason string) error {
+	return newParseError(s.reader.body, s.New[i].start, reason)
+}
+
+// Remember gives the i-th new sample its Ref. A new sample without one is
+// forgotten by Commit, so that it is new again in the next body.
+func (s *Scanner) Remember(i int, ref Ref) {
+	if n := &s.New[i]; n.line >= 0 {
+		l := &s.next[n.line]
+		l.slot, l.group = ref.Slot, ref.Group
+	}
+}
+
+// Commit makes the last body's lines what mem knows. It is called at most once
+// after a Scan, with that Scan's Memory.
+func (s *Scanner) Commit(mem *Memory) {
+	if !s.changed {
+		return
+	}
+	kept := s.next[:0]
+	for _, l := range s.next {
+		if l.group != groupPending {
+			kept = append(kept, l)
+		}
+	}
+	if cap(mem.lines) < len(kept) || cap(mem.lines) > 2*len(kept)+64 {
+		mem.lines = make([]line, 0, len(kept)+len(kept)/16)
+	}
+	mem.lines = append(mem.lines[:0], kept...)
+	mem.format = s.reader.format
+	s.changed = false
+}
+
+// Codes of the metric types whose samples depend on them.
+const (
+	codeHistogram = 4
+	codeSummary   = 5
+)
+
+// kinds are the metric types by code; code 0 is "none seen".
+var kinds = [...]model.MetricType{
+	"", model.MetricTypeUnknown, model.MetricTypeCounter, model.MetricTypeGauge,
+	codeHistogram: model.MetricTypeHistogram, codeSummary: model.MetricTypeSummary,
+	6: model.MetricTypeGaugeHistogram, 7: model.MetricTypeInfo, 8: model.MetricTypeStateset,
+}
+
+func kindOf(t model.MetricType) uint32 {
+	for i, k := range kinds {
+		if k == t {
+			return uint32(i)
+		}
+	}
+	return 0
+}
