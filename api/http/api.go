@@ -1,0 +1,163 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/promql"
+	"github.com/nilometer/nilometer/scrape"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// Targets is what the API asks the scraping side.
+type Targets interface {
+	Targets() scrape.Snapshot
+	Metadata(family string) []scrape.TargetMetadata
+	Pools() []string
+}
+
+// Server is what the API asks and tells the process as a whole.
+type Server interface {
+	// Ready returns nil when queries are answered wholly, else why not.
+	Ready() error
+	// Reload reads the configuration again and applies it, whole or not at all.
+	Reload(ctx context.Context) error
+	// Reloaded tells whether the last reload succeeded, and when one last did.
+	Reloaded() (ok bool, at time.Time)
+	DataDir() string
+	// Retention is how long samples are kept, as users write it.
+	Retention() string
+}
+
+// Deps are the parts behind the API.
+type Deps struct {
+	Reader   storage.Reader
+	Engine   *promql.Engine
+	Targets  Targets
+	Rules    Rules
+	Server   Server
+	Tenant   tenant.ID
+	Build    Build
+	Started  time.Time
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	// Write receives POST /api/v1/write.
+	Write http.Handler
+	// Page serves everything that is no API.
+	Page http.Handler
+}
+
+// API is the handler of all paths.
+type API struct {
+	deps    Deps
+	parser  parser.Parser
+	metrics metrics
+}
+
+// formBytesMax bounds the body of a POSTed query: a long PromQL expression is
+// 100 kB.
+const formBytesMax = 4 << 20
+
+// New returns the handler of everything under prefix ("" or "/path").
+func New(deps Deps, prefix string) http.Handler {
+	a := &API{deps: deps, parser: promql.NewParser(), metrics: newMetrics(deps.Registry)}
+	mux := http.NewServeMux()
+	get := func(path string, h handler) { mux.HandleFunc("GET "+path, a.serve(path, h)) }
+	both := func(path string, h handler) {
+		get(path, h)
+		mux.HandleFunc("POST "+path, a.serve(path, h))
+	}
+	both("/api/v1/query", a.query)
+	both("/api/v1/query_range", a.queryRange)
+	both("/api/v1/labels", a.labelNames)
+	get("/api/v1/label/{name}/values", a.labelValues)
+	both("/api/v1/series", a.series)
+	both("/api/v1/format_query", a.formatQuery)
+	get("/api/v1/targets", a.targets)
+	get("/api/v1/targets/metadata", a.targetMetadata)
+	get("/api/v1/scrape_pools", a.scrapePools)
+	get("/api/v1/metadata", a.metadata)
+	get("/api/v1/rules", a.rules)
+	get("/api/v1/alerts", a.alerts)
+	get("/api/v1/status/buildinfo", a.buildInfo)
+	get("/api/v1/status/runtimeinfo", a.runtimeInfo)
+	mux.HandleFunc("/api/", a.serve("unknown", a.unknown))
+
+	mux.Handle("/api/v1/write", deps.Write)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(deps.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /-/healthy", a.healthy)
+	mux.HandleFunc("GET /-/ready", a.ready)
+	mux.HandleFunc("POST /-/reload", a.reload)
+	mux.HandleFunc("PUT /-/reload", a.reload)
+	mux.Handle("/", deps.Page)
+
+	var root http.Handler = mux
+	if prefix != "" {
+		root = http.StripPrefix(prefix, mux)
+	}
+	return gzhttp.GzipHandler(a.recovered(root))
+}
+
+// handler answers one endpoint of the API.
+type handler func(r *http.Request) (answer, error)
+
+// serve wraps an endpoint with the envelope and its metrics.
+func (a *API) serve(path string, h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		status := http.StatusOK
+		r.Body = http.MaxBytesReader(w, r.Body, formBytesMax)
+		ans, err := h(r)
+		if err != nil {
+			status = statusOf[classify(err)]
+			err = writeError(w, err)
+		} else {
+			err = writeAnswer(w, ans)
+		}
+		if err != nil && r.Context().Err() == nil {
+			a.deps.Logger.Warn("answer not written", "path", path, "err", err)
+		}
+		a.metrics.requests.WithLabelValues(path, strconv.Itoa(status)).Inc()
+		a.metrics.duration.WithLabelValues(path).Observe(time.Since(begin).Seconds())
+	}
+}
+
+// recovered turns a panic into a 500 and a log line: one request's fault does
+// not end the process.
+func (a *API) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil || p == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+				return
+			}
+			a.deps.Logger.Error("request panicked", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+			_ = writeError(w, fmt.Errorf("internal error: %v", p)) // the connection may be broken: nobody to tell
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) unknown(r *http.Request) (answer, error) {
+	return answer{}, &apiError{errNotFound, fmt.Errorf("%s %s is not part of the API, or not supported yet", r.Method, r.URL.Path)}
+}
+
+// formatQuery answers /api/v1/format_query.
+func (a *API) formatQuery(r *http.Request) (answer, error) {
+	expr, err := a.parser.ParseExpr(r.FormValue("query"))
+	if err != nil {
+		return answer{}, invalidParameter("query", err)
+	}
+	return answer{data: expr.Pretty(0)}, nil
+}

@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/nilometer/nilometer/promql"
+)
+
+// pointsMax is Prometheus' bound on the points of one series in a range query:
+// enough for 60 s over a week or 1 h over a year.
+const pointsMax = 11000
+
+// query answers /api/v1/query.
+func (a *API) query(r *http.Request) (answer, error) {
+	at, err := timeParam(r, "time", a.now())
+	if err != nil {
+		return answer{}, err
+	}
+	q, err := commonQuery(r)
+	if err != nil {
+		return answer{}, err
+	}
+	q.Time = at
+	res, err := a.deps.Engine.Instant(r.Context(), a.deps.Reader, a.deps.Tenant, q)
+	return queryAnswer(q, r, res, err)
+}
+
+// queryRange answers /api/v1/query_range.
+func (a *API) queryRange(r *http.Request) (answer, error) {
+	q, err := commonQuery(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if q.Start, err = requiredTime(r, "start"); err != nil {
+		return answer{}, err
+	}
+	if q.End, err = requiredTime(r, "end"); err != nil {
+		return answer{}, err
+	}
+	if q.End.Before(q.Start) {
+		return answer{}, invalidParameter("end", errors.New("end timestamp must not be before start time"))
+	}
+	if q.Step, err = parseDuration(r.FormValue("step")); err != nil {
+		return answer{}, invalidParameter("step", err)
+	}
+	if q.Step <= 0 {
+		return answer{}, invalidParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
+	}
+	if q.End.Sub(q.Start)/q.Step > pointsMax {
+		return answer{}, badData(fmt.Errorf("exceeded maximum resolution of %d points per timeseries. Try decreasing the query resolution (?step=XX)", pointsMax))
+	}
+	res, err := a.deps.Engine.Range(r.Context(), a.deps.Reader, a.deps.Tenant, q)
+	return queryAnswer(q, r, res, err)
+}
+
+func requiredTime(r *http.Request, name string) (time.Time, error) {
+	t, err := parseTime(r.FormValue(name))
+	if err != nil {
+		return time.Time{}, invalidParameter(name, err)
+	}
+	return t, nil
+}
+
+// commonQuery reads what instant and range queries share.
+func commonQuery(r *http.Request) (promql.Query, error) {
+	q := promql.Query{Expr: r.FormValue("query"), Partial: partialParam(r)}
+	var err error
+	if q.Limit, err = limitParam(r); err != nil {
+		return q, err
+	}
+	if q.Timeout, err = durationParam(r, "timeout"); err != nil {
+		return q, err
+	}
+	if q.LookbackDelta, err = durationParam(r, "lookback_delta"); err != nil {
+		return q, err
+	}
+	return q, nil
+}
+
+func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error) (answer, error) {
+	if err != nil {
+		var parse *promql.ParseError
+		if errors.As(err, &parse) {
+			err = invalidParameter("query", parse.Err)
+		}
+		return answer{}, err
+	}
+	encode := func(dst []byte) []byte {
+		dst = appendResult(dst, res)
+		if r.FormValue("stats") == "" {
+			return dst
+		}
+		return append(append(dst[:len(dst)-1], `,"stats":`...), append(statsJSON(res.Stats), '}')...)
+	}
+	return answer{encode: encode, warnings: res.Warnings, query: q.Expr}, nil
+}
+
+// statsJSON has Prometheus' names for what we know.
+func statsJSON(s promql.Stats) []byte {
+	return fmt.Appendf(nil,
+		`{"timings":{"evalTotalTime":%g,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":%g,"execQueueTime":%g,"execTotalTime":%g},"samples":{"totalQueryableSamples":%d,"peakSamples":%d}}`,
+		(s.Total - s.Queued).Seconds(), (s.Total - s.Queued).Seconds(), s.Queued.Seconds(), s.Total.Seconds(), s.SamplesRead, s.MemoryPeakBytes/16)
+}
