@@ -27,9 +27,14 @@ func Decode(dst []float64, chunk []byte, n int) ([]float64, error) {
 	if h.constant() {
 		fill(out, h.value(h.first, 0))
 	} else {
-		r.readStream(&h, out)
+		r.readStream(&h, out, nil)
 	}
-	if r.err == nil && r.off != len(chunk) {
+	return r.finish(dst, was)
+}
+
+// finish returns dst if all of the chunk was read and right, else what it was.
+func (r *reader) finish(dst []float64, was int) ([]float64, error) {
+	if r.err == nil && r.off != len(r.b) {
 		r.fail(r.off, "bytes after the end")
 	}
 	if r.err != nil {
@@ -44,8 +49,9 @@ func fill(dst []float64, v float64) {
 	}
 }
 
-// readStream reads what follows the header of a chunk that is not constant.
-func (r *reader) readStream(h *header, out []float64) {
+// readStream reads what follows the header of a chunk that is not constant. ref
+// has the values referred to, nil without a reference.
+func (r *reader) readStream(h *header, out, ref []float64) {
 	n := len(out)
 	m := n - 1
 	var layer positions
@@ -68,6 +74,10 @@ func (r *reader) readStream(h *header, out []float64) {
 	changed := out[1 : 1+m]
 	s := r.readSequence(changed)
 	if r.err != nil {
+		return
+	}
+	if ref != nil {
+		r.addReference(h, s, out, m, &layer, ref)
 		return
 	}
 	last := toDomain(h, s, changed)

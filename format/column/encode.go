@@ -36,6 +36,10 @@ type Encoder struct {
 	res      [6][ChunkValuesMax]uint64
 	specials []special
 	buf      []byte // the second candidate
+
+	// What is to be added to x at the ends to have the chunk's own values: 0,
+	// but for a reference chunk, whose x are differences.
+	refFirst, refLast int64
 }
 
 // special is a run of values outside the domain.
@@ -84,18 +88,18 @@ func (e *Encoder) appendStream(dst []byte, values []float64) []byte {
 		if exp == 0 {
 			domain = Integer
 		}
-		dst = e.appendDomain(dst, values, domain, uint8(exp))
+		dst = e.appendDomain(dst, values, domain, uint8(exp), false)
 		if exp <= exponentSure && len(e.specials) == 0 {
 			return dst
 		}
 	}
 	if e.near(values, searchNear) {
-		e.buf = e.appendDomain(e.buf[:0], values, Near, searchNear)
+		e.buf = e.appendDomain(e.buf[:0], values, Near, searchNear, false)
 		dst, ok = e.keepShorter(dst, from, ok), true
 	}
 	if !ok || len(dst)-from > 2*len(values) {
 		e.ordered(values)
-		e.buf = e.appendDomain(e.buf[:0], values, Bits, 0)
+		e.buf = e.appendDomain(e.buf[:0], values, Bits, 0, false)
 		dst = e.keepShorter(dst, from, ok)
 	}
 	return dst
@@ -234,7 +238,7 @@ func (e *Encoder) ordered(values []float64) {
 }
 
 // appendDomain appends the chunk of what x, ulps and specials hold.
-func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp uint8) []byte {
+func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp uint8, reference bool) []byte {
 	n := len(values)
 	x, ulps := e.x[:n], e.ulps[:n]
 	changes := e.collectChanges(x, ulps, domain == Near)
@@ -259,7 +263,7 @@ func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp 
 			seq, ulpSeq, body = e.changedX[:1+changes], e.changedU[:1+changes], sparse
 		}
 	}
-	dst = e.appendHeader(dst, values, domain, exp, layer)
+	dst = e.appendHeader(dst, values, domain, exp, layer, reference)
 	switch layer {
 	case layerBitmap:
 		dst = appendBitmap(appendUvarint(dst, uint64(changes)), e.gaps[1:1+changes], n)
@@ -311,7 +315,7 @@ func (e *Encoder) collectChanges(x, ulps []int64, near bool) int {
 	return changes
 }
 
-func (e *Encoder) appendHeader(dst []byte, values []float64, domain Domain, exp uint8, layer byte) []byte {
+func (e *Encoder) appendHeader(dst []byte, values []float64, domain Domain, exp uint8, layer byte, reference bool) []byte {
 	n := len(values)
 	kind := kindStream | byte(domain) | layer
 	if len(e.specials) > 0 {
@@ -319,16 +323,20 @@ func (e *Encoder) appendHeader(dst []byte, values []float64, domain Domain, exp 
 	} else if nonDecreasing(values) {
 		kind |= flagNonDecreasing
 	}
+	if reference {
+		kind |= flagReference
+	}
 	dst = append(dst, kind)
 	if domain == Decimal || domain == Near {
 		dst = append(dst, exp)
 	}
+	first, last := e.x[0]+e.refFirst, e.x[n-1]+e.refLast
 	if domain == Bits {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(values[0]))
 	} else {
-		dst = appendUvarint(dst, zigzag(e.x[0]))
+		dst = appendUvarint(dst, zigzag(first))
 	}
-	dst = appendUvarint(dst, zigzag(e.x[n-1]-e.x[0]))
+	dst = appendUvarint(dst, zigzag(last-first))
 	if domain == Near {
 		dst = appendUvarint(dst, zigzag(e.ulps[0]))
 		dst = appendUvarint(dst, zigzag(e.ulps[n-1]))

@@ -62,6 +62,8 @@ func goldenLines() []string {
 	for _, c := range goldenChunks() {
 		add("chunk", c.name, len(c.values), enc.Append(nil, c.values))
 	}
+	values, ref := goldenReference()
+	add("reference", "example", len(values), enc.AppendRef(nil, values, ref))
 	for _, c := range goldenTimes() {
 		add("times", c.name, len(c.times), column.AppendTimes(nil, c.times))
 	}
@@ -77,6 +79,10 @@ func goldenLines() []string {
 		add("stream", c.name, len(c.values), data)
 	}
 	return lines
+}
+
+func goldenReference() (values, ref []float64) {
+	return []float64{1100, 1103, 1104, 1109, 1109, 1111, 1118, 1120}, []float64{100, 103, 104, 109, 109, 111, 118, 120}
 }
 
 func goldenTimes() []namedTimes {
@@ -159,6 +165,13 @@ func TestGoldenDecodes(t *testing.T) {
 				t.Fatalf("%s: %v", line, err)
 			}
 			sameBits(t, got, values[f[1]])
+		case "reference":
+			want, ref := goldenReference()
+			got, err := column.DecodeRef(nil, data, n, ref)
+			if err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			sameBits(t, got, want)
 		case "times":
 			got, err := column.DecodeTimes(nil, data, n)
 			if err != nil || !slices.Equal(got, times[f[1]]) {
