@@ -38,6 +38,11 @@ func Read(ctx context.Context, v storage.View, s storage.Selection) ([]Series, e
 		return nil, err
 	}
 	defer scan.Close()
+	return ReadScan(ctx, scan, s)
+}
+
+// ReadScan is Read for the answer to a selection.
+func ReadScan(ctx context.Context, scan storage.Scan, s storage.Selection) ([]Series, error) {
 	all := make([]Series, scan.Series())
 	for i := range all {
 		all[i].Labels = scan.Labels(uint32(i)).Copy()

@@ -1,0 +1,122 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/tsdb/part"
+)
+
+// member is a series in one part; next is the index of the same series in a
+// later part, -1 at the end.
+type member struct {
+	part int32
+	ref  part.Ref
+	next int32
+}
+
+// entry is one series of all parts: a chain of members in the parts' order.
+type entry struct {
+	hash       series.Hash
+	head, tail int32
+}
+
+// merger merges sorted lists of series. It compares label sets only where the
+// hashes at the fronts of two lists differ: parts of one tenant have mostly
+// the same series, in the same order.
+type merger struct {
+	parts   []part.Part
+	members []member
+	sides   [2]struct {
+		head    int32                 // whose labels lset has, -1: of none
+		builder labels.ScratchBuilder // owns the memory of lset
+		lset    labels.Labels
+	}
+}
+
+// mergeParts selects in every part and returns the series in label order.
+func mergeParts(ctx context.Context, parts []part.Part, ms []*labels.Matcher) (*merger, []entry, error) {
+	m := &merger{parts: parts}
+	lists := make([][]entry, 0, len(parts))
+	for i, p := range parts {
+		refs, err := p.Select(ctx, ms...)
+		if err != nil {
+			return nil, nil, fmt.Errorf("select in %s: %w", p.Name(), err)
+		}
+		list := make([]entry, len(refs))
+		for k, ref := range refs {
+			at := int32(len(m.members))
+			m.members = append(m.members, member{part: int32(i), ref: ref, next: -1})
+			list[k] = entry{hash: p.Hash(ref), head: at, tail: at}
+		}
+		lists = append(lists, list)
+	}
+	// Neighbours first, as in a merge sort: every series is looked at once for
+	// each doubling, and chains stay in the parts' order.
+	for len(lists) > 1 {
+		half := lists[:0]
+		for i := 0; i < len(lists); i += 2 {
+			if i+1 == len(lists) {
+				half = append(half, lists[i])
+				break
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, nil, err
+			}
+			half = append(half, m.merge(lists[i], lists[i+1]))
+		}
+		lists = half
+	}
+	if len(lists) == 0 {
+		return m, nil, nil
+	}
+	return m, lists[0], nil
+}
+
+// merge merges two sorted lists; where both have a series, a's members come
+// first.
+func (m *merger) merge(a, b []entry) []entry {
+	if len(a) == 0 || len(b) == 0 {
+		return append(a, b...)
+	}
+	out := make([]entry, 0, max(len(a), len(b))+min(len(a), len(b))/8)
+	m.sides[0].head, m.sides[1].head = -1, -1
+	i, j := 0, 0
+	for i < len(a) && j < len(b) {
+		order := 0
+		if a[i].hash != b[j].hash {
+			order = labels.Compare(m.labels(0, a[i].head), m.labels(1, b[j].head))
+		}
+		switch {
+		case order < 0:
+			out = append(out, a[i])
+			i++
+		case order > 0:
+			out = append(out, b[j])
+			j++
+		default:
+			m.members[a[i].tail].next = b[j].head
+			out = append(out, entry{hash: a[i].hash, head: a[i].head, tail: b[j].tail})
+			i++
+			j++
+		}
+	}
+	out = append(out, a[i:]...)
+	return append(out, b[j:]...)
+}
+
+// labels returns the labels of a member in memory that is used again for the
+// next one of the same side.
+func (m *merger) labels(side int, head int32) labels.Labels {
+	s := &m.sides[side]
+	if s.head != head {
+		x := m.members[head]
+		m.parts[x.part].Labels(x.ref, &s.builder)
+		s.builder.Overwrite(&s.lset)
+		s.head = head
+	}
+	return s.lset
+}

@@ -1,0 +1,471 @@
+package scan_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/tsdb/part"
+	"github.com/nilometer/nilometer/tsdb/part/parttest"
+	"github.com/nilometer/nilometer/tsdb/scan"
+)
+
+func all() storage.Selection {
+	return storage.Selection{MinTime: math.MinInt64, MaxTime: math.MaxInt64}
+}
+
+func selectAll(t *testing.T, parts ...part.Part) *scan.Scan {
+	t.Helper()
+	s, err := scan.Select(context.Background(), parts, all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func read(t *testing.T, s storage.Scan) []storagetest.Series {
+	t.Helper()
+	got, err := storagetest.ReadScan(context.Background(), s, all())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func lset(name string) labels.Labels {
+	return labels.FromStrings("__name__", name, "instance", "i", "job", "j")
+}
+
+// every returns n samples with the values from, from+1 …
+func every(start, intervalMs int64, n int, from float64) []column.Sample {
+	out := make([]column.Sample, n)
+	for i := range out {
+		out[i] = column.Sample{T: start + int64(i)*intervalMs, V: from + float64(i)}
+	}
+	return out
+}
+
+// shape is how a batch is cut: the lengths of its tiles, and its series.
+func shape(t *testing.T, s storage.Scan) []string {
+	t.Helper()
+	var out []string
+	var b storage.ColumnBatch
+	for {
+		ok, err := s.Next(context.Background(), &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			slices.Sort(out)
+			return out
+		}
+		var names []string
+		for _, rank := range b.Ranks {
+			names = append(names, s.LabelValue(rank, "__name__"))
+		}
+		var tiles []string
+		for _, tile := range b.Tiles {
+			tiles = append(tiles, fmt.Sprint(tile.Len()))
+		}
+		kind := "chunks as they were"
+		if slices.ContainsFunc(b.Chunks, func(c storage.Chunk) bool { return c.Kind == storage.Decoded }) {
+			kind = "decoded"
+		}
+		out = append(out, fmt.Sprintf("%s on %s, %s", strings.Join(names, " "), strings.Join(tiles, "+"), kind))
+	}
+}
+
+// encoded returns the samples as pieces of encoded chunks.
+func addEncoded(p *parttest.Part, name string, id part.ColumnID, from, to uint32, values ...float64) {
+	var enc format.Encoder
+	p.AddSeries(lset(name), part.Piece{Column: id, From: from, To: to, Chunk: storage.Chunk{Kind: storage.Encoded, Data: enc.Append(nil, values)}})
+}
+
+func constants(n int, v float64) []float64 {
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = v
+	}
+	return out
+}
+
+func TestBatches(t *testing.T) {
+	cases := []struct {
+		name  string
+		parts func() []part.Part
+		want  []string
+	}{
+		{
+			"a group over three blocks is one batch",
+			func() []part.Part {
+				var out []part.Part
+				for i := range 3 {
+					p := parttest.New(fmt.Sprint("block ", i))
+					c := p.Regular(int64(i)*10_000, 1000, 10)
+					for _, name := range []string{"a", "b", "c"} {
+						addEncoded(p, name, c, 0, 10, constants(10, float64(i))...)
+					}
+					out = append(out, p)
+				}
+				return out
+			},
+			[]string{"a b c on 10+10+10, chunks as they were"},
+		},
+		{
+			"a part where a series is absent matches any",
+			func() []part.Part {
+				p, q := parttest.New("p"), parttest.New("q")
+				c, d := p.Regular(0, 1000, 10), q.Regular(20_000, 1000, 5)
+				addEncoded(p, "gone", c, 0, 10, constants(10, 1)...)
+				addEncoded(p, "stays", c, 0, 10, constants(10, 1)...)
+				addEncoded(q, "new", d, 0, 5, constants(5, 1)...)
+				addEncoded(q, "stays", d, 0, 5, constants(5, 1)...)
+				return []part.Part{p, q}
+			},
+			// "gone" and "new" have no column in common, until "stays" says that
+			// one follows the other.
+			[]string{"gone on 10, chunks as they were", "new stays on 10+5, chunks as they were"},
+		},
+		{
+			"a series that begins inside a tile is widened, also when it comes first",
+			func() []part.Part {
+				p := parttest.New("p")
+				c := p.Regular(0, 1000, 10)
+				addEncoded(p, "a", c, 4, 7, 1, 2, 3)
+				addEncoded(p, "b", c, 0, 10, constants(10, 1)...)
+				addEncoded(p, "c", c, 8, 10, 1, 2)
+				return []part.Part{p}
+			},
+			[]string{"a b c on 10, chunks as they were"},
+		},
+		{
+			"series that are cut differently do not share a batch",
+			func() []part.Part {
+				p := parttest.New("p")
+				c := p.Regular(0, 1000, 10)
+				for _, name := range []string{"a", "c"} {
+					addEncoded(p, name, c, 0, 10, constants(10, 1)...)
+				}
+				for _, name := range []string{"b", "d"} {
+					addEncoded(p, name, c, 0, 5, constants(5, 1)...)
+					addEncoded(p, name, c, 5, 10, constants(5, 1)...)
+				}
+				return []part.Part{p}
+			},
+			[]string{"a c on 10, chunks as they were", "b d on 5+5, chunks as they were"},
+		},
+		{
+			"equal columns of two parts are one",
+			func() []part.Part {
+				p, q := parttest.New("p"), parttest.New("q")
+				addEncoded(p, "a", p.Regular(0, 1000, 10), 0, 10, constants(10, 1)...)
+				q.Regular(7, 1000, 3)
+				addEncoded(q, "b", q.Regular(0, 1000, 10), 0, 10, constants(10, 1)...)
+				return []part.Part{p, q}
+			},
+			[]string{"a b on 10, chunks as they were"},
+		},
+		{
+			"overlapping pieces make a private column",
+			func() []part.Part {
+				p, q := parttest.New("p"), parttest.New("q")
+				c := p.Regular(0, 1000, 10)
+				addEncoded(p, "a", c, 0, 10, constants(10, 1)...)
+				addEncoded(p, "b", c, 0, 10, constants(10, 1)...)
+				addEncoded(q, "b", q.Regular(500, 1000, 3), 0, 3, 4, 5, 6)
+				return []part.Part{p, q}
+			},
+			[]string{"a on 10, chunks as they were", "b on 13, decoded"},
+		},
+		{
+			"parts in another order than their times are put in order",
+			func() []part.Part {
+				p, q := parttest.New("p"), parttest.New("q")
+				addEncoded(p, "a", p.Regular(50_000, 1000, 4), 0, 4, 1, 2, 3, 4)
+				addEncoded(q, "a", q.Regular(0, 1000, 3), 0, 3, 5, 6, 7)
+				return []part.Part{p, q}
+			},
+			[]string{"a on 3+4, chunks as they were"},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			parts := c.parts()
+			if got := shape(t, selectAll(t, parts...)); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+			if d := storagetest.Diff(model(t, parts, all()), read(t, selectAll(t, parts...))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestBatchesAreBounded(t *testing.T) {
+	p := parttest.New("p")
+	c := p.Regular(0, 1000, 3)
+	for i := range 1300 {
+		p.Samples(lset(fmt.Sprintf("m%04d", i)), c, every(0, 1000, 3, float64(i))...)
+	}
+	s := selectAll(t, p)
+	var sizes []int
+	var b storage.ColumnBatch
+	for {
+		ok, err := s.Next(context.Background(), &b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			break
+		}
+		sizes = append(sizes, len(b.Ranks))
+	}
+	if !slices.Equal(sizes, []int{512, 512, 276}) {
+		t.Errorf("1300 series came in batches of %v", sizes)
+	}
+}
+
+func TestFirstAcceptedWins(t *testing.T) {
+	p, q := parttest.New("p"), parttest.New("q")
+	p.Samples(lset("a"), p.AddColumn(10, 20, 30), column.Sample{T: 10, V: 1}, column.Sample{T: 30, V: column.StaleNaN()})
+	q.Samples(lset("a"), q.AddColumn(10, 20, 30, 40), every(10, 10, 4, 100)...)
+	want := []storagetest.Series{{Labels: lset("a"), Samples: []storagetest.Sample{
+		{T: 10, V: 1}, {T: 20, V: 101}, {T: 30, V: column.StaleNaN()}, {T: 40, V: 103},
+	}}}
+	if d := storagetest.Diff(want, read(t, selectAll(t, p, q))); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestDamageBecomesAWarning(t *testing.T) {
+	p, q := parttest.New("block p"), parttest.New("block q")
+	for i, x := range []*parttest.Part{p, q} {
+		x.Samples(lset("a"), x.Regular(int64(i)*1000, 10, 3), every(int64(i)*1000, 10, 3, 1)...)
+	}
+	q.Damage(lset("a"), errors.New("checksum mismatch"))
+	s := selectAll(t, p, q)
+	sel := all()
+	sel.Partial = true
+	got, err := storagetest.ReadScan(context.Background(), s, sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := storagetest.Diff(model(t, []part.Part{p}, all()), got); d != "" {
+		t.Error(d)
+	}
+	w := s.Warnings().AsErrors()
+	if len(w) != 1 || !strings.Contains(w[0].Error(), "block q: memory: checksum mismatch") {
+		t.Errorf("the warnings are %v", w)
+	}
+}
+
+// model merges the obvious way: every sample of every part in a map.
+func model(t *testing.T, parts []part.Part, sel storage.Selection) []storagetest.Series {
+	t.Helper()
+	byLabels := map[string]map[int64]storagetest.Sample{}
+	lsets := map[string]labels.Labels{}
+	for _, p := range parts {
+		refs, err := p.Select(context.Background(), sel.Matchers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ref := range refs {
+			b := labels.NewScratchBuilder(0)
+			p.Labels(ref, &b)
+			key := b.Labels().String()
+			lsets[key] = b.Labels()
+			if byLabels[key] == nil {
+				byLabels[key] = map[int64]storagetest.Sample{}
+			}
+			pieces, err := p.Pieces(ref, math.MinInt64, math.MaxInt64, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, piece := range pieces {
+				times, err := p.Column(piece.Column)
+				if err != nil {
+					t.Fatal(err)
+				}
+				samples, err := storagetest.Samples(nil, times[piece.From:piece.To], piece.Chunk)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range samples {
+					if _, ok := byLabels[key][x.T]; !ok && x.T >= sel.MinTime && x.T <= sel.MaxTime {
+						byLabels[key][x.T] = x
+					}
+				}
+			}
+		}
+	}
+	var out []storagetest.Series
+	for key, samples := range byLabels {
+		s := storagetest.Series{Labels: lsets[key]}
+		for _, x := range samples {
+			s.Samples = append(s.Samples, x)
+		}
+		slices.SortFunc(s.Samples, func(a, b storagetest.Sample) int { return int(a.T - b.T) })
+		if len(s.Samples) > 0 {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b storagetest.Series) int { return labels.Compare(a.Labels, b.Labels) })
+	return out
+}
+
+// randomParts builds parts whose series, columns, cuts and overlaps are drawn
+// from rng.
+func randomParts(rng *rand.Rand) []part.Part {
+	var parts []part.Part
+	start := int64(0)
+	for i := range 1 + rng.IntN(5) {
+		p := parttest.New(fmt.Sprint("part ", i))
+		var ids []part.ColumnID
+		for range 1 + rng.IntN(3) {
+			n := 1 + rng.IntN(40)
+			if rng.IntN(10) == 0 {
+				n = column.TilePositions + rng.IntN(600)
+			}
+			ids = append(ids, p.Regular(start+int64(rng.IntN(3)), 10, n))
+		}
+		for k := range 1 + rng.IntN(12) {
+			if rng.IntN(4) == 0 {
+				continue
+			}
+			id := ids[k%len(ids)]
+			times, _ := p.Column(id)
+			addRandom(rng, p, labels.FromStrings("__name__", "m", "n", fmt.Sprint(k)), id, times)
+		}
+		parts = append(parts, p)
+		if rng.IntN(3) > 0 {
+			start += 12_000
+		} else if rng.IntN(2) == 0 {
+			start -= 100
+		}
+	}
+	rng.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
+	return parts
+}
+
+// addRandom cuts a column into random pieces of a series, some missing.
+func addRandom(rng *rand.Rand, p *parttest.Part, l labels.Labels, id part.ColumnID, times []int64) {
+	var enc format.Encoder
+	for from := 0; from < len(times); {
+		to := min(len(times), from+column.TilePositions)
+		if rng.IntN(3) == 0 {
+			to = from + 1 + rng.IntN(to-from)
+		}
+		c := storage.Chunk{Kind: storage.Encoded}
+		var values []float64
+		for pos := range to - from {
+			state := column.Present
+			if rng.IntN(8) == 0 {
+				state = column.State(rng.IntN(3))
+			}
+			c.Runs = column.AppendState(c.Runs, pos, state)
+			if state == column.Present {
+				values = append(values, rng.NormFloat64())
+				c.Starts = append(c.Starts, int64(rng.IntN(2)))
+			}
+		}
+		if len(values) > 0 {
+			c.Data = enc.Append(nil, values)
+		}
+		if rng.IntN(2) == 0 {
+			c.Kind, c.Values, c.Data = storage.Decoded, values, nil
+		}
+		if rng.IntN(5) > 0 {
+			p.AddSeries(l, part.Piece{Column: id, From: uint32(from), To: uint32(to), Chunk: c})
+		}
+		from = to
+	}
+}
+
+func checkRandom(t *testing.T, seed uint64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 1))
+	parts := randomParts(rng)
+	sel := all()
+	if rng.IntN(2) == 0 {
+		sel.MinTime = int64(rng.IntN(40_000))
+		sel.MaxTime = sel.MinTime + int64(rng.IntN(40_000))
+	}
+	if rng.IntN(3) == 0 {
+		sel.Matchers = []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "n", "[0-4]")}
+	}
+	s, err := scan.Select(context.Background(), parts, sel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := storagetest.ReadScan(context.Background(), s, sel)
+	if err != nil {
+		t.Fatalf("seed %d: %s", seed, err)
+	}
+	if d := storagetest.Diff(model(t, parts, sel), got); d != "" {
+		t.Fatalf("seed %d: %s", seed, d)
+	}
+}
+
+func TestRandomParts(t *testing.T) {
+	for seed := range uint64(2000) {
+		checkRandom(t, seed)
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(checkRandom)
+}
+
+func TestNextByManyGoroutines(t *testing.T) {
+	p := parttest.New("p")
+	for i := range 300 {
+		c := p.Regular(int64(i), 1000, 3)
+		p.Samples(lset(fmt.Sprintf("m%04d", i)), c, every(int64(i), 1000, 3, float64(i))...)
+	}
+	s := selectAll(t, p)
+	var mu sync.Mutex
+	seen := map[uint32]int{}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var b storage.ColumnBatch
+			for {
+				ok, err := s.Next(context.Background(), &b)
+				if err != nil {
+					t.Error(err)
+				}
+				if !ok || err != nil {
+					return
+				}
+				if err := storagetest.CheckBatch(&b); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				for _, rank := range b.Ranks {
+					seen[rank]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	for rank := range uint32(300) {
+		if seen[rank] != 1 {
+			t.Errorf("rank %d came %d times", rank, seen[rank])
+		}
+	}
+}
