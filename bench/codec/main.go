@@ -101,6 +101,9 @@ func report(out *tabwriter.Writer, interval string, tiles []tile, times [][]int6
 	}
 	refs, samples := withReferences(tiles)
 	fmt.Fprintf(out, "%s\tall, references\t%d\t%.4f\t\t\t\n", interval, samples, float64(refs+timeBytes)/float64(samples))
+	if err := reportStreams(out, interval, tiles); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "%s\ttime columns\t%d\t%.4f\t\t\t\n", interval, len(times), float64(timeBytes)/float64(len(tiles)*480))
 	return nil
 }

@@ -164,6 +164,10 @@ func chooseWidth(res []uint64, floor uint64) (width, size int) {
 	for byLen[top] == 0 {
 		top--
 	}
+	deepest := 64
+	for deepest > 0 && below[deepest] == 0 {
+		deepest--
+	}
 	best, bestWidth := math.MaxInt, 64
 	count := negatives
 	for w := legalWidth(top); w >= 0; w-- {
@@ -183,10 +187,8 @@ func chooseWidth(res []uint64, floor uint64) (width, size int) {
 		for l := w + 3; l <= top; l++ {
 			cost += int(byLen[l]) * ((l - w + 7) / 7)
 		}
-		if negatives > 0 {
-			for l := range below {
-				cost += int(below[l]) * ((max(l-w, 0) + 7) / 7)
-			}
+		for l := 1; l <= deepest; l++ {
+			cost += int(below[l]) * ((max(l-w, 0) + 7) / 7)
 		}
 		if cost += packedLen(len(res), w); cost < best {
 			best, bestWidth = cost, w
