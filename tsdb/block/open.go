@@ -1,0 +1,219 @@
+package block
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/nilometer/nilometer/blob"
+	"github.com/nilometer/nilometer/format/index"
+	"github.com/nilometer/nilometer/format/page"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/tsdb/part"
+)
+
+// metaBytesMax bounds a meta.json.
+const metaBytesMax = 16 << 20
+
+// Block is an open block: a part.Part. It counts its references: Open returns
+// it with one, and its files are closed with the last.
+type Block struct {
+	meta   Meta
+	name   string
+	prefix string
+	cache  *Cache
+	dec    *zstd.Decoder
+
+	indexFile blob.Object
+	index     *index.Index
+	rows      []index.RowInfo
+	files     []chunksFile
+
+	pages   []slot[*loadedPage]
+	damaged sync.Map // page number -> error: what is damaged stays so
+	labels  []slot[*loadedLabels]
+	columns []slot[*index.Column]
+	times   []slot[[]int64]
+
+	refs atomic.Int64
+}
+
+var (
+	_ part.Part      = (*Block)(nil)
+	_ part.Estimator = (*Block)(nil)
+)
+
+// chunksFile is one file of chunks.
+type chunksFile struct {
+	name string
+	obj  blob.Object // nil when the file is missing
+}
+
+// ReadMeta reads the meta.json of a block. A block without one was never
+// finished: the error wraps blob.ErrNotFound.
+func ReadMeta(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID) (Meta, error) {
+	name := Prefix(tenantID, id) + metaName
+	b, err := bucket.GetRange(ctx, name, 0, metaBytesMax)
+	if err != nil {
+		return Meta{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	var m Meta
+	if err := json.Unmarshal(b, &m); err != nil {
+		return Meta{}, fmt.Errorf("read %s: %w", name, err)
+	}
+	if m.FormatVersion > FormatVersion {
+		return Meta{}, fmt.Errorf("read %s: format version %d, known up to %d: upgrade this program to read it", name, m.FormatVersion, FormatVersion)
+	}
+	if m.ID != id || m.FormatVersion < 1 {
+		return Meta{}, fmt.Errorf("read %s: it describes block %s, format version %d", name, m.ID, m.FormatVersion)
+	}
+	return m, nil
+}
+
+// Open opens a block for reading. What is decoded goes to cache, nil for one
+// of its own. The index is mapped, or read whole where the bucket is no
+// directory. A missing file of chunks damages its pages only.
+func Open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID, cache *Cache) (*Block, error) {
+	b, err := open(ctx, bucket, tenantID, id, cache)
+	if err != nil {
+		return nil, fmt.Errorf("open block %s: %w", id, err)
+	}
+	return b, nil
+}
+
+func open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID, cache *Cache) (_ *Block, err error) {
+	if cache == nil {
+		cache = NewCache(0)
+	}
+	b := &Block{name: "block " + id.String(), prefix: Prefix(tenantID, id), cache: cache}
+	b.refs.Store(1)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.meta, err = ReadMeta(ctx, bucket, tenantID, id); err != nil {
+		return nil, err
+	}
+	// Two decoders: readers rarely decompress at the same instant, and each
+	// decoder keeps some 100 KiB.
+	b.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(page.RawBytesMax), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, err
+	}
+	if b.indexFile, err = bucket.Open(ctx, b.prefix+indexName); err != nil {
+		return nil, err
+	}
+	raw, err := wholeObject(b.indexFile)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", indexName, err)
+	}
+	if b.index, err = index.Open(raw, b.dec); err != nil {
+		return nil, fmt.Errorf("read %s: %w", indexName, err)
+	}
+	if b.rows, err = b.index.Rows(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", indexName, err)
+	}
+	if err := b.openFiles(ctx, bucket); err != nil {
+		return nil, err
+	}
+	b.pages = make([]slot[*loadedPage], b.index.Pages())
+	b.labels = make([]slot[*loadedLabels], (b.index.Series()+index.SeriesPerPage-1)/index.SeriesPerPage)
+	b.columns = make([]slot[*index.Column], b.index.Columns())
+	b.times = make([]slot[[]int64], b.index.Columns())
+	return b, nil
+}
+
+func wholeObject(o blob.Object) ([]byte, error) {
+	if b := o.Bytes(); b != nil || o.Size() == 0 {
+		return b, nil
+	}
+	b := make([]byte, o.Size())
+	if _, err := io.ReadFull(io.NewSectionReader(o, 0, o.Size()), b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// openFiles opens the files of chunks.
+func (b *Block) openFiles(ctx context.Context, bucket blob.Bucket) error {
+	if n := b.index.Files(); n > filesMax {
+		return fmt.Errorf("read %s: %d files of chunks, at most %d are allowed", indexName, n, filesMax)
+	}
+	b.files = make([]chunksFile, b.index.Files())
+	for i := range b.files {
+		f := &b.files[i]
+		f.name = b.prefix + fileName(i+1)
+		var err error
+		if f.obj, err = bucket.Open(ctx, f.name); err != nil && !errors.Is(err, blob.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// filesMax bounds the files of chunks: 32 MiB each, that is 2 TiB.
+const filesMax = 1 << 16
+
+// Meta describes the block.
+func (b *Block) Meta() Meta { return b.meta }
+
+// Name is "block <ULID>".
+func (b *Block) Name() string { return b.name }
+
+// Range returns bounds of the times of all samples.
+func (b *Block) Range() (minTime, maxTime int64) { return b.meta.MinTime, b.meta.MaxTime }
+
+// Retain adds a reference. The caller must hold one already, or know that
+// somebody does until Retain returns.
+func (b *Block) Retain() {
+	if b.refs.Add(1) <= 1 {
+		panic(b.name + ": retained after its last release")
+	}
+}
+
+// Release gives a reference back; the last one closes the files, and what the
+// block handed out is no longer valid.
+func (b *Block) Release() error {
+	n := b.refs.Add(-1)
+	if n < 0 {
+		panic(b.name + ": released more often than retained")
+	}
+	if n > 0 {
+		return nil
+	}
+	return b.close()
+}
+
+func (b *Block) close() error {
+	clearSlots(b.cache, b.pages)
+	clearSlots(b.cache, b.labels)
+	clearSlots(b.cache, b.columns)
+	clearSlots(b.cache, b.times)
+	var errs []error
+	for i := range b.files {
+		if b.files[i].obj != nil {
+			errs = append(errs, b.files[i].obj.Close())
+		}
+	}
+	if b.indexFile != nil {
+		errs = append(errs, b.indexFile.Close())
+	}
+	if b.dec != nil {
+		b.dec.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func clearSlots[T any](c *Cache, slots []slot[T]) {
+	for i := range slots {
+		slots[i].clear(c)
+	}
+}

@@ -1,0 +1,123 @@
+package parttest
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/part"
+)
+
+// Series is one series of a part, sample by sample.
+type Series struct {
+	Labels  labels.Labels
+	Samples []column.Sample
+}
+
+// Read returns every sample of the series that match, in label order, stale
+// markers with StaleNaN's bits. Series without samples are left out. It checks
+// the part's invariants on the way: the order of label sets and samples,
+// hashes, and that pieces lie on their columns.
+func Read(ctx context.Context, p part.Part, ms ...*labels.Matcher) ([]Series, error) {
+	refs, err := p.Select(ctx, ms...)
+	if err != nil {
+		return nil, err
+	}
+	var out []Series
+	b := labels.NewScratchBuilder(8)
+	for i, ref := range refs {
+		p.Labels(ref, &b)
+		s := Series{Labels: b.Labels()}
+		if want, _ := series.HashOf(s.Labels, nil); p.Hash(ref) != want {
+			return nil, fmt.Errorf("%s: hash of %s is %x, want %x", p.Name(), s.Labels, p.Hash(ref), want)
+		}
+		if i > 0 && len(out) > 0 && labels.Compare(out[len(out)-1].Labels, s.Labels) >= 0 {
+			return nil, fmt.Errorf("%s: %s follows %s", p.Name(), s.Labels, out[len(out)-1].Labels)
+		}
+		if s.Samples, err = Samples(p, ref, math.MinInt64, math.MaxInt64); err != nil {
+			return nil, fmt.Errorf("series %s: %w", s.Labels, err)
+		}
+		if len(s.Samples) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// Samples returns the samples of the pieces of one series that overlap
+// [minTime, maxTime].
+func Samples(p part.Part, ref part.Ref, minTime, maxTime int64) ([]column.Sample, error) {
+	pieces, err := p.Pieces(ref, minTime, maxTime, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []column.Sample
+	for _, piece := range pieces {
+		times, err := p.Column(piece.Column)
+		if err != nil {
+			return nil, err
+		}
+		if piece.From >= piece.To || int(piece.To) > len(times) {
+			return nil, fmt.Errorf("%s: a piece from %d to %d on a column of %d", p.Name(), piece.From, piece.To, len(times))
+		}
+		n := int(piece.To - piece.From)
+		if err := column.ValidateRuns(piece.Chunk.Runs, n); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name(), err)
+		}
+		values := piece.Chunk.Values
+		switch piece.Chunk.Kind {
+		case storage.None:
+			continue
+		case storage.Encoded:
+			if values, err = format.Decode(nil, piece.Chunk.Data, column.PresentCount(piece.Chunk.Runs, n)); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name(), err)
+			}
+		case storage.Histograms:
+			return nil, fmt.Errorf("%s: histograms: %w", p.Name(), storage.ErrUnsupported)
+		}
+		if want := column.PresentCount(piece.Chunk.Runs, n); len(values) != want {
+			return nil, fmt.Errorf("%s: %d values, %d positions are present", p.Name(), len(values), want)
+		}
+		was := len(out)
+		out = column.Materialize(out, times[piece.From:piece.To], values, piece.Chunk.Runs)
+		if was > 0 && len(out) > was && out[was].T <= out[was-1].T {
+			return nil, fmt.Errorf("%s: a piece begins at %d, the one before ends at %d", p.Name(), out[was].T, out[was-1].T)
+		}
+	}
+	return out, nil
+}
+
+// Diff describes the first difference of two readings, "" when they are equal
+// bit for bit.
+func Diff(got, want []Series) string {
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			return fmt.Sprintf("series %s is missing", want[i].Labels)
+		case i >= len(want):
+			return fmt.Sprintf("series %s is too many", got[i].Labels)
+		}
+		g, w := got[i], want[i]
+		if !labels.Equal(g.Labels, w.Labels) {
+			return fmt.Sprintf("series %d is %s, want %s", i, g.Labels, w.Labels)
+		}
+		for k := range max(len(g.Samples), len(w.Samples)) {
+			switch {
+			case k >= len(g.Samples):
+				return fmt.Sprintf("series %s: %d samples, want %d; %v is missing", g.Labels, len(g.Samples), len(w.Samples), w.Samples[k])
+			case k >= len(w.Samples):
+				return fmt.Sprintf("series %s: %d samples, want %d; %v is too many", g.Labels, len(g.Samples), len(w.Samples), g.Samples[k])
+			case g.Samples[k].T != w.Samples[k].T || math.Float64bits(g.Samples[k].V) != math.Float64bits(w.Samples[k].V):
+				return fmt.Sprintf("series %s: sample %d is %v (%#x), want %v (%#x)", g.Labels, k,
+					g.Samples[k], math.Float64bits(g.Samples[k].V), w.Samples[k], math.Float64bits(w.Samples[k].V))
+			}
+		}
+	}
+	return ""
+}
