@@ -178,3 +178,10 @@ func valid(lset labels.Labels) bool {
 func canonical(lset labels.Labels) string { return string(series.AppendCanonical(nil, lset)) }
 
 func sameBits(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
+
+// clone copies the bytes too: labels.Labels.Copy may share them.
+func clone(lset labels.Labels) labels.Labels {
+	b := labels.NewScratchBuilder(lset.Len())
+	lset.Range(func(l labels.Label) { b.Add(l.Name, l.Value) })
+	return b.Labels()
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 )
 
@@ -45,6 +46,17 @@ func TestLoadAndReadAll(t *testing.T) {
 			if d := storagetest.Diff(want, got); d != "" {
 				t.Error(d)
 			}
+		})
+	}
+}
+
+func TestMemory(t *testing.T) {
+	for name, o := range map[string]storagetest.MemoryOptions{"encoded": {}, "decoded in small tiles": {Decoded: true, TilePositions: 3, BatchSeries: 2}} {
+		t.Run(name, func(t *testing.T) {
+			storagetest.Run(t, storagetest.Harness{Open: func(_ *testing.T, a storage.Admitter) storage.Store {
+				o.Admitter = a
+				return storagetest.NewMemory(o)
+			}})
 		})
 	}
 }

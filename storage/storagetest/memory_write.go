@@ -76,7 +76,7 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 		}
 	}
 	slot := storage.Slot(len(g.members))
-	g.members = append(g.members, &memMember{key: key, labels: lset.Copy()})
+	g.members = append(g.members, &memMember{key: key, labels: clone(lset)})
 	g.byKey[key] = slot
 	return storage.Resolution{Slot: slot}
 }

@@ -45,7 +45,7 @@ func Read(ctx context.Context, v storage.View, s storage.Selection) ([]Series, e
 func ReadScan(ctx context.Context, scan storage.Scan, s storage.Selection) ([]Series, error) {
 	all := make([]Series, scan.Series())
 	for i := range all {
-		all[i].Labels = scan.Labels(uint32(i)).Copy()
+		all[i].Labels = clone(scan.Labels(uint32(i)))
 		if i > 0 && labels.Compare(all[i-1].Labels, all[i].Labels) >= 0 {
 			return nil, fmt.Errorf("rank %d, %s, does not follow rank %d, %s, in label order", i, all[i].Labels, i-1, all[i-1].Labels)
 		}
