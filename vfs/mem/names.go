@@ -74,6 +74,12 @@ func (f *FS) parentLocked(op, name string) (*node, string, error) {
 // changeLocked makes a change visible, and durable by chance only.
 func (f *FS) changeLocked(slots ...slot) {
 	for _, s := range slots {
+		if s.to != nil {
+			s.to.refs++ // so that a rename does not let go of its file in between
+			defer func() { s.to.refs-- }()
+		}
+	}
+	for _, s := range slots {
 		f.setLocked(s)
 	}
 	f.pending = append(f.pending, change{slots})
@@ -100,10 +106,10 @@ func (f *FS) setLocked(s slot) {
 }
 
 // releaseLocked gives the space of a file back when nothing holds it any more.
+// The bytes stay: a crash may bring back a name.
 func (f *FS) releaseLocked(n *node) {
 	if n.links == 0 && n.refs == 0 {
 		f.used -= uint64(len(n.data))
-		n.data, n.synced = nil, 0
 	}
 }
 
