@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -239,6 +240,34 @@ func (b *Block) column(id part.ColumnID) (*index.Column, error) {
 	}
 	return b.columns[id].put(b.cache, &c, 80+24*cap(c.Tiles)), nil
 }
+
+// SeriesCount is the number of series: references are below.
+func (b *Block) SeriesCount() int { return b.index.Series() }
+
+// PieceRange returns the times of a piece's first and last position. Where a
+// piece covers its tile, no time column is decoded for it.
+func (b *Block) PieceRange(p *part.Piece) (first, last int64, err error) {
+	c, err := b.column(p.Column)
+	if err != nil {
+		return 0, 0, err
+	}
+	i := sort.Search(len(c.Tiles), func(i int) bool { return c.Tiles[i].To > p.From })
+	if i < len(c.Tiles) && c.Tiles[i].From == p.From && c.Tiles[i].To == p.To {
+		return c.Tiles[i].First, c.Tiles[i].Last, nil
+	}
+	times, err := b.Column(p.Column)
+	if err != nil {
+		return 0, 0, err
+	}
+	return times[p.From], times[p.To-1], nil
+}
+
+// TimeColumns is the number of the block's time columns: their ids are below.
+func (b *Block) TimeColumns() int { return len(b.columns) }
+
+// TimeColumn returns the table's entry of a time column. It must not be
+// changed.
+func (b *Block) TimeColumn(id part.ColumnID) (*index.Column, error) { return b.column(id) }
 
 func (b *Block) indexDamage(err error) error {
 	d := &part.DamageError{Part: b.name, File: b.prefix + indexName, Err: err}

@@ -25,6 +25,8 @@ type tiler struct {
 	decoded  []float64
 	data     []byte
 	runs     []column.Run
+
+	copied, encoded uint64 // chunks taken over as they were, and made
 }
 
 // segment is the part of a piece, [from, to) of the column, in one tile.
@@ -140,8 +142,10 @@ func (t *tiler) chunkData(segments []segment, n int) ([]byte, error) {
 		return nil, nil
 	}
 	if s := segments[0]; len(segments) == 1 && s.whole() && s.piece.Chunk.Kind == storage.Encoded {
+		t.copied++
 		return s.piece.Chunk.Data, nil
 	}
+	t.encoded++
 	t.values = t.values[:0]
 	for _, s := range segments {
 		values, err := Values(t.decoded[:0], s.piece)

@@ -43,7 +43,7 @@ func write(ctx context.Context, w *Writer, meta Meta, src part.Part) (Meta, erro
 	if err != nil {
 		return Meta{}, fmt.Errorf("write block %s: select the series of %s: %w", w.id, src.Name(), err)
 	}
-	m := NewMapper(w, src)
+	m := NewMapper(w, src, nil)
 	builder := labels.NewScratchBuilder(16)
 	var pieces []part.Piece
 	for i, ref := range refs {
@@ -64,10 +64,11 @@ func write(ctx context.Context, w *Writer, meta Meta, src part.Part) (Meta, erro
 
 // Mapper puts the pieces of a part onto columns of a block being written: each
 // column of the part becomes one of the block, or several when it is longer
-// than ColumnPositionsMax, unless Map says where it goes.
+// than ColumnPositionsMax, unless a Resolve says where it goes.
 type Mapper struct {
 	w       *Writer
 	src     part.Part
+	resolve Resolve
 	columns map[part.ColumnID][]Place
 	raw     []part.Piece
 	keyBuf  []byte
@@ -81,13 +82,15 @@ type Place struct {
 	At       uint32
 }
 
-// NewMapper returns a mapper from src to w.
-func NewMapper(w *Writer, src part.Part) *Mapper {
-	return &Mapper{w: w, src: src, columns: map[part.ColumnID][]Place{}}
-}
+// Resolve says where a column of the source goes: places that cover it, in
+// order; none to leave it to the mapper. It is asked once for each column,
+// when the first series needs it.
+type Resolve func(id part.ColumnID) ([]Place, error)
 
-// Map says where a column of the source goes; places cover it, in order.
-func (m *Mapper) Map(id part.ColumnID, places ...Place) { m.columns[id] = places }
+// NewMapper returns a mapper from src to w. resolve may be nil.
+func NewMapper(w *Writer, src part.Part, resolve Resolve) *Mapper {
+	return &Mapper{w: w, src: src, resolve: resolve, columns: map[part.ColumnID][]Place{}}
+}
 
 // Pieces appends to dst the pieces of a series of the source, on columns of
 // the block. lset tells the placement key of columns that are new.
@@ -97,13 +100,21 @@ func (m *Mapper) Pieces(lset labels.Labels, ref part.Ref, dst []part.Piece) ([]p
 		return dst, fmt.Errorf("read %s: %w", m.src.Name(), err)
 	}
 	for i := range m.raw {
-		places, err := m.places(lset, m.raw[i].Column)
-		if err != nil {
+		if dst, err = m.Map(lset, &m.raw[i], dst); err != nil {
 			return dst, err
 		}
-		if dst, err = appendMapped(dst, &m.raw[i], places); err != nil {
-			return dst, fmt.Errorf("read %s: %w", m.src.Name(), err)
-		}
+	}
+	return dst, nil
+}
+
+// Map appends to dst one piece of the source, on columns of the block.
+func (m *Mapper) Map(lset labels.Labels, p *part.Piece, dst []part.Piece) ([]part.Piece, error) {
+	places, err := m.places(lset, p.Column)
+	if err != nil {
+		return dst, err
+	}
+	if dst, err = appendMapped(dst, p, places); err != nil {
+		return dst, fmt.Errorf("read %s: %w", m.src.Name(), err)
 	}
 	return dst, nil
 }
@@ -111,6 +122,13 @@ func (m *Mapper) Pieces(lset labels.Labels, ref part.Ref, dst []part.Piece) ([]p
 func (m *Mapper) places(lset labels.Labels, id part.ColumnID) ([]Place, error) {
 	if places, ok := m.columns[id]; ok {
 		return places, nil
+	}
+	if m.resolve != nil {
+		places, err := m.resolve(id)
+		if err != nil || len(places) > 0 {
+			m.columns[id] = places
+			return places, err
+		}
 	}
 	times, err := m.src.Column(id)
 	if err != nil {
@@ -141,7 +159,7 @@ func appendMapped(dst []part.Piece, p *part.Piece, places []Place) ([]part.Piece
 		q := *p
 		if from != p.From || to != p.To {
 			var err error
-			if q, err = cutPiece(p, from, to); err != nil {
+			if q, err = Cut(p, from, to); err != nil {
 				return dst, err
 			}
 		}
@@ -151,8 +169,8 @@ func appendMapped(dst []part.Piece, p *part.Piece, places []Place) ([]part.Piece
 	return dst, nil
 }
 
-// cutPiece returns positions [from, to) of a piece, decoded.
-func cutPiece(p *part.Piece, from, to uint32) (part.Piece, error) {
+// Cut returns positions [from, to) of a piece, decoded.
+func Cut(p *part.Piece, from, to uint32) (part.Piece, error) {
 	values, err := Values(nil, p)
 	if err != nil {
 		return part.Piece{}, err

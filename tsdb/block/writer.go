@@ -355,6 +355,10 @@ func (w *Writer) finishChunks(ctx context.Context) error {
 	return w.putFile(ctx)
 }
 
+// Chunks returns how many chunks were taken over as they came, and how many
+// were encoded.
+func (w *Writer) Chunks() (copied, encoded uint64) { return w.tiler.copied, w.tiler.encoded }
+
 // Abort deletes what was put, as far as that is possible. It is called after
 // an error, when the block will not be finished.
 func (w *Writer) Abort(ctx context.Context) {
