@@ -112,8 +112,3 @@ func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Quer
 	e.metrics.queries.WithLabelValues(outcomeOK).Inc()
 	return res, nil
 }
-
-// evaluate plans and runs one admitted query.
-func (e *Engine) evaluate(_ context.Context, _ storage.Reader, _ tenant.ID, _ Query, expr parser.Expr, _ evaluation) (*Result, error) {
-	return nil, &NotSupportedError{What: fmt.Sprintf("evaluation of a %s", parser.DocumentedType(expr.Type()))}
-}

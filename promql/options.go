@@ -36,6 +36,10 @@ type Options struct {
 	ConcurrentMax int
 	// QueueMax bounds the queries that wait to run; default 1,000.
 	QueueMax int
+	// DelayedNameRemoval keeps the labels that name a metric until the end of a
+	// query, as Prometheus' feature promql-delayed-name-removal does. It changes
+	// the answers of some queries.
+	DelayedNameRemoval bool
 }
 
 func (o Options) withDefaults() Options {

@@ -1,0 +1,196 @@
+package promql
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/promql/exec"
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// evaluate plans and runs one admitted query.
+func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation) (_ *Result, err error) {
+	// A defect of ours in one query must not end the server that alerts.
+	defer func() {
+		if p := recover(); p != nil {
+			e.logger.Error("query panicked", "query", q.Expr, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = &ExecutionError{Text: fmt.Sprintf("unexpected error: %v", p)}
+		}
+	}()
+	grid, err := e.grid(ev, expr)
+	if err != nil {
+		return nil, err
+	}
+	node, err := e.plan(q, expr, ev)
+	if err != nil {
+		return nil, err
+	}
+	res := &Result{Type: node.Type()}
+	if t, ok := node.(*plan.Text); ok {
+		res.String = String{T: ev.start, V: t.Value}
+		return res, nil
+	}
+	view, err := r.View(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("open a view of tenant %s: %w", id, err)
+	}
+	defer view.Close()
+	budget := exec.NewBudget(e.options.SamplesMax, e.options.MemoryMaxBytes)
+	run := exec.NewRun(exec.Query{
+		View: view, Budget: budget, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
+		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
+	})
+	if node.Type() == parser.ValueTypeMatrix {
+		err = e.ranges(ctx, run, node, grid, res)
+	} else {
+		var m exec.Matrix
+		if m, err = run.Eval(ctx, node, grid); err == nil {
+			res.fill(m, ev.instant)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.Warnings = run.Annotations()
+	res.limit(q.Limit)
+	res.own()
+	stats := run.Stats()
+	res.Stats = Stats{
+		Steps: grid.Steps, SeriesSelected: stats.SeriesSelected, SamplesRead: stats.SamplesRead,
+		MemoryPeakBytes: budget.PeakBytes(),
+	}
+	return res, nil
+}
+
+// grid checks a query's times.
+func (e *Engine) grid(ev evaluation, expr parser.Expr) (function.Grid, error) {
+	steps := (ev.end-ev.start)/ev.step + 1
+	if steps > int64(e.options.StepsMax) || steps < 1 {
+		return function.Grid{}, &LimitError{
+			Limit: "steps", Max: int64(e.options.StepsMax), Seen: steps, Where: "the query",
+			Remedy: "make its range shorter or its step longer",
+		}
+	}
+	if t := expr.Type(); !ev.instant && t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		return function.Grid{}, &ParseError{Err: fmt.Errorf(
+			"invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(t))}
+	}
+	return function.Grid{Start: ev.start, Step: ev.step, Steps: int(steps)}, nil
+}
+
+// plan builds and improves a query's plan.
+func (e *Engine) plan(q Query, expr parser.Expr, ev evaluation) (plan.Node, error) {
+	lookback := e.options.LookbackDelta
+	if q.LookbackDelta > 0 {
+		lookback = q.LookbackDelta
+	}
+	p := plan.Params{
+		Start: ev.start, End: ev.end, Step: ev.step,
+		Lookback: lookback.Milliseconds(), SubqueryStep: e.options.SubqueryStep.Milliseconds(),
+	}
+	if ev.instant {
+		p.Step = 0
+	}
+	node, err := plan.Build(expr, p)
+	if err != nil {
+		return nil, planError(err)
+	}
+	return plan.Optimize(node, p), nil
+}
+
+// planError: what the planner refuses without a type of its own is wrong in
+// the text.
+func planError(err error) error {
+	switch err.(type) {
+	case *LimitError, *NotSupportedError, *ExecutionError:
+		return err
+	}
+	return &ParseError{Err: err}
+}
+
+// ranges answers an instant query whose expression is a range vector.
+func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid function.Grid, res *Result) error {
+	switch n := node.(type) {
+	case *plan.Window:
+		rows, err := run.Samples(ctx, n, grid)
+		for _, s := range rows {
+			out := Series{Labels: s.Labels, Points: make([]Point, len(s.T))}
+			for i, t := range s.T {
+				out.Points[i] = Point{T: t, V: s.V[i]}
+			}
+			res.Matrix = append(res.Matrix, out)
+		}
+		sortSeries(res.Matrix)
+		return err
+	case *plan.Subquery:
+		m, err := run.EvalSubquery(ctx, n, grid)
+		if err != nil {
+			return err
+		}
+		res.fill(m, false)
+		res.Type = parser.ValueTypeMatrix
+		return nil
+	}
+	return &NotSupportedError{What: fmt.Sprintf("evaluation of a %T", node)}
+}
+
+// fill turns the matrix of a vector or scalar into values.
+func (res *Result) fill(m exec.Matrix, instant bool) {
+	switch {
+	case instant && res.Type == parser.ValueTypeScalar:
+		res.Scalar = Point{T: m.Grid.Start, V: m.Rows[0].V[0]}
+		return
+	case instant:
+		res.Vector = make([]Sample, 0, len(m.Rows))
+		for i := range m.Rows {
+			v, _ := m.Rows[i].At(0)
+			res.Vector = append(res.Vector, Sample{Labels: m.Rows[i].Labels, T: m.Grid.Start, V: v})
+		}
+		return
+	}
+	res.Type = parser.ValueTypeMatrix
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		s := Series{Labels: row.Labels, Points: make([]Point, 0, len(row.V))}
+		for j, v := range row.V {
+			if row.Present.Has(j) {
+				s.Points = append(s.Points, Point{T: m.Grid.At(row.First + j), V: v})
+			}
+		}
+		res.Matrix = append(res.Matrix, s)
+	}
+	sortSeries(res.Matrix)
+}
+
+func sortSeries(m []Series) {
+	slices.SortStableFunc(m, func(a, b Series) int { return labels.Compare(a.Labels, b.Labels) })
+}
+
+// limit cuts the result to n series.
+func (res *Result) limit(n int) {
+	if n <= 0 || (len(res.Vector) <= n && len(res.Matrix) <= n) {
+		return
+	}
+	res.Vector = res.Vector[:min(n, len(res.Vector))]
+	res.Matrix = res.Matrix[:min(n, len(res.Matrix))]
+	res.Warnings.Add(fmt.Errorf("results truncated due to limit"))
+}
+
+// own copies the labels, which may lie in memory that storage takes back when
+// the view closes.
+func (res *Result) own() {
+	for i := range res.Vector {
+		res.Vector[i].Labels = res.Vector[i].Labels.Copy()
+	}
+	for i := range res.Matrix {
+		res.Matrix[i].Labels = res.Matrix[i].Labels.Copy()
+	}
+}

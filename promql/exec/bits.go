@@ -1,0 +1,68 @@
+package exec
+
+import (
+	"math/bits"
+)
+
+// Bits is a set of steps. nil stands for all of them.
+type Bits []uint64
+
+func newBits(n int) Bits { return make(Bits, (n+63)/64) }
+
+// Has reports whether step i is in the set.
+func (b Bits) Has(i int) bool { return b == nil || b[i>>6]&(1<<(i&63)) != 0 }
+
+func (b Bits) set(i int) { b[i>>6] |= 1 << (i & 63) }
+
+func (b Bits) clearBit(i int) { b[i>>6] &^= 1 << (i & 63) }
+
+// setAll sets the first n bits.
+func (b Bits) setAll(n int) {
+	for i := range b {
+		b[i] = ^uint64(0)
+	}
+	if n&63 != 0 {
+		b[len(b)-1] = 1<<(n&63) - 1
+	}
+}
+
+// or adds o, a set over n steps, to b, which must not be nil.
+func (b Bits) or(o Bits, n int) {
+	if o == nil {
+		b.setAll(n)
+		return
+	}
+	for i, w := range o {
+		b[i] |= w
+	}
+}
+
+// count returns the number of steps in a set over n steps.
+func (b Bits) count(n int) int {
+	if b == nil {
+		return n
+	}
+	c := 0
+	for _, w := range b {
+		c += bits.OnesCount64(w)
+	}
+	return c
+}
+
+// span returns the first step of a set over n steps and the one after its
+// last; 0, 0 when it is empty.
+func (b Bits) span(n int) (first, end int) {
+	if b == nil {
+		return 0, n
+	}
+	for i, w := range b {
+		if w == 0 {
+			continue
+		}
+		if end == 0 {
+			first = i*64 + bits.TrailingZeros64(w)
+		}
+		end = i*64 + 64 - bits.LeadingZeros64(w)
+	}
+	return first, end
+}

@@ -1,0 +1,168 @@
+package exec
+
+import (
+	"errors"
+	"math"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/nilometer/nilometer/promql/function"
+)
+
+// errOverflow: a mean's sum left the finite numbers, so that the rows have to
+// be taken in another way.
+var errOverflow = errors.New("sum overflows")
+
+// cells aggregate one group over all steps in a constant amount of memory per
+// step, and can be merged.
+type cells struct {
+	op parser.ItemType
+	// v is the sum (from -0, which adds nothing, not even a sign), the extreme
+	// (from NaN, which gives way to anything) or the count.
+	v []float64
+	// c is the correction of a sum.
+	c []float64
+	// n counts the values of a mean.
+	n []float64
+	// full: every step has a value; else present has those that have.
+	full    bool
+	present Bits
+}
+
+func newCells(op parser.ItemType, steps int) *cells {
+	a := &cells{op: op, present: newBits(steps), v: make([]float64, steps)}
+	switch op {
+	case parser.AVG:
+		a.n = make([]float64, steps)
+		fallthrough
+	case parser.SUM:
+		a.c = make([]float64, steps)
+		for i := range a.v {
+			a.v[i] = math.Copysign(0, -1)
+		}
+	case parser.MIN, parser.MAX:
+		for i := range a.v {
+			a.v[i] = math.NaN()
+		}
+	case parser.GROUP:
+		for i := range a.v {
+			a.v[i] = 1
+		}
+	}
+	return a
+}
+
+// cellBytes is what a step of a group takes.
+func cellBytes(op parser.ItemType) int64 {
+	switch op {
+	case parser.AVG:
+		return 25
+	case parser.SUM:
+		return 17
+	}
+	return 9
+}
+
+// addPiece takes the values of the steps from from on that are in present.
+func (a *cells) addPiece(from int, v []float64, present Bits) {
+	if present != nil {
+		for i, x := range v {
+			if present.Has(from + i) {
+				a.present.set(from + i)
+				a.add(from+i, x)
+			}
+		}
+		return
+	}
+	to := from + len(v)
+	switch a.op {
+	case parser.SUM:
+		function.AddEach(a.v[from:to], a.c[from:to], v)
+	case parser.AVG:
+		function.AddEach(a.v[from:to], a.c[from:to], v)
+		n := a.n[from:to]
+		for i := range n {
+			n[i]++
+		}
+	case parser.COUNT:
+		n := a.v[from:to]
+		for i := range n {
+			n[i]++
+		}
+	case parser.GROUP:
+	default:
+		for i, x := range v {
+			a.add(from+i, x)
+		}
+	}
+	a.full = a.full || to == len(a.v)
+}
+
+func (a *cells) add(step int, v float64) {
+	switch a.op {
+	case parser.SUM:
+		a.v[step], a.c[step] = function.Add(v, a.v[step], a.c[step])
+	case parser.AVG:
+		a.v[step], a.c[step] = function.Add(v, a.v[step], a.c[step])
+		a.n[step]++
+	case parser.COUNT:
+		a.v[step]++
+	case parser.MIN:
+		if m := a.v[step]; m > v || math.IsNaN(m) {
+			a.v[step] = v
+		}
+	case parser.MAX:
+		if m := a.v[step]; m < v || math.IsNaN(m) {
+			a.v[step] = v
+		}
+	}
+}
+
+// merge adds what another worker's lane has of the same group.
+func (a *cells) merge(b *cells) {
+	switch a.op {
+	case parser.SUM, parser.AVG:
+		function.AddEach(a.v, a.c, b.v)
+		for i, c := range b.c {
+			a.c[i] += c
+		}
+		for i, n := range b.n {
+			a.n[i] += n
+		}
+	case parser.COUNT:
+		for i, n := range b.v {
+			a.v[i] += n
+		}
+	case parser.MIN, parser.MAX:
+		for i, v := range b.v {
+			a.add(i, v)
+		}
+	}
+	a.full = a.full || b.full
+	a.present.or(b.present, len(a.v))
+}
+
+func (a *cells) value(step int) float64 {
+	switch a.op {
+	case parser.SUM:
+		return function.Total(a.v[step], a.c[step])
+	case parser.AVG:
+		return a.v[step]/a.n[step] + a.c[step]/a.n[step]
+	}
+	return a.v[step]
+}
+
+// row returns the values of all steps, in the memory of the cells. It fails
+// with errOverflow when a mean has to be computed in another way.
+func (a *cells) row() (groupRow, error) {
+	if a.full {
+		a.present.setAll(len(a.v))
+	}
+	for i := range a.v {
+		if a.op == parser.AVG && a.n[i] > 0 && math.IsInf(a.v[i], 0) {
+			return groupRow{}, errOverflow
+		}
+		a.v[i] = a.value(i)
+	}
+	return groupRow{v: a.v, present: a.present}, nil
+}

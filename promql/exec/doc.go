@@ -1,0 +1,21 @@
+// Package exec runs plans (promql/plan) over the columns of a storage.View.
+//
+// It owns the physical operators. What is between two of them is a Matrix:
+// rows (one a series) of float64 over the steps of a grid, with bits that say
+// which steps have a value. Selectors, and range functions over them, are not
+// materialised below an aggregation that can take row after row: their rows
+// flow from the columns through a kernel (promql/function) into accumulators.
+//
+// Native histograms will be a second kind of row; until then a chunk that
+// holds them is refused by name, never skipped.
+//
+// Invariants:
+//
+//   - I1: a result does not depend on the number of workers: series are cut
+//     into units in the order of the scan, units are dealt to a fixed number of
+//     lanes, each lane adds its units in order, and lanes are merged in order.
+//   - I2: rows of a matrix are never empty and have different labels, or the
+//     query fails as upstream's does.
+//   - I3: what grows with data is counted in the Budget before it is made.
+//   - I4: cancellation is looked at once per unit and per operator.
+package exec

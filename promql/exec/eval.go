@@ -1,0 +1,210 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// Query is what a run needs besides the plan.
+type Query struct {
+	View   storage.View
+	Budget *Budget
+	// Workers is the number of goroutines that read one scan, at least 1.
+	Workers int
+	// StepsMax bounds the grid of a subquery.
+	StepsMax int
+	// Partial is passed on to storage.
+	Partial bool
+	// DelayedNames removes the labels that name a metric at the end of the query
+	// and not where a function or operator makes them wrong.
+	DelayedNames bool
+}
+
+// Stats count what a run did.
+type Stats struct {
+	SeriesSelected, SamplesRead int64
+}
+
+// Run is one execution of a plan. Its methods are used by one goroutine.
+type Run struct {
+	q Query
+
+	mu    sync.Mutex // guards annos
+	annos annotations.Annotations
+
+	seriesSelected, samplesRead atomic.Int64
+}
+
+// NewRun prepares a run.
+func NewRun(q Query) *Run { return &Run{q: q} }
+
+// Annotations returns the warnings and infos of what was evaluated so far.
+func (r *Run) Annotations() annotations.Annotations { return r.annos }
+
+// Stats returns what was done so far.
+func (r *Run) Stats() Stats {
+	return Stats{SeriesSelected: r.seriesSelected.Load(), SamplesRead: r.samplesRead.Load()}
+}
+
+func (r *Run) annotate(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.annos.Add(err)
+}
+
+func (r *Run) merge(a annotations.Annotations) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.annos.Merge(a)
+}
+
+// Eval computes n, which is neither a string nor a range, on a grid. Of a
+// scalar it returns the matrix of one row without labels.
+func (r *Run) Eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, error) {
+	m, err := r.eval(ctx, n, g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	return r.finish(m)
+}
+
+// finish removes the names whose removal was delayed.
+func (r *Run) finish(m Matrix) (Matrix, error) {
+	if !r.q.DelayedNames {
+		return m, nil
+	}
+	for i := range m.Rows {
+		if m.Rows[i].DropName {
+			m.Rows[i].Labels = dropNames(m.Rows[i].Labels)
+		}
+	}
+	var err error
+	m.Rows, err = mergeRows(m.Rows)
+	return m, err
+}
+
+func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, error) {
+	if err := ctx.Err(); err != nil {
+		return Matrix{}, err
+	}
+	if g.Steps < 1 {
+		return Matrix{Grid: g}, nil
+	}
+	switch n := n.(type) {
+	case *plan.Const:
+		return r.constant(n, g)
+	case *plan.Instant:
+		return r.instant(ctx, n, g)
+	case *plan.Call:
+		return r.call(ctx, n, g)
+	case *plan.Aggregate:
+		return r.aggregate(ctx, n, g)
+	case *plan.Binary:
+		return r.binary(ctx, n, g)
+	case *plan.Unary:
+		return r.unary(ctx, n, g)
+	case *plan.StepInvariant:
+		return r.invariant(ctx, n, g)
+	}
+	return Matrix{}, fmt.Errorf("evaluate a %T: not a vector or scalar", n)
+}
+
+// hold counts a finished matrix and returns it.
+func (r *Run) hold(m Matrix, where string) (Matrix, error) {
+	points := int64(0)
+	for i := range m.Rows {
+		points += int64(len(m.Rows[i].V))
+	}
+	if err := r.q.Budget.takePoints(points, where); err != nil {
+		return Matrix{}, err
+	}
+	m.held += points
+	return m, nil
+}
+
+// release gives a matrix up that was held.
+func (r *Run) release(m Matrix) { r.q.Budget.givePoints(m.held) }
+
+func (r *Run) constant(n *plan.Const, g function.Grid) (Matrix, error) {
+	m := Matrix{Grid: g, held: int64(g.Steps)}
+	if err := r.q.Budget.takePoints(m.held, "a number"); err != nil {
+		return Matrix{}, err
+	}
+	v := make([]float64, g.Steps)
+	for i := range v {
+		v[i] = n.Value
+	}
+	m.Rows = []Row{constantRow(v)}
+	return m, nil
+}
+
+// scalar evaluates a node of type scalar to one value a step.
+func (r *Run) scalar(ctx context.Context, n plan.Node, g function.Grid) ([]float64, error) {
+	m, err := r.eval(ctx, n, g)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release(m)
+	if len(m.Rows) != 1 || len(m.Rows[0].V) != g.Steps {
+		return nil, fmt.Errorf("a scalar has %d series", len(m.Rows))
+	}
+	return m.Rows[0].V, nil
+}
+
+func (r *Run) unary(ctx context.Context, n *plan.Unary, g function.Grid) (Matrix, error) {
+	m, err := r.eval(ctx, n.Input, g)
+	if err != nil || !n.Minus {
+		return m, err
+	}
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		r.loseName(row)
+		for j, v := range row.V {
+			row.V[j] = -v
+		}
+	}
+	if !r.q.DelayedNames {
+		m.Rows, err = mergeRows(m.Rows)
+	}
+	return m, err
+}
+
+// loseName removes what names the metric from a row, or notes that it is to be.
+func (r *Run) loseName(row *Row) {
+	row.DropName = true
+	if !r.q.DelayedNames {
+		row.Labels = dropNames(row.Labels)
+	}
+}
+
+func (r *Run) invariant(ctx context.Context, n *plan.StepInvariant, g function.Grid) (Matrix, error) {
+	once := g
+	once.Steps = 1
+	m, err := r.eval(ctx, n.Input, once)
+	if err != nil || g.Steps == 1 {
+		return m, err
+	}
+	more := int64(len(m.Rows)) * int64(g.Steps-1)
+	if err := r.q.Budget.takePoints(more, "a part that is the same at every step"); err != nil {
+		return Matrix{}, err
+	}
+	m.held += more
+	m.Grid = g
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		v := make([]float64, g.Steps)
+		for j := range v {
+			v[j] = row.V[0]
+		}
+		row.V, row.Present, row.First = v, nil, 0
+	}
+	return m, nil
+}

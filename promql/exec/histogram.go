@@ -1,0 +1,191 @@
+package exec
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+)
+
+// bucketRow is a row that is one bucket of a classic histogram.
+type bucketRow struct {
+	row   *Row
+	bound float64
+}
+
+// classicHistogram is the buckets of one histogram, and its results.
+type classicHistogram struct {
+	labels  labels.Labels // without le
+	buckets []bucketRow
+}
+
+// histogram evaluates the functions over classic buckets.
+func (r *Run) histogram(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
+	c := &histogramCall{run: r, n: n, grid: g}
+	input := n.Args[len(n.Args)-1]
+	scalars := n.Args[:len(n.Args)-1]
+	if n.Func.Name == "histogram_quantiles" {
+		input, scalars, c.label = n.Args[0], n.Args[2:], text(n.Args[1])
+	}
+	c.pos = input
+	for _, a := range scalars {
+		v, err := r.scalar(ctx, a, g)
+		if err != nil {
+			return Matrix{}, err
+		}
+		c.params = append(c.params, v)
+		if n.Func.Name != "histogram_fraction" {
+			r.checkQuantile(v, a)
+		}
+	}
+	m, err := r.eval(ctx, input, g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	defer r.release(m)
+	out := Matrix{Grid: g}
+	for _, h := range c.group(m) {
+		if err := ctx.Err(); err != nil {
+			return Matrix{}, err
+		}
+		out.Rows = append(out.Rows, c.results(h)...)
+	}
+	if out.Rows, err = mergeRows(out.Rows); err != nil {
+		return Matrix{}, err
+	}
+	return r.hold(out, "the function "+n.Func.Name)
+}
+
+func (r *Run) checkQuantile(v []float64, arg plan.Node) {
+	for _, q := range v {
+		if !(q >= 0 && q <= 1) {
+			r.annotate(annotations.NewInvalidQuantileWarning(q, arg.Pos()))
+		}
+	}
+}
+
+type histogramCall struct {
+	run    *Run
+	n      *plan.Call
+	grid   function.Grid
+	pos    plan.Node // the argument with the buckets
+	params [][]float64
+	label  string // of histogram_quantiles
+}
+
+// group sorts rows into histograms: same labels but for le.
+func (c *histogramCall) group(m Matrix) []*classicHistogram {
+	var out []*classicHistogram
+	byKey := map[string]*classicHistogram{}
+	var key []byte
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		le := row.Labels.Get(labels.BucketLabel)
+		bound, err := strconv.ParseFloat(le, 64)
+		if err != nil {
+			c.run.annotate(annotations.NewBadBucketLabelWarning(c.name(row.Labels), le, c.pos.Pos()))
+			continue
+		}
+		key = row.Labels.BytesWithoutLabels(key, labels.BucketLabel)
+		h, ok := byKey[string(key)]
+		if !ok {
+			h = &classicHistogram{labels: labels.NewBuilder(row.Labels).Del(labels.BucketLabel).Labels()}
+			byKey[string(key)] = h
+			out = append(out, h)
+		}
+		h.buckets = append(h.buckets, bucketRow{row: row, bound: bound})
+	}
+	return out
+}
+
+// name is how annotations call a metric: by name only where names are kept.
+func (c *histogramCall) name(lset labels.Labels) string {
+	if c.run.q.DelayedNames {
+		return lset.Get(labels.MetricName)
+	}
+	return ""
+}
+
+// results returns the rows of one histogram: one, or one a quantile.
+func (c *histogramCall) results(h *classicHistogram) []Row {
+	sets := len(c.params)
+	if c.n.Func.Name == "histogram_fraction" {
+		sets = 1
+	}
+	values := make([][]float64, sets)
+	for i := range values {
+		values[i] = make([]float64, c.grid.Steps)
+	}
+	present := newBits(c.grid.Steps)
+	var buckets, work []function.Bucket
+	for step := range c.grid.Steps {
+		buckets = buckets[:0]
+		for _, b := range h.buckets {
+			if v, ok := b.row.At(step); ok {
+				buckets = append(buckets, function.Bucket{UpperBound: b.bound, Count: v})
+			}
+		}
+		if len(buckets) == 0 {
+			continue
+		}
+		present.set(step)
+		for i := range values {
+			work = append(work[:0], buckets...)
+			values[i][step] = c.value(h, work, i, step)
+		}
+	}
+	var out []Row
+	for i, v := range values {
+		row, ok := newRow(h.labels, v, present)
+		if !ok {
+			continue
+		}
+		c.run.loseName(&row)
+		if c.label == "" {
+			out = append(out, row)
+			continue
+		}
+		out = append(out, c.byQuantile(row, c.params[i])...)
+	}
+	return out
+}
+
+// value computes one result; i is the quantile's index.
+func (c *histogramCall) value(h *classicHistogram, buckets []function.Bucket, i, step int) float64 {
+	if c.n.Func.Name == "histogram_fraction" {
+		return function.BucketFraction(c.params[0][step], c.params[1][step], buckets)
+	}
+	v, forced := function.BucketQuantile(c.params[i][step], buckets)
+	if forced.Any {
+		c.run.annotate(annotations.NewHistogramQuantileForcedMonotonicityInfo(
+			c.name(h.labels), c.pos.Pos(), c.grid.At(step), forced.Min, forced.Max, forced.Diff))
+	}
+	return v
+}
+
+// byQuantile labels a row of histogram_quantiles with its quantile, and splits
+// it where that changes.
+func (c *histogramCall) byQuantile(row Row, q []float64) []Row {
+	var out []Row
+	byText := map[string]int{}
+	for i, v := range row.V {
+		if !row.Present.Has(i) {
+			continue
+		}
+		name := labels.FormatOpenMetricsFloat(q[row.First+i])
+		at, ok := byText[name]
+		if !ok {
+			at = len(out)
+			byText[name] = at
+			lset := labels.NewBuilder(row.Labels).Set(c.label, name).Labels()
+			out = append(out, Row{Labels: lset, DropName: row.DropName, First: row.First, V: make([]float64, len(row.V)), Present: newBits(len(row.V))})
+		}
+		out[at].V[i] = v
+		out[at].Present.set(i)
+	}
+	return out
+}

@@ -1,0 +1,159 @@
+package exec
+
+import (
+	"context"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser/posrange"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// collector is the rowSink that keeps every row.
+type collector struct {
+	run   *Run
+	grid  function.Grid
+	where string
+	rows  []Row // by rank
+	held  []int64
+}
+
+func (c *collector) begin(s storage.Scan) (int, error) {
+	if err := c.run.q.Budget.takeBytes(int64(s.Series())*rowBytes, c.where); err != nil {
+		return 0, err
+	}
+	c.rows = make([]Row, s.Series())
+	c.held = make([]int64, s.Series())
+	return 0, nil
+}
+
+func (c *collector) piece() int { return c.grid.Steps }
+
+func (c *collector) take(_ int, rank uint32, _ int, v []float64, present Bits) error {
+	first, end := present.span(len(v))
+	if err := c.run.q.Budget.takePoints(int64(end-first), c.where); err != nil {
+		return err
+	}
+	c.held[rank] = int64(end - first)
+	c.rows[rank], _ = newRow(labels.EmptyLabels(), v, present)
+	return nil
+}
+
+// collect runs a source into a matrix whose rows are in label order.
+func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, loseName bool) (Matrix, error) {
+	c := &collector{run: r, grid: g, where: src.where}
+	m := Matrix{Grid: g}
+	err := r.rows(ctx, src, g, c, func(s storage.Scan) error {
+		for rank := range c.rows {
+			row := c.rows[rank]
+			if len(row.V) == 0 {
+				continue
+			}
+			row.Labels = s.Labels(uint32(rank))
+			r.notice(src, row.Labels.Get(labels.MetricName))
+			if loseName {
+				r.loseName(&row)
+			}
+			m.Rows = append(m.Rows, row)
+			m.held += c.held[rank]
+		}
+		r.q.Budget.giveBytes(int64(s.Series()) * rowBytes)
+		return nil
+	})
+	if err != nil {
+		return Matrix{}, err
+	}
+	if loseName && !r.q.DelayedNames {
+		err = checkDistinct(m.Rows)
+	}
+	return m, err
+}
+
+// notice adds what upstream remarks about a series with a result.
+func (r *Run) notice(src *rowSource, name string) {
+	if !src.fn.Counter || name == "" {
+		return
+	}
+	for _, suffix := range []string{"_total", "_sum", "_count", "_bucket"} {
+		if strings.HasSuffix(name, suffix) {
+			return
+		}
+	}
+	r.annotate(annotations.NewPossibleNonCounterInfo(name, src.pos))
+}
+
+// instant evaluates an instant selector.
+func (r *Run) instant(ctx context.Context, n *plan.Instant, g function.Grid) (Matrix, error) {
+	return r.collect(ctx, r.instantSource(n, function.Last), g, false)
+}
+
+// instantSource is a selector as a source: the last sample of a window that is
+// as long as the lookback.
+func (r *Run) instantSource(n *plan.Instant, kernel lastKernel) *rowSource {
+	return &rowSource{
+		scan: n.Scan, when: n.When, rangeMs: n.Lookback, staleEnds: true, pos: n.Pos(),
+		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: kernel},
+		where: "an instant selector",
+	}
+}
+
+type lastKernel = func(dst []float64, s *function.Samples, w *function.Windows, params [][]float64, sc *function.Scratch, from, to int)
+
+// rangeSource is a range function over a selector as a source. Its scalar
+// arguments are evaluated here.
+func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*rowSource, error) {
+	w := n.Args[n.Window].(*plan.Window)
+	fn, ok := function.Range(n.Func.Name)
+	if !ok {
+		return nil, &plan.NotSupportedError{What: "the function " + n.Func.Name}
+	}
+	src := &rowSource{
+		scan: w.Scan, when: w.When, rangeMs: w.RangeMs, fn: fn,
+		pos: w.Pos(), where: "the function " + n.Func.Name,
+	}
+	if w.Subquery != nil {
+		// Upstream's annotations on functions of subqueries have no place.
+		src.pos = posrange.PositionRange{}
+	}
+	for i, a := range n.Args {
+		if i == n.Window {
+			continue
+		}
+		v, err := r.scalar(ctx, a, g)
+		if err != nil {
+			return nil, err
+		}
+		src.params = append(src.params, v)
+	}
+	if fn.Check != nil || n.Func.Name == "quantile_over_time" {
+		src.touched = newBits(g.Steps)
+	}
+	return src, nil
+}
+
+// checkParams looks at the parameters of the steps that had a sample, as
+// upstream does only then.
+func (r *Run) checkParams(src *rowSource, n *plan.Call, g function.Grid) error {
+	if src.touched == nil {
+		return nil
+	}
+	for i := range g.Steps {
+		if !src.touched.Has(i) {
+			continue
+		}
+		if src.fn.Check != nil {
+			if err := src.fn.Check(src.params, i); err != nil {
+				return plan.Errorf("%s", err)
+			}
+			continue
+		}
+		if q := src.params[0][i]; !(q >= 0 && q <= 1) {
+			r.annotate(annotations.NewInvalidQuantileWarning(q, n.Args[0].Pos()))
+		}
+	}
+	return nil
+}

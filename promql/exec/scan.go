@@ -1,0 +1,114 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/prometheus/promql/parser/posrange"
+
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// rowSource is a scan with a kernel over it: it makes one row of each series.
+type rowSource struct {
+	scan *plan.Scan
+	when plan.When
+	// rangeMs is the window's length: the lookback of instant selectors.
+	rangeMs int64
+	fn      function.RangeFunc
+	params  [][]float64
+	// staleEnds: a stale marker is a sample, and the row is absent where it is
+	// the last one (instant selectors). Otherwise markers are left out.
+	staleEnds bool
+	// touched, if not nil, collects the steps at which some series has a sample.
+	touched Bits
+	// raw, if not nil, gets the samples of the first step's window instead of
+	// the sink getting rows. It is called from several goroutines.
+	raw   func(rank uint32, s *function.Samples, lo, hi int32) error
+	where string
+	// pos is the place of the range in the text.
+	pos posrange.PositionRange
+}
+
+// rowSink takes the rows of a rowSource.
+type rowSink interface {
+	// begin is called once, before any row. It returns the number of lanes, 0
+	// when the order of rows does not matter.
+	begin(s storage.Scan) (lanes int, err error)
+	// take gets the values of the steps [from, from+len(v)) of a series; present
+	// (over all steps) is not empty and the same for all pieces. Rows of a lane
+	// come in order, from one goroutine at a time; without lanes rows of
+	// different ranks come at the same time. v and present are only valid during
+	// the call.
+	take(lane int, rank uint32, from int, v []float64, present Bits) error
+	// piece is the largest number of steps of one take.
+	piece() int
+}
+
+// rows runs a source into a sink and calls end before the scan is closed.
+func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink rowSink, end func(storage.Scan) error) error {
+	scan, err := r.q.View.Select(ctx, storage.Selection{
+		Matchers: src.scan.Matchers, MinTime: src.scan.MinTime, MaxTime: src.scan.MaxTime, Partial: r.q.Partial,
+	})
+	if err != nil {
+		return fmt.Errorf("select series: %w", err)
+	}
+	defer scan.Close()
+	r.seriesSelected.Add(int64(scan.Series()))
+	lanes, err := sink.begin(scan)
+	if err != nil {
+		return err
+	}
+	if err := r.work(ctx, src, g, scan, sink, lanes); err != nil {
+		return err
+	}
+	r.merge(scan.Warnings())
+	return end(scan)
+}
+
+func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan storage.Scan, sink rowSink, lanes int) error {
+	f := &feed{scan: scan}
+	var order *turns
+	if lanes > 0 {
+		order = newTurns(lanes)
+	}
+	workers := r.q.Workers
+	if scan.Series() < 2 {
+		workers = 1
+	}
+	var touched sync.Mutex
+	one := func() error {
+		w := newWorker(r, src, g, sink, order)
+		defer w.close(&touched)
+		for {
+			u, ok, err := f.claim(ctx)
+			if !ok {
+				return err
+			}
+			err = w.unit(ctx, u)
+			f.finish(u)
+			if err != nil {
+				f.fail(err)
+				if order != nil {
+					order.fail()
+				}
+				return err
+			}
+		}
+	}
+	if workers == 1 {
+		return one()
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, workers)
+	for i := range errs {
+		wg.Go(func() { errs[i] = one() })
+	}
+	wg.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}

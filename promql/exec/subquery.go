@@ -1,0 +1,154 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+)
+
+// EvalSubquery answers an instant query for a subquery: its rows are on a grid
+// of their own.
+func (r *Run) EvalSubquery(ctx context.Context, n *plan.Subquery, g function.Grid) (Matrix, error) {
+	m, err := r.subquery(ctx, n, g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	return r.finish(m)
+}
+
+// subquery evaluates a subquery that is asked at the times of g.
+func (r *Run) subquery(ctx context.Context, n *plan.Subquery, g function.Grid) (Matrix, error) {
+	inner := function.Grid{Start: n.GridStart(g.Start), Step: n.Step}
+	end := n.Reference(g.At(g.Steps - 1))
+	if end < inner.Start {
+		return Matrix{Grid: inner}, nil
+	}
+	steps := (end-inner.Start)/inner.Step + 1
+	if steps > int64(r.q.StepsMax) {
+		return Matrix{}, &plan.LimitError{
+			Limit: "steps", Max: int64(r.q.StepsMax), Seen: steps, Where: "a subquery",
+			Remedy: "make its range shorter or its step longer",
+		}
+	}
+	inner.Steps = int(steps)
+	return r.eval(ctx, n.Input, inner)
+}
+
+// rangeOverSubquery applies a range function to the rows of a subquery.
+func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Window, g function.Grid) (Matrix, error) {
+	src, err := r.rangeSource(ctx, n, g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	in, err := r.subquery(ctx, w.Subquery, g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	defer r.release(in)
+	rw := newRowWindows(src, g, in.Grid)
+	m := Matrix{Grid: g}
+	for i := range in.Rows {
+		if i&255 == 0 && ctx.Err() != nil {
+			return Matrix{}, ctx.Err()
+		}
+		row := &in.Rows[i]
+		v, present, ok := rw.apply(row)
+		if !ok {
+			continue
+		}
+		out, ok := newRow(row.Labels, v, present)
+		if !ok {
+			continue
+		}
+		out.DropName = row.DropName
+		r.notice(src, row.Labels.Get(labels.MetricName))
+		if !src.fn.KeepsName {
+			r.loseName(&out)
+		}
+		m.Rows = append(m.Rows, out)
+	}
+	if err := r.checkParams(src, n, g); err != nil {
+		return Matrix{}, err
+	}
+	if !r.q.DelayedNames {
+		if err := checkDistinct(m.Rows); err != nil {
+			return Matrix{}, err
+		}
+	}
+	return r.hold(m, src.where)
+}
+
+// rowWindows applies a kernel to rows instead of columns. Rows that are present
+// throughout share their windows.
+type rowWindows struct {
+	src    *rowSource
+	grid   function.Grid
+	times  []int64 // of the rows' grid
+	whole  function.Windows
+	own    function.Windows
+	bits   Bits
+	t      []int64
+	v, out []float64
+	sc     function.Scratch
+}
+
+func newRowWindows(src *rowSource, g, inner function.Grid) *rowWindows {
+	rw := &rowWindows{src: src, grid: g, bits: newBits(g.Steps), out: make([]float64, g.Steps)}
+	for i := range inner.Steps {
+		rw.times = append(rw.times, inner.At(i))
+	}
+	for _, w := range []*function.Windows{&rw.whole, &rw.own} {
+		w.Grid, w.RangeMs = g, src.rangeMs
+		w.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
+	}
+	rw.prepare(&rw.whole, rw.times)
+	return rw
+}
+
+func (rw *rowWindows) prepare(w *function.Windows, t []int64) {
+	w.Locate(t)
+	if rw.src.fn.Prepare != nil {
+		rw.src.fn.Prepare(w)
+	}
+}
+
+// apply returns the function's values for a row, valid until the next call.
+func (rw *rowWindows) apply(row *Row) ([]float64, Bits, bool) {
+	rw.t, rw.v = rw.t[:0], rw.v[:0]
+	for i, v := range row.V {
+		if row.Present.Has(i) && !column.IsStale(v) {
+			rw.t = append(rw.t, rw.times[row.First+i])
+			rw.v = append(rw.v, v)
+		}
+	}
+	win := &rw.whole
+	if len(rw.t) < len(rw.times) {
+		win = &rw.own
+		rw.prepare(win, rw.t)
+	}
+	if rw.src.touched != nil {
+		for i, lo := range win.Lo {
+			if lo < win.Hi[i] {
+				rw.src.touched.set(i)
+			}
+		}
+	}
+	present, ok := presence(win, rw.src.fn.SamplesMin, rw.bits, false)
+	if !ok {
+		return nil, nil, false
+	}
+	s := function.Samples{T: rw.t, V: rw.v}
+	if rw.src.fn.Resets {
+		for i := 1; i < len(rw.v); i++ {
+			if rw.v[i] < rw.v[i-1] {
+				s.Resets = append(s.Resets, int32(i))
+			}
+		}
+	}
+	rw.src.fn.Kernel(rw.out, &s, win, rw.src.params, &rw.sc, 0, rw.grid.Steps)
+	return rw.out, present, true
+}

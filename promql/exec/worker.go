@@ -1,0 +1,303 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"sync"
+
+	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/promql/function"
+	"github.com/nilometer/nilometer/promql/plan"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// worker turns the series of units into rows. One goroutine uses it; its
+// buffers are reused from series to series.
+type worker struct {
+	run   *Run
+	src   *rowSource
+	grid  function.Grid
+	sink  rowSink
+	order *turns
+
+	// What is shared by the series of the batch with id batch.
+	batch              int
+	tileFrom, tileTo   int // tiles that overlap the scan's times
+	shared             function.Windows
+	sharedPresent      Bits // nil when every step has a result
+	sharedBits         Bits // memory for it
+	sharedAny          bool
+	private            function.Windows // of a series with times of its own
+	privatePresent     Bits
+	samples            function.Samples
+	times              []int64
+	values             []float64
+	chunkValues        []float64
+	resets             []int32
+	out                []float64
+	scratch            function.Scratch
+	touched            Bits
+	samplesRead, taken int64
+}
+
+func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *turns) *worker {
+	w := &worker{run: r, src: src, grid: g, sink: sink, order: order, batch: -1}
+	for _, win := range []*function.Windows{&w.shared, &w.private} {
+		win.Grid, win.RangeMs = g, src.rangeMs
+		win.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
+	}
+	w.sharedBits, w.privatePresent = newBits(g.Steps), newBits(g.Steps)
+	w.out = make([]float64, min(sink.piece(), g.Steps))
+	if src.touched != nil {
+		w.touched = newBits(g.Steps)
+	}
+	return w
+}
+
+// close hands in what the worker counted.
+func (w *worker) close(touched *sync.Mutex) {
+	w.run.samplesRead.Add(w.samplesRead)
+	w.run.q.Budget.giveBytes(w.taken)
+	if w.touched != nil {
+		touched.Lock()
+		defer touched.Unlock()
+		w.src.touched.or(w.touched, w.grid.Steps)
+	}
+}
+
+func (w *worker) unit(ctx context.Context, u unit) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.batch != u.id {
+		if err := w.open(u.sharedBatch); err != nil {
+			return err
+		}
+	}
+	lane := 0
+	if w.order != nil {
+		var ok bool
+		if lane, ok = w.order.wait(u.seq); !ok {
+			return nil // whoever failed reports it
+		}
+		defer w.order.done(u.seq)
+	}
+	for i := u.from; i < u.to; i++ {
+		if err := w.series(&u.ColumnBatch, i, lane); err != nil {
+			return fmt.Errorf("series of rank %d: %w", u.Ranks[i], err)
+		}
+	}
+	return nil
+}
+
+// open does what is done once for all series of a batch.
+func (w *worker) open(b *sharedBatch) error {
+	w.batch = b.id
+	lo, hi := w.src.scan.MinTime, w.src.scan.MaxTime
+	w.tileFrom = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].To-1] >= lo })
+	w.tileTo = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].From] > hi })
+	times := b.Times[:0]
+	if w.tileFrom < w.tileTo {
+		times = b.Times[b.Tiles[w.tileFrom].From:b.Tiles[w.tileTo-1].To]
+	}
+	// Windows (two bounds, factor and clamp a step) and the column decoded.
+	if need := int64(w.grid.Steps)*48 + int64(len(times))*40; need > w.taken {
+		if err := w.run.q.Budget.takeBytes(need-w.taken, w.src.where); err != nil {
+			return err
+		}
+		w.taken = need
+	}
+	w.shared.Locate(times)
+	w.sharedPresent, w.sharedAny = presence(&w.shared, w.src.fn.SamplesMin, w.sharedBits, false)
+	if w.src.fn.Prepare != nil && w.sharedAny {
+		w.src.fn.Prepare(&w.shared)
+	}
+	return nil
+}
+
+// presence returns the steps at which windows have at least least samples, in
+// the memory of bits, and whether there is any. nil stands for all of them,
+// unless the caller wants to take steps away.
+func presence(win *function.Windows, least int32, bits Bits, mutable bool) (Bits, bool) {
+	n := 0
+	for i, lo := range win.Lo {
+		if win.Hi[i]-lo >= least {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil, false
+	}
+	if n == len(win.Lo) && !mutable {
+		return nil, true
+	}
+	clear(bits)
+	for i, lo := range win.Lo {
+		if win.Hi[i]-lo >= least {
+			bits.set(i)
+		}
+	}
+	return bits, true
+}
+
+// series makes the row of the i-th series of the batch.
+func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
+	chunks := b.Series(i)[w.tileFrom:w.tileTo]
+	tiles := b.Tiles[w.tileFrom:w.tileTo]
+	whole := true
+	for j := range chunks {
+		c := &chunks[j]
+		if c.Kind == storage.Histograms {
+			return &plan.NotSupportedError{What: "a native histogram in a query"}
+		}
+		if c.Kind == storage.None || len(c.Runs) > 0 {
+			whole = false
+		}
+	}
+	win, present, any := &w.shared, w.sharedPresent, w.sharedAny
+	if whole {
+		w.touch(win)
+		if !any {
+			return nil
+		}
+		w.values = w.values[:0]
+		for j := range chunks {
+			var err error
+			if w.values, err = w.decode(w.values, &chunks[j], tiles[j].Len()); err != nil {
+				return err
+			}
+		}
+		w.samples.T = win.T
+	} else {
+		if err := w.compact(b.Times, chunks, tiles); err != nil {
+			return err
+		}
+		win = &w.private
+		win.Locate(w.times)
+		w.touch(win)
+		if present, any = presence(win, w.src.fn.SamplesMin, w.privatePresent, w.src.staleEnds); !any {
+			return nil
+		}
+		if w.src.staleEnds && !w.dropStale(win, present) {
+			return nil
+		}
+		if w.src.fn.Prepare != nil {
+			w.src.fn.Prepare(win)
+		}
+		w.samples.T = w.times
+	}
+	w.samples.V = w.values
+	w.samplesRead += int64(len(w.values))
+	if w.src.raw != nil {
+		return w.src.raw(b.Ranks[i], &w.samples, win.Lo[0], win.Hi[0])
+	}
+	if w.src.fn.Resets {
+		w.findResets()
+	}
+	return w.emit(win, present, b.Ranks[i], lane)
+}
+
+// emit runs the kernel over the row, piece by piece.
+func (w *worker) emit(win *function.Windows, present Bits, rank uint32, lane int) error {
+	for from := 0; from < w.grid.Steps; from += len(w.out) {
+		to := min(from+len(w.out), w.grid.Steps)
+		out := w.out[:to-from]
+		w.src.fn.Kernel(out, &w.samples, win, w.src.params, &w.scratch, from, to)
+		if err := w.sink.take(lane, rank, from, out, present); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decode appends the n present values of a chunk.
+func (w *worker) decode(dst []float64, c *storage.Chunk, n int) ([]float64, error) {
+	switch {
+	case n == 0:
+		return dst, nil
+	case c.Kind == storage.Decoded:
+		return append(dst, c.Values...), nil
+	}
+	return format.Decode(dst, c.Data, n)
+}
+
+// compact collects the samples of a series that is not present throughout,
+// into w.times and w.values. Stale markers are left out unless they end
+// lookback.
+func (w *worker) compact(times []int64, chunks []storage.Chunk, tiles []storage.Tile) error {
+	w.times, w.values = w.times[:0], w.values[:0]
+	stale := column.StaleNaN()
+	for j := range chunks {
+		c, tile := &chunks[j], tiles[j]
+		if c.Kind == storage.None {
+			continue
+		}
+		var err error
+		n := column.PresentCount(c.Runs, tile.Len())
+		if w.chunkValues, err = w.decode(w.chunkValues[:0], c, n); err != nil {
+			return err
+		}
+		at, next := tile.From, 0
+		present := func(to int) {
+			w.times = append(w.times, times[at:to]...)
+			w.values = append(w.values, w.chunkValues[next:next+to-at]...)
+			next += to - at
+			at = to
+		}
+		for _, run := range c.Runs {
+			present(tile.From + int(run.At))
+			end := tile.From + run.End()
+			if run.State == column.Stale && w.src.staleEnds {
+				for ; at < end; at++ {
+					w.times = append(w.times, times[at])
+					w.values = append(w.values, stale)
+				}
+			}
+			at = end
+		}
+		present(tile.To)
+	}
+	return nil
+}
+
+// dropStale removes the steps whose last sample is a stale marker, and reports
+// whether any is left.
+func (w *worker) dropStale(win *function.Windows, present Bits) bool {
+	left := false
+	for i, hi := range win.Hi {
+		if hi == win.Lo[i] {
+			continue
+		}
+		if column.IsStale(w.values[hi-1]) {
+			present.clearBit(i)
+			continue
+		}
+		left = true
+	}
+	return left
+}
+
+func (w *worker) findResets() {
+	w.resets = w.resets[:0]
+	v := w.values
+	for i := 1; i < len(v); i++ {
+		if v[i] < v[i-1] {
+			w.resets = append(w.resets, int32(i))
+		}
+	}
+	w.samples.Resets = w.resets
+}
+
+// touch notes the steps whose windows have a sample.
+func (w *worker) touch(win *function.Windows) {
+	if w.touched == nil {
+		return
+	}
+	for i, lo := range win.Lo {
+		if lo < win.Hi[i] {
+			w.touched.set(i)
+		}
+	}
+}

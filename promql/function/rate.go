@@ -1,0 +1,167 @@
+package function
+
+import (
+	"sort"
+)
+
+// extrapolation is what rate, increase and delta need of a window besides the
+// values: it depends on the time column alone.
+type extrapolation struct {
+	// factor is what the increase is multiplied with, unless the counter's zero
+	// point lies nearer than the window's start.
+	factor []float64
+	// clamp is durationToStart / sampledInterval, a little enlarged: the zero
+	// point can matter only if first < clamp · increase.
+	clamp []float64
+	// divisor is the window's length in seconds for rate, else 1.
+	divisor float64
+}
+
+// clampSlack makes clamp err on the side of the exact computation: products
+// of two roundings are wrong by less than 1e-15 relative.
+const clampSlack = 1 + 1e-9
+
+func prepareRate(w *Windows) { w.prepare(w.RangeSeconds()) }
+
+func prepareIncrease(w *Windows) { w.prepare(1) }
+
+func (w *Windows) prepare(divisor float64) {
+	w.divisor = divisor
+	w.factor, w.clamp = resize(w.factor, len(w.Lo)), resize(w.clamp, len(w.Lo))
+	for i := range w.Lo {
+		if w.Hi[i]-w.Lo[i] < 2 {
+			w.factor[i], w.clamp[i] = 0, 0
+			continue
+		}
+		toStart, toEnd, interval := w.edges(i)
+		w.factor[i] = w.extrapolate(toStart, toEnd, interval)
+		w.clamp[i] = toStart / interval * clampSlack
+	}
+}
+
+// edges returns, in seconds, how far step i's result is extrapolated to the
+// left and right of its samples, and how long they last. A gap of up to 1.1
+// average intervals is bridged up to the window's bound, of a larger one half
+// an interval.
+func (w *Windows) edges(i int) (toStart, toEnd, interval float64) {
+	lo, last := w.Lo[i], w.Hi[i]-1
+	right := w.Reference(i)
+	toStart = float64(w.T[lo]-(right-w.RangeMs)) / 1000
+	toEnd = float64(right-w.T[last]) / 1000
+	interval = float64(w.T[last]-w.T[lo]) / 1000
+	average := interval / float64(last-lo)
+	threshold := average * 1.1
+	if toStart >= threshold {
+		toStart = average / 2
+	}
+	if toEnd >= threshold {
+		toEnd = average / 2
+	}
+	return toStart, toEnd, interval
+}
+
+func (w *Windows) extrapolate(toStart, toEnd, interval float64) float64 {
+	factor := (interval + toStart + toEnd) / interval
+	if w.divisor != 1 {
+		factor /= w.divisor
+	}
+	return factor
+}
+
+// counterRate is rate and increase.
+func counterRate(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
+	if len(s.Resets) == 0 {
+		risingRate(dst, s.V, w, from, to)
+		return
+	}
+	r := sort.Search(len(s.Resets), func(i int) bool { return s.Resets[i] > w.Lo[from] })
+	for i := from; i < to; i++ {
+		lo, last := w.Lo[i], w.Hi[i]-1
+		if last <= lo {
+			dst[i-from] = 0
+			continue
+		}
+		increase := s.V[last] - s.V[lo]
+		for r < len(s.Resets) && s.Resets[r] <= lo {
+			r++
+		}
+		for _, at := range s.Resets[r:] {
+			if at > last {
+				break
+			}
+			increase += s.V[at-1]
+		}
+		dst[i-from] = w.scale(i, s.V[lo], increase)
+	}
+}
+
+// risingRate is counterRate of a counter that is never reset.
+func risingRate(dst, v []float64, w *Windows, from, to int) {
+	lo, hi := w.Lo[from:to], w.Hi[from:to]
+	factor, clamp := w.factor[from:to], w.clamp[from:to]
+	dst = dst[:len(lo)]
+	hi, factor, clamp = hi[:len(lo)], factor[:len(lo)], clamp[:len(lo)]
+	for i := range lo {
+		l, last := int(lo[i]), int(hi[i])-1
+		if last <= l {
+			dst[i] = 0
+			continue
+		}
+		first := v[l]
+		increase := v[last] - first
+		if first < clamp[i]*increase {
+			dst[i] = w.scale(from+i, first, increase)
+			continue
+		}
+		dst[i] = increase * factor[i]
+	}
+}
+
+// scale extrapolates a counter's increase in step i's window. A counter cannot
+// be negative: it is not extrapolated beyond its zero point.
+func (w *Windows) scale(i int, first, increase float64) float64 {
+	if increase > 0 && first >= 0 && first < w.clamp[i]*increase {
+		toStart, toEnd, interval := w.edges(i)
+		if toZero := interval * (first / increase); toZero < toStart {
+			return increase * w.extrapolate(toZero, toEnd, interval)
+		}
+	}
+	return increase * w.factor[i]
+}
+
+func delta(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
+	for i := from; i < to; i++ {
+		lo, last := w.Lo[i], w.Hi[i]-1
+		if last <= lo {
+			dst[i-from] = 0
+			continue
+		}
+		dst[i-from] = (s.V[last] - s.V[lo]) * w.factor[i]
+	}
+}
+
+func instantRate(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
+	for i := from; i < to; i++ {
+		last := w.Hi[i] - 1
+		if last <= w.Lo[i] {
+			dst[i-from] = 0
+			continue
+		}
+		rise := s.V[last]
+		if !(rise < s.V[last-1]) {
+			rise -= s.V[last-1]
+		}
+		dst[i-from] = rise / (float64(s.T[last]-s.T[last-1]) / 1000)
+	}
+}
+
+func instantDelta(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
+	for i := from; i < to; i++ {
+		last := w.Hi[i] - 1
+		if last <= w.Lo[i] {
+			dst[i-from] = 0
+			continue
+		}
+		dst[i-from] = s.V[last] - s.V[last-1]
+	}
+}
