@@ -35,9 +35,7 @@ func (s *Scan) fill(b *storage.ColumnBatch, w *scratch, p path) error {
 			if w.pieces, err = s.pieces(m, w.pieces[:0]); err != nil {
 				return err
 			}
-			if err := s.place(chunks, tiles, m, w); err != nil {
-				return err
-			}
+			s.place(chunks, tiles, m, w)
 		}
 	}
 	return nil
@@ -54,13 +52,13 @@ func grow(chunks []storage.Chunk, n int) []storage.Chunk {
 }
 
 // place puts w.pieces, one part's pieces of a series, into their tiles.
-func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, m member, w *scratch) error {
+func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, m member, w *scratch) {
 	hint := 0
 	for i := range w.pieces {
 		piece := &w.pieces[i]
-		times, err := s.parts[m.part].Column(piece.Column)
-		if err != nil {
-			return err
+		times := s.times(m, piece)
+		if times == nil {
+			continue
 		}
 		start := times[piece.From]
 		if hint < len(tiles) && tiles[hint].end < start {
@@ -70,16 +68,13 @@ func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, m member, w *scrat
 			hint = sort.Search(len(tiles), func(k int) bool { return tiles[k].end >= start })
 		}
 		if hint == len(tiles) || !s.covers(tiles[hint], piece, times) {
-			// It was not there when the path was made: its page was damaged
-			// then. What a scan cannot read twice it does not read once.
-			continue
+			continue // damaged when the path was made, as in times
 		}
 		chunks[hint] = piece.Chunk
 		if before, after := piece.From-tiles[hint].from, tiles[hint].to-piece.To; before > 0 || after > 0 {
 			chunks[hint].Runs = w.widen(piece.Chunk.Runs, int(before), int(piece.To-piece.From), int(after))
 		}
 	}
-	return nil
 }
 
 // covers reports whether a piece on a column with these times lies in the tile.

@@ -57,9 +57,9 @@ func (s *Scan) fillPrivate(b *storage.ColumnBatch, w *scratch) error {
 
 // materialize appends the samples of one piece to w.samples.
 func (s *Scan) materialize(w *scratch, m member, piece *part.Piece) error {
-	times, err := s.parts[m.part].Column(piece.Column)
-	if err != nil {
-		return err
+	times := s.times(m, piece)
+	if times == nil {
+		return nil
 	}
 	times = times[piece.From:piece.To]
 	c := &piece.Chunk
@@ -71,6 +71,7 @@ func (s *Scan) materialize(w *scratch, m member, piece *part.Piece) error {
 	case storage.Encoded:
 		w.values = w.values[:0]
 		if n > 0 {
+			var err error
 			if w.values, err = format.Decode(w.values, c.Data, n); err != nil {
 				return err
 			}

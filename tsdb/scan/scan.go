@@ -58,6 +58,7 @@ type Scan struct {
 	series  []entry // by rank
 	members []member
 	columns []timeColumn // by the scan's own column numbers
+	numbers [][]int32    // of each part's columns, plus one: see interner
 	stretch []stretch    // of all paths
 	paths   []path
 	ranks   []uint32 // of all batches
@@ -135,7 +136,7 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 		s.series = append(s.series, e)
 		pathOf = append(pathOf, in.path(own))
 	}
-	s.columns, s.paths, s.stretch = in.columns, in.paths, in.stretches
+	s.columns, s.numbers, s.paths, s.stretch = in.columns, in.numbers, in.paths, in.stretches
 	s.cutBatches(pathOf)
 	return nil
 }
@@ -147,6 +148,21 @@ func (s *Scan) pieces(m member, dst []part.Piece) ([]part.Piece, error) {
 		return dst, err
 	}
 	return dst, nil
+}
+
+// times returns the time column of a piece, nil when the selection did not meet
+// it: then its page was damaged, and what a scan cannot read twice it does not
+// read once.
+func (s *Scan) times(m member, piece *part.Piece) []int64 {
+	known := s.numbers[m.part]
+	if int(piece.Column) >= len(known) || known[piece.Column] == 0 {
+		return nil
+	}
+	times := s.columns[known[piece.Column]-1].times
+	if int(piece.To) > len(times) || piece.From >= piece.To {
+		return nil
+	}
+	return times
 }
 
 // cutBatches sorts the ranks by path, keeping their order, and cuts each
