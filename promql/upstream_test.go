@@ -1,0 +1,147 @@
+package promql_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	upstream "github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// upstreamReader is a storage.Reader over upstream's storage: series with the
+// same timestamps share a batch. Only View, Select and Close work.
+type upstreamReader struct {
+	storage.Reader
+	q upstream.Queryable
+}
+
+func (r upstreamReader) View(context.Context, tenant.ID) (storage.View, error) {
+	return &upstreamView{q: r.q}, nil
+}
+
+type upstreamView struct {
+	storage.View
+	q upstream.Queryable
+}
+
+func (*upstreamView) Close() {}
+
+func (v *upstreamView) Select(ctx context.Context, sel storage.Selection) (storage.Scan, error) {
+	querier, err := v.q.Querier(sel.MinTime, sel.MaxTime)
+	if err != nil {
+		return nil, err
+	}
+	defer querier.Close()
+	s := &upstreamScan{byTimes: map[string][]int{}}
+	set := querier.Select(ctx, true, nil, sel.Matchers...)
+	for set.Next() {
+		if err := s.add(set.At()); err != nil {
+			return nil, err
+		}
+	}
+	return s, set.Err()
+}
+
+type upstreamScan struct {
+	series  []upstreamSeries
+	byTimes map[string][]int
+	keys    []string
+
+	mu sync.Mutex // guards keys
+}
+
+type upstreamSeries struct {
+	labels    labels.Labels
+	times     []int64
+	values    []float64
+	runs      []column.Run
+	histogram bool
+}
+
+func (s *upstreamScan) add(from upstream.Series) error {
+	x := upstreamSeries{labels: from.Labels()}
+	it := from.Iterator(nil)
+	for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
+		if kind != chunkenc.ValFloat {
+			x.histogram = true
+			x.times = append(x.times, it.AtT())
+			continue
+		}
+		t, v := it.At()
+		x.times = append(x.times, t)
+		if value.IsStaleNaN(v) {
+			x.runs = column.AppendState(x.runs, len(x.times)-1, column.Stale)
+		} else {
+			x.values = append(x.values, v)
+		}
+	}
+	key := fmt.Sprint(x.times)
+	if s.byTimes[key] == nil {
+		s.keys = append(s.keys, key)
+	}
+	s.byTimes[key] = append(s.byTimes[key], len(s.series))
+	s.series = append(s.series, x)
+	return it.Err()
+}
+
+func (s *upstreamScan) Series() int                      { return len(s.series) }
+func (s *upstreamScan) Labels(rank uint32) labels.Labels { return s.series[rank].labels }
+func (s *upstreamScan) LabelValue(rank uint32, name string) string {
+	return s.series[rank].labels.Get(name)
+}
+func (*upstreamScan) Warnings() annotations.Annotations { return nil }
+func (*upstreamScan) Close()                            {}
+
+func (s *upstreamScan) Next(_ context.Context, b *storage.ColumnBatch) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.keys) == 0 {
+		return false, nil
+	}
+	members := s.byTimes[s.keys[0]]
+	s.keys = s.keys[1:]
+	b.Reset()
+	b.Times = append(b.Times, s.series[members[0]].times...)
+	for from := 0; from < len(b.Times); from += column.TilePositions {
+		b.Tiles = append(b.Tiles, storage.Tile{From: from, To: min(from+column.TilePositions, len(b.Times))})
+	}
+	for _, rank := range members {
+		b.Ranks = append(b.Ranks, uint32(rank))
+		x := &s.series[rank]
+		values := x.values
+		for _, tile := range b.Tiles {
+			c := storage.Chunk{Kind: storage.Decoded, Runs: cutRuns(x.runs, tile)}
+			if x.histogram {
+				c = storage.Chunk{Kind: storage.Histograms}
+			} else {
+				n := column.PresentCount(c.Runs, tile.Len())
+				c.Values, values = values[:n], values[n:]
+			}
+			b.Chunks = append(b.Chunks, c)
+		}
+	}
+	return true, nil
+}
+
+// cutRuns returns the part of runs that lies in a tile, counted from it.
+func cutRuns(runs []column.Run, t storage.Tile) []column.Run {
+	var out []column.Run
+	for _, r := range runs {
+		from, to := max(int(r.At), t.From), min(r.End(), t.To)
+		if from < to {
+			out = append(out, column.Run{At: uint16(from - t.From), Len: uint16(to - from), State: r.State})
+		}
+	}
+	slices.SortFunc(out, func(a, b column.Run) int { return cmp.Compare(a.At, b.At) })
+	return out
+}
