@@ -5,8 +5,9 @@
 // the object's directory, links the file to the object's name (which fails when
 // the name exists: blob.I1), syncs the directory and removes the temporary name.
 // So an object is whole from the moment that it has a name, and durable when the
-// put returns (blob.I2). What a crash leaves of temporary files is removed by
-// New. Directories that a delete leaves empty are removed.
+// put returns (blob.I2). A temporary file that New finds tells of a put that was
+// cut off: New syncs every directory, so that all that can be seen is durable,
+// and removes it. Directories that a delete leaves empty are removed.
 //
 // Callers must not have two buckets open on one directory: New removes the
 // temporary files of a put that is under way in the other. The server's lock on
@@ -20,6 +21,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,19 +57,54 @@ func New(fsys vfs.FS, root string) (*Bucket, error) {
 	if err := fsys.MkdirAll(root); err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", root, err)
 	}
-	names, err := fsys.List(root)
+	b := &Bucket{fs: fsys, root: root}
+	if err := b.recover(); err != nil {
+		return nil, fmt.Errorf("open bucket %s: finish what was cut off: %w", root, err)
+	}
+	return b, nil
+}
+
+// recover removes the temporary files of puts that were cut off. Such a put may
+// have linked its object without syncing the directory; what is seen must be
+// durable before anybody acts on it, so all directories are synced first.
+func (b *Bucket) recover() error {
+	names, err := b.fs.List(b.root)
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", root, err)
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, tempPrefix) })
+	if len(names) == 0 {
+		return nil
+	}
+	if err := b.syncTree(b.root); err != nil {
+		return err
 	}
 	for _, name := range names {
-		if !strings.HasPrefix(name, tempPrefix) {
-			continue
-		}
-		if err := fsys.Remove(path.Join(root, name)); err != nil {
-			return nil, fmt.Errorf("open bucket %s: remove an unfinished put: %w", root, err)
+		if err := b.drop(b.path(name)); err != nil {
+			return err
 		}
 	}
-	return &Bucket{fs: fsys, root: root}, nil
+	return nil
+}
+
+func (b *Bucket) syncTree(dir string) error {
+	names, err := b.fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		below := path.Join(dir, name)
+		info, err := b.fs.Stat(below)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			if err := b.syncTree(below); err != nil {
+				return err
+			}
+		}
+	}
+	return b.fs.SyncDir(dir)
 }
 
 func (b *Bucket) path(name string) string { return path.Join(b.root, name) }
@@ -96,11 +133,20 @@ func (b *Bucket) put(ctx context.Context, name string, r io.Reader, sizeBytes in
 	if err := b.write(ctx, temp, r, sizeBytes); err != nil {
 		return errors.Join(err, b.drop(temp))
 	}
-	err := b.publish(temp, name)
-	// The link must be durable before the temporary name goes; on an error
-	// nothing rests on the temporary name.
-	return errors.Join(err, b.drop(temp))
+	if err := b.publish(temp, name); err != nil {
+		if linked := (*unsyncedError)(nil); errors.As(err, &linked) {
+			return err // the temporary file stays: it tells New what to do
+		}
+		return errors.Join(err, b.drop(temp))
+	}
+	return b.drop(temp)
 }
+
+// unsyncedError: the object has its name, but who knows for how long.
+type unsyncedError struct{ err error }
+
+func (e *unsyncedError) Error() string { return "the object is not durable yet: " + e.err.Error() }
+func (e *unsyncedError) Unwrap() error { return e.err }
 
 // write makes a durable file of exactly sizeBytes bytes of r.
 func (b *Bucket) write(ctx context.Context, temp string, r io.Reader, sizeBytes int64) error {
@@ -149,6 +195,10 @@ func (b *Bucket) publish(temp, name string) error {
 	target := b.path(name)
 	b.shape.RLock()
 	err := b.fs.MkdirAll(path.Dir(target))
+	if errors.Is(err, fs.ErrExist) {
+		b.shape.RUnlock()
+		return fmt.Errorf("%w: a part of it is the name of an object: %w", blob.ErrInvalidName, err)
+	}
 	if err == nil {
 		err = b.fs.Link(temp, target)
 	}
@@ -163,7 +213,10 @@ func (b *Bucket) publish(temp, name string) error {
 	if err != nil {
 		return err
 	}
-	return b.fs.SyncDir(path.Dir(target))
+	if err := b.fs.SyncDir(path.Dir(target)); err != nil {
+		return &unsyncedError{err}
+	}
+	return nil
 }
 
 // exists returns what a put gets whose name is taken. The winner may not have
