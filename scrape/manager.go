@@ -3,10 +3,14 @@ package scrape
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/nilometer/nilometer/discovery"
 	"github.com/nilometer/nilometer/metadb"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -29,31 +33,188 @@ type Deps struct {
 
 // Manager runs the scrape loops of all pools. Its methods are safe for
 // concurrent use.
-type Manager struct{ deps Deps }
+type Manager struct {
+	deps      Deps
+	logger    *slog.Logger
+	metrics   *metrics
+	discovery *discovery.Manager
+	keeper    *keeper
+	works     sync.Pool
+	bodies    bodies
+	inflaters inflaters
+	wg        sync.WaitGroup // of loops
+
+	mu    sync.Mutex // guards what follows
+	pools map[string]*pool
+	ctx   context.Context // of Run; nil before it
+}
 
 // NewManager returns a Manager without pools. It fails when its metrics cannot
 // be registered.
-func NewManager(deps Deps) (*Manager, error) { return &Manager{deps: deps}, nil }
+func NewManager(deps Deps) (*Manager, error) {
+	if deps.Writer == nil {
+		return nil, errors.New("a scrape manager needs a writer")
+	}
+	if deps.Tenant == "" {
+		deps.Tenant = tenant.Default
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Registerer == nil {
+		deps.Registerer = prometheus.NewRegistry()
+	}
+	if deps.UserAgent == "" {
+		deps.UserAgent = "Nilometer"
+	}
+	m := &Manager{deps: deps, logger: deps.Logger, pools: map[string]*pool{}}
+	m.works.New = func() any { return newWork() }
+	var err error
+	if m.metrics, err = newMetrics(deps.Registerer, m); err != nil {
+		return nil, err
+	}
+	if m.discovery, err = discovery.NewManager(deps.Logger, deps.Registerer); err != nil {
+		return nil, err
+	}
+	m.keeper = newKeeper(m)
+	return m, nil
+}
 
 // Run scrapes until ctx ends, and returns when every loop has ended. It is
 // called once. Targets get no stale markers then: a restart goes on with them.
-func (m *Manager) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (m *Manager) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	errs := make(chan error, 2)
+	parts.Go(func() { errs <- m.discovery.Run(inner) })
+	parts.Go(func() { errs <- m.keeper.run(inner) })
+
+	m.mu.Lock()
+	m.ctx = inner
+	m.syncLocked()
+	m.mu.Unlock()
+	for inner.Err() == nil {
+		select {
+		case <-inner.Done():
+		case <-m.discovery.Changed():
+			m.mu.Lock()
+			m.syncLocked()
+			m.mu.Unlock()
+		}
+	}
+
+	m.mu.Lock() // no loop starts after this
+	m.ctx = nil
+	m.mu.Unlock()
+	m.wg.Wait()
+	parts.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pools {
+		p.fetcher.close()
+	}
+	return errors.Join(<-errs, <-errs)
+}
 
 // Apply makes pools the pools that are scraped. It reports every problem of
 // every pool at once, and changes nothing then (I4).
 func (m *Manager) Apply(pools []PoolOptions) error {
-	if len(pools) > 0 {
-		return errors.New("scraping is not supported yet")
+	wanted := make(map[string]PoolOptions, len(pools))
+	var errs []error
+	for _, o := range pools {
+		if err := o.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("scrape job %q: %w", o.Job, err))
+		}
+		if _, twice := wanted[o.Job]; twice {
+			errs = append(errs, fmt.Errorf("scrape job %q occurs twice", o.Job))
+		}
+		wanted[o.Job] = o.withDefaults()
 	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := make(map[string]*pool, len(wanted))
+	jobs := make(map[string]discovery.Options, len(wanted))
+	for job, o := range wanted {
+		jobs[job] = o.Discovery
+		if p := m.pools[job]; p != nil && p.options.same(o) {
+			next[job] = p
+			continue
+		}
+		p, err := m.newPool(o)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		next[job] = p
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := m.discovery.Apply(jobs); err != nil {
+		return err
+	}
+	m.replaceLocked(next)
 	return nil
 }
 
-// Targets returns the state of all targets. It does not wait for scrapes.
-func (m *Manager) Targets() Snapshot { return Snapshot{} }
+// replaceLocked swaps the pools: targets that a changed pool still has go on,
+// all others of pools that are no more end.
+func (m *Manager) replaceLocked(next map[string]*pool) {
+	before := m.pools
+	m.pools = next
+	groups := m.discovery.Groups()
+	for job, p := range next {
+		old := before[job]
+		if old == p {
+			if m.ctx != nil {
+				p.syncLocked(m.ctx, groups[job], nil)
+			}
+			continue
+		}
+		if old == nil {
+			old = &pool{}
+		}
+		if m.ctx != nil {
+			p.syncLocked(m.ctx, groups[job], old.loops)
+		}
+	}
+	for job, old := range before {
+		if next[job] != old {
+			old.endLocked(errGone)
+			old.fetcher.close()
+		}
+	}
+	m.keeper.wake()
+}
 
-// Pools returns the names of the pools, sorted.
-func (m *Manager) Pools() []string { return nil }
+// syncLocked brings all pools up to what discovery knows.
+func (m *Manager) syncLocked() {
+	if m.ctx == nil {
+		return
+	}
+	groups := m.discovery.Groups()
+	for job, p := range m.pools {
+		p.syncLocked(m.ctx, groups[job], nil)
+	}
+	m.metrics.syncs.Inc()
+	m.keeper.wake()
+}
 
-// Metadata returns what the targets say about their metric families, sorted by
-// pool, target and family. An empty family means all of them.
-func (m *Manager) Metadata(family string) []TargetMetadata { return nil }
+// live returns the loops by pool.
+func (m *Manager) live() map[string][]*loop {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make(map[string][]*loop, len(m.pools))
+	for job, p := range m.pools {
+		out[job] = make([]*loop, 0, len(p.loops))
+		for l := range maps.Values(p.loops) {
+			out[job] = append(out[job], l)
+		}
+	}
+	return out
+}

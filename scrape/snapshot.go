@@ -1,7 +1,11 @@
 package scrape
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
+	"unique"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -77,4 +81,81 @@ type TargetMetadata struct {
 	// Labels are the target's.
 	Labels labels.Labels
 	storage.Metadata
+}
+
+// Targets returns the state of all targets. It does not wait for scrapes.
+func (m *Manager) Targets() Snapshot {
+	out := Snapshot{DroppedCount: map[string]int{}, Problems: m.discovery.Problems()}
+	for _, loops := range m.live() {
+		for _, l := range loops {
+			out.Active = append(out.Active, l.snapshot())
+		}
+	}
+	slices.SortFunc(out.Active, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.URL, b.URL), labels.Compare(a.Labels, b.Labels))
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, job := range slices.Sorted(maps.Keys(m.pools)) {
+		p := m.pools[job]
+		out.DroppedCount[job] = p.droppedCount
+		out.Problems = append(out.Problems, p.bad...)
+		for _, d := range p.dropped {
+			out.Dropped = append(out.Dropped, DroppedTarget{Pool: job, Discovered: d})
+		}
+	}
+	return out
+}
+
+func (l *loop) snapshot() Target {
+	s := l.state.get()
+	t := Target{
+		ID: s.id, Version: s.version,
+		Pool: l.pool.options.Job, URL: l.spec.url,
+		Labels: l.spec.labels, Discovered: l.spec.discovered,
+		Interval: l.spec.interval, Timeout: l.spec.timeout,
+		Health: HealthDown, Status: s.status,
+		LastScrape: s.scraped, LastDuration: s.duration,
+		LastError: s.err, LastWarning: s.warning,
+		LastSamples: s.samples, LastSeriesAdded: s.added, LastBodySize: s.bodySize,
+	}
+	switch s.status {
+	case metadb.TargetUnknown:
+		t.Health = HealthUnknown
+	case metadb.TargetUp:
+		t.Health = HealthUp
+	}
+	return t
+}
+
+// Pools returns the names of the pools, sorted.
+func (m *Manager) Pools() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.pools))
+}
+
+// Metadata returns what the targets say about their metric families, sorted by
+// pool, target and family. An empty family means all of them.
+func (m *Manager) Metadata(family string) []TargetMetadata {
+	var out []TargetMetadata
+	for _, loops := range m.live() {
+		for _, l := range loops {
+			known := l.state.get().families
+			add := func(h unique.Handle[storage.Metadata]) {
+				out = append(out, TargetMetadata{Pool: l.pool.options.Job, Labels: l.spec.labels, Metadata: h.Value()})
+			}
+			if family == "" {
+				for _, h := range known {
+					add(h)
+				}
+			} else if h, ok := known[family]; ok {
+				add(h)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b TargetMetadata) int {
+		return cmp.Or(cmp.Compare(a.Pool, b.Pool), labels.Compare(a.Labels, b.Labels), cmp.Compare(a.Family, b.Family))
+	})
+	return out
 }

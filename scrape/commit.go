@@ -1,0 +1,134 @@
+package scrape
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/prometheus/prometheus/model/value"
+
+	"github.com/nilometer/nilometer/storage"
+)
+
+// commit writes the work of one scrape as one unit: a batch for every closed
+// group with the timestamp t, and one for every timestamp of an open group.
+// whole makes members that are not mentioned stale.
+func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *outcome) error {
+	if err := s.learnVersions(ctx); err != nil {
+		return err
+	}
+	s.batches(w, t, whole)
+	prepared := make([]storage.Prepared, 0, len(w.batches))
+	abort := func() {
+		for _, p := range prepared {
+			p.Abort()
+		}
+	}
+	for i := range w.batches {
+		p, err := s.groups[w.batches[i].group].handle.Prepare(ctx, &w.batches[i].Batch)
+		if err != nil {
+			abort()
+			return fmt.Errorf("prepare batch: %w", err)
+		}
+		prepared = append(prepared, p)
+	}
+	if err := s.writer.Commit(ctx, storage.Logged, prepared...); err != nil {
+		abort()
+		return fmt.Errorf("store scrape: %w", err)
+	}
+	for _, p := range prepared {
+		r := p.Result()
+		out.stored += r.Appended
+		for _, rejected := range r.Rejected {
+			out.refuse(rejected.Reason)
+		}
+	}
+	for i, g := range s.groups {
+		if g != nil && g.kind == storage.Closed {
+			g.present = append(g.present[:0], w.of(uint16(i)).now...)
+		}
+	}
+	return nil
+}
+
+// batches builds what commit writes.
+func (s *sink) batches(w *work, t int64, whole bool) {
+	w.batches = w.batches[:0]
+	stale := math.Float64frombits(value.StaleNaN)
+	// Older timestamps first: a series that begins to have one of its own ends
+	// in the closed group with a marker at t.
+	for i, g := range s.groups {
+		if g != nil && g.kind == storage.Open {
+			s.openBatches(w, uint16(i), g, w.of(uint16(i)))
+		}
+	}
+	for i, g := range s.groups {
+		if g == nil || g.kind != storage.Closed {
+			continue
+		}
+		gw := w.of(uint16(i))
+		if !whole {
+			g.present.missing(gw.now, func(slot uint32) {
+				gw.slots = append(gw.slots, storage.Slot(slot))
+				gw.values = append(gw.values, stale)
+			})
+		}
+		if len(gw.slots) > 0 || whole {
+			b := storage.Batch{Time: t, Version: g.version, Slots: gw.slots, Values: gw.values, BodyStale: whole}
+			if s.report.resolved && uint16(i) == s.report.group {
+				b.Metadata = w.metadata
+			}
+			w.batches = append(w.batches, groupBatch{uint16(i), b})
+		}
+	}
+}
+
+// openBatches makes one batch of each timestamp; of several values of a series
+// at one time the first is taken.
+func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork) {
+	if len(gw.slots) == 0 {
+		return
+	}
+	sort.Stable(byTime{gw})
+	for start := 0; start < len(gw.slots); {
+		end := start
+		clear(gw.now)
+		kept := start
+		for ; end < len(gw.slots) && gw.times[end] == gw.times[start]; end++ {
+			if !gw.now.set(uint32(gw.slots[end])) {
+				gw.slots[kept], gw.values[kept] = gw.slots[end], gw.values[end]
+				kept++
+			}
+		}
+		w.batches = append(w.batches, groupBatch{i, storage.Batch{
+			Time: gw.times[start], Version: g.version, Slots: gw.slots[start:kept], Values: gw.values[start:kept],
+		}})
+		start = end
+	}
+}
+
+// byTime sorts an open group's samples by their timestamps.
+type byTime struct{ *groupWork }
+
+func (b byTime) Len() int           { return len(b.slots) }
+func (b byTime) Less(i, j int) bool { return b.times[i] < b.times[j] }
+func (b byTime) Swap(i, j int) {
+	b.slots[i], b.slots[j] = b.slots[j], b.slots[i]
+	b.values[i], b.values[j] = b.values[j], b.values[i]
+	b.times[i], b.times[j] = b.times[j], b.times[i]
+}
+
+// abandon drops the members that a failed scrape resolved and will not write.
+// It is housekeeping: an error shows again in the next call that matters.
+func (s *sink) abandon(ctx context.Context, w *work) {
+	for i, resolved := range w.resolved {
+		g := s.groups[i]
+		if !resolved || g == nil {
+			continue
+		}
+		if p, err := g.handle.Prepare(ctx, &storage.Batch{Version: g.version}); err == nil {
+			p.Abort()
+		}
+	}
+}

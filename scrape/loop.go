@@ -1,0 +1,240 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nilometer/nilometer/format/exposition"
+	"github.com/nilometer/nilometer/metadb"
+)
+
+// state is what is known of a target from outside its loop.
+type state struct {
+	mu sync.Mutex // guards targetState
+	targetState
+}
+
+type targetState struct {
+	status      metadb.TargetStatus
+	scraped     time.Time
+	duration    time.Duration
+	err         string
+	warning     string
+	samples     int
+	added       int
+	bodySize    int
+	families    families
+	id          metadb.TargetID
+	version     int64
+	savedScrape time.Time // the last scrape that the database knows
+	savedStatus metadb.TargetStatus
+}
+
+func (s *state) get() targetState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.targetState
+}
+
+func (s *state) change(f func(*targetState)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.targetState)
+}
+
+// loop scrapes one target. One goroutine runs it; end stops it.
+type loop struct {
+	manager *Manager
+	pool    *pool
+	spec    *spec
+	sink    *sink
+	state   *state
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// Why a loop ends.
+var (
+	errGone     = errors.New("the target is gone")
+	errReplaced = errors.New("the target goes on with other options")
+)
+
+// endTimeout bounds the writing of the markers of a target that is gone.
+const endTimeout = 10 * time.Second
+
+// startLoop scrapes until parent ends or the loop is ended. It first waits for
+// old, the same target under other options, and goes on where it stood.
+func (p *pool) startLoop(parent context.Context, s *spec, old *loop) *loop {
+	l := &loop{
+		manager: p.manager, pool: p, spec: s,
+		sink:  newSink(p.manager, &p.options, s),
+		state: &state{targetState: targetState{status: metadb.TargetUnknown}},
+		done:  make(chan struct{}),
+	}
+	if old != nil {
+		l.state = old.state
+	}
+	l.ctx, l.cancel = context.WithCancelCause(parent)
+	p.manager.wg.Go(func() {
+		defer close(l.done)
+		if old != nil {
+			<-old.done
+			l.sink.inherit(old.sink)
+		}
+		l.run()
+	})
+	return l
+}
+
+// end stops the loop; its done channel tells when.
+func (l *loop) end(cause error) { l.cancel(cause) }
+
+func (l *loop) run() {
+	s := newSchedule(time.Now(), l.spec.interval, l.spec.phase(), l.pool.options.Source != nil)
+	timer := time.NewTimer(time.Until(s.next))
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.ctx.Done():
+			l.finish()
+			return
+		}
+		now := time.Now()
+		l.manager.metrics.lag.Observe(now.Sub(s.next).Seconds())
+		l.scrape(now, s.stamp(now))
+		l.manager.metrics.missed.Add(float64(s.advance(time.Now())))
+		timer.Reset(time.Until(s.next))
+	}
+}
+
+// finish marks a target that is gone as stale. One that goes on under other
+// options, or after a restart, gets no markers.
+func (l *loop) finish() {
+	switch {
+	case errors.Is(context.Cause(l.ctx), errReplaced):
+		return
+	case errors.Is(context.Cause(l.ctx), errGone):
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), endTimeout)
+		defer cancel()
+		w := l.manager.works.Get().(*work)
+		defer l.manager.works.Put(w)
+		if err := l.sink.end(ctx, w, time.Now().UnixMilli()); err != nil {
+			l.manager.logger.Warn("a target that is gone was not marked stale", "target", l.spec.url, "err", err)
+		}
+	}
+	l.sink.close()
+}
+
+// scrape fetches and stores once, and records how it went.
+func (l *loop) scrape(start time.Time, t int64) {
+	ctx, cancel := context.WithTimeout(l.ctx, deadline(l.spec.interval, l.spec.timeout))
+	defer cancel()
+	buf := l.manager.bodies.get(l.sink.bodyHint)
+	defer l.manager.bodies.put(buf)
+
+	body, format, err := l.fetch(ctx, (*buf)[:0])
+	*buf = body
+	if l.ctx.Err() != nil {
+		return // ended meanwhile: not a failure of the target
+	}
+	l.sink.bodyHint = len(body) + len(body)/8
+	out, err := l.store(body, format, t, start, err)
+	l.record(start, time.Since(start), len(body), out, err)
+}
+
+// fetch waits for one of the pool's places and gets the body.
+func (l *loop) fetch(ctx context.Context, dst []byte) ([]byte, exposition.Format, error) {
+	select {
+	case l.pool.places <- struct{}{}:
+		defer func() { <-l.pool.places }()
+	case <-ctx.Done():
+		l.manager.metrics.noPlace.Inc()
+		return dst, 0, fmt.Errorf("%d scrapes of the job are under way, its limit: %w", cap(l.pool.places), ctx.Err())
+	}
+	return l.pool.fetcher.fetch(ctx, l.spec, dst)
+}
+
+// storeTimeout bounds the storing of one scrape: it may outlast the deadline,
+// which is the target's, but never the loop's patience with the store.
+const storeTimeout = 10 * time.Second
+
+// store writes the scrape, or that it failed. The error is why it failed.
+func (l *loop) store(body []byte, f exposition.Format, t int64, start time.Time, failure error) (out outcome, err error) {
+	ctx, cancel := context.WithTimeout(l.ctx, storeTimeout)
+	defer cancel()
+	w := l.manager.works.Get().(*work)
+	defer l.manager.works.Put(w)
+	elapsed := func() float64 { return time.Since(start).Seconds() }
+	if failure == nil {
+		out, failure = l.sink.write(ctx, w, body, f, t, elapsed)
+		if failure == nil {
+			l.count(w, out)
+			return out, nil
+		}
+	}
+	if l.ctx.Err() != nil {
+		return out, failure
+	}
+	if err := l.sink.writeFailed(ctx, w, t, elapsed(), out); err != nil {
+		failure = errors.Join(failure, fmt.Errorf("the failure was not stored: %w", err))
+	}
+	return out, failure
+}
+
+func (l *loop) count(w *work, out outcome) {
+	m := l.manager.metrics
+	m.samples.Add(float64(out.scraped))
+	m.slow.Add(float64(len(w.scan.New)))
+	m.duplicates.Add(float64(out.duplicate))
+	m.exemplars.Add(float64(w.scan.Exemplars))
+	for reason, n := range out.refused {
+		m.refused.WithLabelValues(reason.String()).Add(float64(n))
+	}
+}
+
+// record shows how the scrape went.
+func (l *loop) record(start time.Time, took time.Duration, size int, out outcome, err error) {
+	status := statusOf(err)
+	l.manager.metrics.scrapes.WithLabelValues(string(status)).Inc()
+	l.manager.metrics.bytes.Add(float64(size))
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	var before metadb.TargetStatus
+	l.state.change(func(s *targetState) {
+		before = s.status
+		s.status, s.scraped, s.duration, s.err = status, start, took, text
+		s.warning, s.samples, s.added, s.bodySize = out.warning(), out.scraped, out.added, size
+		s.families = l.sink.families
+	})
+	if status == before {
+		return
+	}
+	if err != nil {
+		l.manager.logger.Warn("a target fails", "job", l.pool.options.Job, "target", l.spec.url, "status", status, "err", text)
+	} else if before != metadb.TargetUnknown {
+		l.manager.logger.Info("a target is up again", "job", l.pool.options.Job, "target", l.spec.url)
+	}
+}
+
+// warning says what of a successful scrape was not stored.
+func (o outcome) warning() string {
+	var parts []string
+	if o.duplicate > 0 {
+		parts = append(parts, fmt.Sprintf("%d duplicate samples: the first of each was stored", o.duplicate))
+	}
+	for reason, n := range o.refused {
+		parts = append(parts, fmt.Sprintf("%d samples refused: %s", n, reason))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "; ")
+}
