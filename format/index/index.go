@@ -238,6 +238,21 @@ func (x *Index) checkTables() error {
 	return nil
 }
 
+// Sizes returns the bytes of each section, in order, by name.
+func (x *Index) Sizes() []SectionSize {
+	out := make([]SectionSize, sections)
+	for i := range out {
+		out[i] = SectionSize{Section: sectionNames[i], Bytes: len(x.sections[i].b)}
+	}
+	return out
+}
+
+// SectionSize is the size of one section.
+type SectionSize struct {
+	Section string
+	Bytes   int
+}
+
 // Series is the number of series.
 func (x *Index) Series() int { return x.series }
 

@@ -154,3 +154,14 @@ func (x *Index) CheckSeries() error {
 	_, err := x.section(secValues)
 	return err
 }
+
+// Check verifies the checksums of all sections, and returns what is wrong.
+func (x *Index) Check() []error {
+	var errs []error
+	for i := range x.sections {
+		if _, err := x.section(i); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

@@ -40,6 +40,32 @@ const (
 // frameVersion is the newest version of a frame that this package knows.
 const frameVersion = 1
 
+// A file of pages begins with a header: fileMagic, the version, zeroes.
+const (
+	// FileHeaderBytes is its size.
+	FileHeaderBytes = 16
+	fileMagic       = "nilchunk"
+	fileVersion     = 1
+)
+
+// AppendFileHeader appends the header of a file of pages to dst.
+func AppendFileHeader(dst []byte) []byte {
+	return append(append(dst, fileMagic...), fileVersion, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// CheckFileHeader checks the header that b begins with.
+func CheckFileHeader(b []byte) error {
+	switch {
+	case len(b) < FileHeaderBytes || string(b[:8]) != fileMagic || b[8] == 0:
+		return &CorruptError{0, "this is no file of pages"}
+	case b[8] > fileVersion:
+		return &CorruptError{8, fmt.Sprintf("file version %d, known up to %d: upgrade this program to read it", b[8], fileVersion)}
+	case binary.LittleEndian.Uint32(b[9:])|binary.LittleEndian.Uint32(b[12:]) != 0:
+		return &CorruptError{9, "unknown flags in the file's header: upgrade this program to read it"}
+	}
+	return nil
+}
+
 // Type says what the chunks of a page are.
 type Type uint8
 

@@ -67,10 +67,3 @@ const (
 )
 
 func fileName(n int) string { return fmt.Sprintf("chunks/%06d", n) }
-
-// A chunks' file begins with fileMagic and the version; frames of pages
-// follow.
-const (
-	fileMagic       = "nilchunk"
-	fileHeaderBytes = 16
-)

@@ -267,8 +267,8 @@ func (w *Writer) flush(ctx context.Context, row int64, r *rowWriter) error {
 		}
 	}
 	if w.size == 0 {
-		w.file = append(w.file, append([]byte(fileMagic), FormatVersion, 0, 0, 0, 0, 0, 0, 0))
-		w.size = fileHeaderBytes
+		w.file = append(w.file, page.AppendFileHeader(nil))
+		w.size = page.FileHeaderBytes
 	}
 	r.info.File, r.info.Offset, r.info.Bytes = uint32(w.files+1), uint32(w.size), uint32(len(frame))
 	r.info.Entries = uint32(r.builder.Entries())

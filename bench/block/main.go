@@ -1,0 +1,165 @@
+// Command block measures what a block of the recorded scrapes costs on disk:
+//
+//	go run ./bench/block [-every 3] [-hours 2] [-instances 1]
+//
+// every takes each n-th scrape (1: 5 s, 3: 15 s); instances repeats every
+// exporter under so many instance labels, which shows the index: the chunks of
+// the copies are equal, so only the first line of sizes means anything for
+// samples then.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+
+	"github.com/nilometer/nilometer/bench/corpus"
+	"github.com/nilometer/nilometer/blob/mem"
+	"github.com/nilometer/nilometer/format/index"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/part/parttest"
+)
+
+func main() {
+	every := flag.Int("every", 3, "take each n-th scrape")
+	hours := flag.Int("hours", 2, "hours of scrapes")
+	instances := flag.Int("instances", 1, "instances of each exporter")
+	flag.Parse()
+	if err := run(context.Background(), *every, time.Duration(*hours)*time.Hour, *instances); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/block:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, every int, length time.Duration, instances int) error {
+	src := parttest.New("corpus")
+	for _, name := range corpus.Names() {
+		if err := load(src, name, every, length, instances); err != nil {
+			return fmt.Errorf("load %s: %w", name, err)
+		}
+	}
+	for _, o := range []struct {
+		name string
+		block.Options
+	}{
+		{"plain", block.Options{}},
+		{"zstd", block.Options{Compress: true}},
+		{"zstd 64K", block.Options{Compress: true, PageBytes: 64 << 10}},
+	} {
+		begin := time.Now()
+		bucket := mem.New()
+		meta, err := block.Write(ctx, bucket, tenant.Default, ulid.ULID{1}, o.Options, block.Meta{}, src)
+		if err != nil {
+			return err
+		}
+		s := meta.Stats
+		n := float64(s.Samples)
+		fmt.Printf("%-9s %d series, %d samples: %.4f B/sample whole = chunks %.4f + index %.4f; index %.2f B/series; %.0f ns/sample written\n",
+			o.name, s.Series, s.Samples, float64(s.Bytes())/n, float64(s.ChunkBytes)/n, float64(s.IndexBytes)/n,
+			float64(s.IndexBytes)/float64(s.Series), float64(time.Since(begin).Nanoseconds())/n)
+		if err := sections(ctx, bucket, float64(s.Series)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sections prints the bytes a series of each section of the index.
+func sections(ctx context.Context, bucket *mem.Bucket, series float64) error {
+	raw, err := bucket.Get(ctx, block.Prefix(tenant.Default, ulid.ULID{1})+"index")
+	if err != nil {
+		return err
+	}
+	x, err := index.Open(raw, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range x.Sizes() {
+		fmt.Printf("  %s %.2f", s.Section, float64(s.Bytes)/series)
+	}
+	fmt.Println("  B/series")
+	return nil
+}
+
+// load adds the series of one exporter, all on one time column.
+func load(src *parttest.Part, name string, every int, length time.Duration, instances int) error {
+	r, err := corpus.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // it was only read
+	var times []int64
+	var order []string
+	lsets := map[string]labels.Labels{}
+	samples := map[string][]column.Sample{}
+	for i := 0; ; i++ {
+		s, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(times) > 0 && s.UnixMs-times[0] >= length.Milliseconds() {
+			break
+		}
+		if i%every != 0 || s.Failed() {
+			continue
+		}
+		times = append(times, s.UnixMs)
+		err = parse(s.Body, func(lset labels.Labels, v float64) {
+			key := string(lset.Bytes(nil))
+			if _, ok := lsets[key]; !ok {
+				lsets[key] = lset
+				order = append(order, key)
+			}
+			samples[key] = append(samples[key], column.Sample{T: s.UnixMs, V: v})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for instance := range instances {
+		id := src.AddColumn(times...)
+		for _, key := range order {
+			b := labels.NewBuilder(lsets[key])
+			b.Set("job", name)
+			b.Set("instance", fmt.Sprintf("10.0.%d.%d:9100", instance/250, instance%250))
+			src.Samples(b.Labels(), id, samples[key]...)
+		}
+	}
+	return nil
+}
+
+func parse(body []byte, fn func(labels.Labels, float64)) error {
+	p, err := textparse.New(body, "text/plain", labels.NewSymbolTable(), textparse.ParserOptions{})
+	if err != nil {
+		return err
+	}
+	for {
+		e, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if e != textparse.EntrySeries {
+			continue
+		}
+		_, _, v := p.Series()
+		var lset labels.Labels
+		p.Labels(&lset)
+		fn(lset, v)
+	}
+}
