@@ -1,0 +1,214 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Flags of a batch.
+const (
+	// FlagBodyStale: every present member that the batch does not mention is
+	// stale at its position.
+	FlagBodyStale = 1
+	// FlagTakeover: a new writer has come; nothing is known to continue that the
+	// batch does not mention.
+	FlagTakeover = 2
+
+	batchFlagsMask = FlagBodyStale | FlagTakeover
+)
+
+// BatchWriter encodes the body of a batch record: a header, then new members,
+// then values in order of slots, then stale markers in order of slots.
+type BatchWriter struct {
+	Group, Seq uint64
+	Time       int64
+	Flags      byte
+
+	members, values, stale []byte
+	memberCount            int
+	valueCount, staleCount int
+	lastMember, lastValue  int64
+	lastStale              int64
+}
+
+// Reset begins a new batch and keeps the memory.
+func (w *BatchWriter) Reset(group, seq uint64, time int64, flags byte) {
+	*w = BatchWriter{
+		Group: group, Seq: seq, Time: time, Flags: flags,
+		members: w.members[:0], values: w.values[:0], stale: w.stale[:0], lastMember: -1, lastValue: -1, lastStale: -1,
+	}
+}
+
+// AddMember introduces a new member; slots increase.
+func (w *BatchWriter) AddMember(slot uint32, lset labels.Labels) {
+	w.members = appendSlot(w.members, w.lastMember, slot)
+	w.members = appendLabels(w.members, lset)
+	w.lastMember = int64(slot)
+	w.memberCount++
+}
+
+// AddValue adds the value of a member whose last one had the bits prev (0 when
+// it had none); slots increase.
+func (w *BatchWriter) AddValue(slot uint32, prev, value uint64) {
+	w.values = appendSlot(w.values, w.lastValue, slot)
+	w.values = appendValue(w.values, prev, value)
+	w.lastValue = int64(slot)
+	w.valueCount++
+}
+
+// AddStale adds a stale marker; slots increase.
+func (w *BatchWriter) AddStale(slot uint32) {
+	w.stale = appendSlot(w.stale, w.lastStale, slot)
+	w.lastStale = int64(slot)
+	w.staleCount++
+}
+
+// Append appends the body to dst.
+func (w *BatchWriter) Append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, w.Group)
+	dst = binary.AppendUvarint(dst, w.Seq)
+	dst = binary.AppendVarint(dst, w.Time)
+	dst = append(dst, w.Flags)
+	dst = binary.AppendUvarint(dst, uint64(w.memberCount))
+	dst = append(dst, w.members...)
+	dst = binary.AppendUvarint(dst, uint64(w.staleCount))
+	dst = append(dst, w.stale...)
+	dst = binary.AppendUvarint(dst, uint64(w.valueCount))
+	return append(dst, w.values...)
+}
+
+// Batch is a decoded batch record. Values are read one by one with Next, since
+// each leans on the member's value before.
+type Batch struct {
+	Group, Seq uint64
+	Time       int64
+	Flags      byte
+	New        []Member // Slot and Labels only
+	Stale      []uint32
+	Count      int // of values
+
+	r    reader
+	left int
+	prev int64
+}
+
+// ReadBatch decodes the body of a batch record up to its values.
+func ReadBatch(body []byte) (*Batch, error) {
+	b := &Batch{r: reader{data: body}, prev: -1}
+	r := &b.r
+	b.Group, b.Seq, b.Time, b.Flags = r.uvarint(), r.uvarint(), r.varint(), r.byte()
+	if b.Flags&^batchFlagsMask != 0 {
+		r.fail("unknown flags of a batch")
+	}
+	n := r.count(2)
+	builder := labels.NewScratchBuilder(16)
+	prev := int64(-1)
+	for range n {
+		prev = r.slot(prev)
+		m := Member{Slot: uint32(prev), Labels: r.labels(&builder)}
+		if r.err != nil {
+			break
+		}
+		b.New = append(b.New, m)
+	}
+	n, prev = r.count(1), -1
+	for range n {
+		prev = r.slot(prev)
+		if r.err != nil {
+			break
+		}
+		b.Stale = append(b.Stale, uint32(prev))
+	}
+	b.Count = r.count(2)
+	b.left = b.Count
+	if r.err != nil {
+		return nil, fmt.Errorf("batch: %w", r.err)
+	}
+	return b, nil
+}
+
+// Next returns the slot of the next value; ok is false at the end. Bits must be
+// called before the next Next.
+func (b *Batch) Next() (slot uint32, ok bool, err error) {
+	if b.left == 0 {
+		if b.r.err == nil && b.r.pos != len(b.r.data) {
+			b.r.fail("bytes after the end of a batch")
+		}
+		return 0, false, b.r.err
+	}
+	b.left--
+	b.prev = b.r.slot(b.prev)
+	return uint32(b.prev), b.r.err == nil, b.r.err
+}
+
+// Bits returns the value of the slot that Next has returned, given the bits of
+// the member's value before (0 when it had none).
+func (b *Batch) Bits(prev uint64) (uint64, error) {
+	v := b.r.value(prev)
+	return v, b.r.err
+}
+
+// deltaMax bounds the integers whose difference is exact in a float64.
+const deltaMax = 1 << 52
+
+// appendValue writes a value against the one before. Two integers: the zigzag
+// difference plus one, as a uvarint. Anything else: a zero, then the bytes of
+// the exclusive or that are not zero at its ends: one byte with how many are
+// left out at the top and how many follow, then these.
+func appendValue(dst []byte, prev, value uint64) []byte {
+	p, v := math.Float64frombits(prev), math.Float64frombits(value)
+	if isInteger(p, prev) && isInteger(v, value) {
+		delta := int64(v) - int64(p)
+		return binary.AppendUvarint(dst, (uint64(delta)<<1^uint64(delta>>63))+1)
+	}
+	x := prev ^ value
+	top := bits.LeadingZeros64(x) / 8
+	if x == 0 {
+		return append(dst, 0, 0)
+	}
+	bottom := bits.TrailingZeros64(x) / 8
+	n := 8 - top - bottom
+	dst = append(dst, 0, byte(top<<4|n))
+	for i := range n {
+		dst = append(dst, byte(x>>(8*(bottom+i))))
+	}
+	return dst
+}
+
+func isInteger(v float64, b uint64) bool {
+	return v > -deltaMax && v < deltaMax && v == math.Trunc(v) && b != 1<<63
+}
+
+func (r *reader) value(prev uint64) uint64 {
+	code := r.uvarint()
+	if code != 0 {
+		p := math.Float64frombits(prev)
+		if !isInteger(p, prev) {
+			r.fail("a difference to a value that is no integer")
+			return 0
+		}
+		zz := code - 1
+		delta := int64(zz>>1) ^ -int64(zz&1)
+		v := int64(p) + delta
+		if v <= -deltaMax || v >= deltaMax {
+			r.fail("a difference out of range")
+			return 0
+		}
+		return math.Float64bits(float64(v))
+	}
+	head := r.byte()
+	top, n := int(head>>4), int(head&15)
+	if top+n > 8 || n == 0 && head != 0 {
+		r.fail("bad value")
+		return 0
+	}
+	var x uint64
+	for i := range n {
+		x |= uint64(r.byte()) << (8 * (8 - top - n + i))
+	}
+	return prev ^ x
+}

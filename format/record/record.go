@@ -1,0 +1,160 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Type says what a record is. Numbers are never given a second meaning.
+type Type byte
+
+// The types of records. Late samples, tombstones, exemplars and metadata have
+// their numbers already.
+const (
+	TypeBase      Type = 1
+	TypeBatch     Type = 2
+	TypeLate      Type = 3
+	TypeTombstone Type = 4
+	TypeExemplar  Type = 5
+	TypeMetadata  Type = 6
+)
+
+// AppendRecord appends a record with a body to a frame's payload.
+func AppendRecord(dst []byte, t Type, body []byte) []byte {
+	dst = append(dst, byte(t))
+	return appendString(dst, body)
+}
+
+// ReadRecord reads the record at the front of a payload.
+func ReadRecord(payload []byte) (t Type, body, rest []byte, err error) {
+	r := reader{data: payload}
+	t = Type(r.byte())
+	n := r.uvarint()
+	if r.err == nil && n > uint64(len(payload)-r.pos) {
+		r.fail("bad length")
+	}
+	if r.err != nil {
+		return 0, nil, nil, r.err
+	}
+	if t != TypeBase && t != TypeBatch {
+		return 0, nil, nil, &CorruptError{fmt.Sprintf("record type %d is not known: a newer version wrote this", t), 0}
+	}
+	end := r.pos + int(n)
+	return t, payload[r.pos:end], payload[end:], nil
+}
+
+// Base introduces a group to a segment: all that later batches of the segment
+// lean on.
+type Base struct {
+	Tenant string
+	Group  uint64 // the group's number in this log
+	Kind   byte
+	Key    uint64
+	Name   string
+	// Seq is the number of the last batch before this base.
+	Seq uint64
+	// Last is the time of the last position; only with HasLast.
+	Last    int64
+	HasLast bool
+	Members []Member
+}
+
+// Member is one series of a group.
+type Member struct {
+	Slot   uint32
+	Labels labels.Labels
+	// Bits is the last value, Time the last sample's time; only with HasValue.
+	Bits     uint64
+	Time     int64
+	HasValue bool
+	// Present: the series continues (it has not ended by a stale marker).
+	Present bool
+}
+
+const (
+	baseHasLast     = 1
+	memberHasValue  = 1
+	memberPresent   = 2
+	memberFlagsMask = memberHasValue | memberPresent
+)
+
+// AppendBase appends the body of a base record. Members are in order of slots.
+func AppendBase(dst []byte, b *Base) []byte {
+	dst = appendString(dst, b.Tenant)
+	dst = binary.AppendUvarint(dst, b.Group)
+	dst = append(dst, b.Kind)
+	dst = binary.LittleEndian.AppendUint64(dst, b.Key)
+	dst = appendString(dst, b.Name)
+	dst = binary.AppendUvarint(dst, b.Seq)
+	if b.HasLast {
+		dst = append(dst, baseHasLast)
+		dst = binary.AppendVarint(dst, b.Last)
+	} else {
+		dst = append(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(b.Members)))
+	prev := int64(-1)
+	for i := range b.Members {
+		m := &b.Members[i]
+		dst = appendSlot(dst, prev, m.Slot)
+		prev = int64(m.Slot)
+		flags := byte(0)
+		if m.HasValue {
+			flags |= memberHasValue
+		}
+		if m.Present {
+			flags |= memberPresent
+		}
+		dst = append(dst, flags)
+		if m.HasValue {
+			dst = binary.LittleEndian.AppendUint64(dst, m.Bits)
+			dst = binary.AppendVarint(dst, b.Last-m.Time)
+		}
+		dst = appendLabels(dst, m.Labels)
+	}
+	return dst
+}
+
+// ReadBase decodes the body of a base record. The label sets are copies.
+func ReadBase(body []byte) (*Base, error) {
+	r := reader{data: body}
+	b := &Base{Tenant: string(r.bytes()), Group: r.uvarint(), Kind: r.byte(), Key: r.uint64(), Name: string(r.bytes()), Seq: r.uvarint()}
+	switch flags := r.byte(); flags {
+	case 0:
+	case baseHasLast:
+		b.HasLast, b.Last = true, r.varint()
+	default:
+		r.fail("unknown flags of a base")
+	}
+	n := r.count(3)
+	builder := labels.NewScratchBuilder(16)
+	prev := int64(-1)
+	b.Members = make([]Member, 0, n)
+	for range n {
+		prev = r.slot(prev)
+		m := Member{Slot: uint32(prev)}
+		flags := r.byte()
+		if flags&^memberFlagsMask != 0 {
+			r.fail("unknown flags of a member")
+		}
+		m.HasValue, m.Present = flags&memberHasValue != 0, flags&memberPresent != 0
+		if m.HasValue {
+			m.Bits = r.uint64()
+			m.Time = b.Last - r.varint()
+		}
+		m.Labels = r.labels(&builder)
+		if r.err != nil {
+			break
+		}
+		b.Members = append(b.Members, m)
+	}
+	if r.err == nil && r.pos != len(body) {
+		r.fail("bytes after the end of a base")
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("base: %w", r.err)
+	}
+	return b, nil
+}

@@ -1,0 +1,211 @@
+package record_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/format/record"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden file anew")
+
+func exampleBase() *record.Base {
+	return &record.Base{
+		Tenant: "default", Group: 7, Kind: 1, Key: 0x1122334455667788, Name: "scrape:a", Seq: 41, HasLast: true, Last: 1_700_000_000_000,
+		Members: []record.Member{
+			{Slot: 0, Labels: labels.FromStrings("__name__", "up"), HasValue: true, Bits: math.Float64bits(1), Time: 1_700_000_000_000, Present: true},
+			{Slot: 3, Labels: labels.FromStrings("__name__", "x", "le", "0.5")},
+		},
+	}
+}
+
+func exampleBatch() []byte {
+	var w record.BatchWriter
+	w.Reset(7, 42, 1_700_000_015_000, record.FlagBodyStale)
+	w.AddMember(4, labels.FromStrings("__name__", "y"))
+	w.AddValue(0, math.Float64bits(1), math.Float64bits(5))
+	w.AddValue(4, 0, math.Float64bits(0.25))
+	w.AddStale(3)
+	return w.Append(nil)
+}
+
+func TestGolden(t *testing.T) {
+	base := record.AppendBase(nil, exampleBase())
+	payload := record.AppendRecord(nil, record.TypeBase, base)
+	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
+	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil)
+	got := hex.Dump(frame)
+	const file = "testdata/segment.golden"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the format has changed:\n%s", got)
+	}
+	doc, err := os.ReadFile("FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(doc), got) {
+		t.Errorf("FORMAT.md does not show the example as it is:\n%s", got)
+	}
+}
+
+func TestBaseRoundTrip(t *testing.T) {
+	want := exampleBase()
+	got, err := record.ReadBase(record.AppendBase(nil, want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// read decodes a batch given the members' values before.
+func read(t testing.TB, body []byte, prev map[uint32]uint64) (*record.Batch, map[uint32]uint64, error) {
+	b, err := record.ReadBatch(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := map[uint32]uint64{}
+	for {
+		slot, ok, err := b.Next()
+		if err != nil || !ok {
+			return b, out, err
+		}
+		v, err := b.Bits(prev[slot])
+		if err != nil {
+			return b, out, err
+		}
+		out[slot] = v
+	}
+}
+
+func TestBatchRoundTrip(t *testing.T) {
+	b, values, err := read(t, exampleBatch(), map[uint32]uint64{0: math.Float64bits(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Group != 7 || b.Seq != 42 || b.Time != 1_700_000_015_000 || b.Flags != record.FlagBodyStale ||
+		len(b.New) != 1 || b.New[0].Slot != 4 || len(b.Stale) != 1 || b.Stale[0] != 3 ||
+		values[0] != math.Float64bits(5) || values[4] != math.Float64bits(0.25) {
+		t.Errorf("batch %+v values %v", b, values)
+	}
+}
+
+func TestValuesComeBackBitForBit(t *testing.T) {
+	odd := []uint64{
+		0, 1 << 63, math.Float64bits(1), math.Float64bits(-1), math.Float64bits(math.NaN()), 0x7ff0000000000002, 0x7ff8000000000abc,
+		math.Float64bits(math.Inf(1)), math.Float64bits(math.Inf(-1)), 1, math.Float64bits(1 << 52), math.Float64bits(1<<52 - 1),
+		math.Float64bits(-(1 << 52)), math.Float64bits(1<<53 + 2), math.Float64bits(0.1), math.Float64bits(0.30000000000000004), math.MaxUint64,
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		odd = append(odd, rng.Uint64(), math.Float64bits(float64(rng.Int64N(1_000_000))), math.Float64bits(float64(rng.Int64N(1000))/100))
+	}
+	for i, prev := range odd {
+		for _, value := range odd[:min(len(odd), 40)] {
+			var w record.BatchWriter
+			w.Reset(1, 1, 0, 0)
+			w.AddValue(9, prev, value)
+			_, got, err := read(t, w.Append(nil), map[uint32]uint64{9: prev})
+			if err != nil || got[9] != value {
+				t.Fatalf("value %d: %x after %x came back as %x, %v", i, value, prev, got[9], err)
+			}
+		}
+	}
+}
+
+func TestFrames(t *testing.T) {
+	payloads := [][]byte{{}, []byte("short"), bytes.Repeat([]byte("compressible "), 1000)}
+	var data, scratch []byte
+	for _, p := range payloads {
+		data, scratch = record.AppendFrame(data, p, scratch)
+	}
+	rest := data
+	for i, want := range payloads {
+		got, n, err := record.ReadFrame(rest, nil)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("frame %d: %v", i, err)
+		}
+		rest = rest[n:]
+	}
+	if _, _, err := record.ReadFrame(data[:len(data)-1][len(data)-20:], nil); err == nil {
+		t.Error("a piece of a frame was read as one")
+	}
+	frame, _ := record.AppendFrame(nil, payloads[2], nil)
+	for cut := range frame {
+		if _, _, err := record.ReadFrame(frame[:cut], nil); !errors.Is(err, record.ErrTorn) {
+			t.Fatalf("cut at %d: %v, want ErrTorn", cut, err)
+		}
+	}
+	for bit := range len(frame) * 8 {
+		frame[bit/8] ^= 1 << (bit % 8)
+		if got, _, err := record.ReadFrame(frame, nil); err == nil {
+			t.Fatalf("bit %d flipped: read %d bytes without an error", bit, len(got))
+		}
+		frame[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+func TestTheFutureIsRefused(t *testing.T) {
+	future := record.AppendSegmentHeader(nil, 1)
+	future[7] = '2'
+	if _, err := record.ReadSegmentHeader(future); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("segment: %v", err)
+	}
+	if _, _, _, err := record.ReadRecord(record.AppendRecord(nil, 99, nil)); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("record: %v", err)
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	frame, _ := record.AppendFrame(nil, bytes.Repeat([]byte("abc"), 200), nil)
+	f.Add(frame)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		payload, size, err := record.ReadFrame(data, nil)
+		if err == nil && (size > len(data) || len(payload) > record.FrameMax) {
+			t.Errorf("size %d of %d bytes", size, len(data))
+		}
+	})
+}
+
+func FuzzReadRecords(f *testing.F) {
+	f.Add(record.AppendRecord(nil, record.TypeBase, record.AppendBase(nil, exampleBase())))
+	f.Add(record.AppendRecord(nil, record.TypeBatch, exampleBatch()))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for len(payload) > 0 {
+			typ, body, rest, err := record.ReadRecord(payload)
+			if err != nil {
+				return
+			}
+			payload = rest
+			if typ == record.TypeBase {
+				if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
+					t.Errorf("%d members of %d bytes", len(b.Members), len(body))
+				}
+				continue
+			}
+			if b, got, err := read(t, body, nil); err == nil && len(got) > b.Count {
+				t.Errorf("%d values, want %d", len(got), b.Count)
+			}
+		}
+	})
+}
