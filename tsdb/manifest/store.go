@@ -219,6 +219,9 @@ func (s *Store) Commit(ctx context.Context, plan func(Current) (format.Edit, err
 		if err != nil || e.Empty() {
 			return c, err
 		}
+		if ctx.Err() != nil { // before the put: after it, it is seen through
+			return c, fmt.Errorf("commit to the manifest of tenant %s, shard %d: %w", s.tenant, s.shard, context.Cause(ctx))
+		}
 		e.ID = rand.Text()
 		next, err := s.put(ctx, c, e)
 		if err == nil {
@@ -263,22 +266,22 @@ func (s *Store) put(ctx context.Context, c Current, e format.Edit) (Current, err
 // resolve finds out what became of a put that did not answer with success:
 // nil when the version is ours after all (a bucket that retried by itself
 // answers "exists" to its own success), blob.ErrExists when it is another
-// writer's. While nobody's version is there, ours may still be on its way:
-// putting the same bytes again settles it.
+// writer's. After any other answer the same bytes are put again: that we can
+// read a version does not mean that it is durable, the answer of a put does.
 func (s *Store) resolve(ctx context.Context, name, id string, version []byte, putErr error) error {
 	// The outcome is needed all the more when the caller went away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
 	defer cancel()
+	first := putErr
 	for range resolveAttemptsMax {
-		b, err := s.bucket.Get(ctx, name)
-		switch {
-		case errors.Is(err, blob.ErrNotFound):
-			err = s.bucket.PutIfAbsent(ctx, name, bytes.NewReader(version), int64(len(version)))
-			if err == nil {
+		if !errors.Is(putErr, blob.ErrExists) {
+			if putErr = s.bucket.PutIfAbsent(ctx, name, bytes.NewReader(version), int64(len(version))); putErr == nil {
 				return nil
 			}
 			continue
-		case err != nil:
+		}
+		b, err := s.bucket.Get(ctx, name)
+		if err != nil {
 			continue
 		}
 		v, err := format.DecodeVersion(b)
@@ -290,5 +293,5 @@ func (s *Store) resolve(ctx context.Context, name, id string, version []byte, pu
 		}
 		return fmt.Errorf("put %s: %w", name, blob.ErrExists)
 	}
-	return fmt.Errorf("put %s: %w: %w", name, ErrUncertain, putErr)
+	return fmt.Errorf("put %s: %w: %w", name, ErrUncertain, first)
 }

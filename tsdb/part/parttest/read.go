@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sort"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -120,4 +121,47 @@ func Diff(got, want []Series) string {
 		}
 	}
 	return ""
+}
+
+// Union returns the samples of both; where both have a timestamp, first's
+// value stays (N1).
+func Union(first, second []Series) []Series {
+	var out []Series
+	for len(first) > 0 || len(second) > 0 {
+		switch c := compareHeads(first, second); {
+		case c < 0:
+			out, first = append(out, first[0]), first[1:]
+		case c > 0:
+			out, second = append(out, second[0]), second[1:]
+		default:
+			out = append(out, Series{Labels: first[0].Labels, Samples: unionSamples(first[0].Samples, second[0].Samples)})
+			first, second = first[1:], second[1:]
+		}
+	}
+	return out
+}
+
+func compareHeads(a, b []Series) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return labels.Compare(a[0].Labels, b[0].Labels)
+}
+
+func unionSamples(first, second []column.Sample) []column.Sample {
+	at := make(map[int64]bool, len(first))
+	out := append([]column.Sample{}, first...)
+	for _, s := range first {
+		at[s.T] = true
+	}
+	for _, s := range second {
+		if !at[s.T] {
+			out = append(out, s)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].T < out[j].T })
+	return out
 }
