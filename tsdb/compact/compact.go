@@ -123,22 +123,18 @@ func metaOf(job planner.Job) format.Block {
 		ResolutionMs: job.Blocks[0].ResolutionMs,
 		LowestSeq:    job.Blocks[0].LowestSeq,
 	}
-	for i, b := range job.Blocks {
+	for _, b := range job.Blocks {
 		m.Level = max(m.Level, b.Level)
 		m.Sources = append(m.Sources, b.Sources...)
 		m.LowestSeq, m.HighestSeq = min(m.LowestSeq, b.LowestSeq), max(m.HighestSeq, b.HighestSeq)
-		if i == 0 || b.TombstonesApplied < m.TombstonesApplied {
-			m.TombstonesApplied = b.TombstonesApplied
-		}
+		m.TombstonesApplied = max(m.TombstonesApplied, b.TombstonesApplied)
 	}
 	if job.Kind != planner.Rewrite {
 		m.Level++
 	}
-	// The job's tombstones are all that concern its sources; the newest of them
-	// is applied, and with it every older one.
-	for _, t := range job.Tombstones {
-		m.TombstonesApplied = max(m.TombstonesApplied, t.Seq)
-	}
+	// What was pending for one source is among the job's tombstones, and was
+	// applied to it alone: what another source accepted later is not hidden.
+	m.TombstonesApplied = max(m.TombstonesApplied, job.TombstoneSeq)
 	return m
 }
 

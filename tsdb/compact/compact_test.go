@@ -108,7 +108,11 @@ func (f *fixture) run(kind planner.Kind, o block.Options, tombstones ...format.T
 	f.t.Helper()
 	blocks := slices.Clone(f.deps.Manifest.Current().State.Blocks)
 	slices.SortFunc(blocks, planner.CompareAcceptance)
-	r, err := compact.Run(f.t.Context(), f.deps, o, planner.Job{Kind: kind, Blocks: blocks, Tombstones: tombstones})
+	job := planner.Job{Kind: kind, Blocks: blocks, Tombstones: tombstones}
+	for _, ts := range tombstones {
+		job.TombstoneSeq = max(job.TombstoneSeq, ts.Seq)
+	}
+	r, err := compact.Run(f.t.Context(), f.deps, o, job)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -262,6 +266,38 @@ func TestTombstonesAreApplied(t *testing.T) {
 	if r := f.run(planner.Rewrite, block.Options{}, everything); r.Block.ID != (ulid.ULID{}) || len(r.Current.State.Blocks) != 0 {
 		t.Errorf("%+v: want no block", r)
 	}
+}
+
+// TestTombstonesSpareLaterData: a deletion hides what one source accepted
+// before it, and nothing of a source that was accepted after it.
+func TestTombstonesSpareLaterData(t *testing.T) {
+	f := newFixture(t, mem.New())
+	lset := labels.FromStrings("__name__", "up")
+	part := func(from int64) *parttest.Part {
+		p := parttest.New("source")
+		id := p.Regular(from, 1000, 5)
+		var samples []column.Sample
+		for k := range int64(5) {
+			samples = append(samples, column.Sample{T: from + k*1000, V: float64(from)})
+		}
+		p.Samples(lset, id, samples...)
+		return p
+	}
+	f.add(part(0)) // accepted before 200
+	clear(f.model[lset.String()])
+	f.add(part(500)) // accepted from 200 on
+	ts := format.Tombstone{Seq: 200, MinTime: 0, MaxTime: hour, Matchers: []format.Matcher{{Name: "__name__", Op: "=", Value: "up"}}}
+	_, err := f.deps.Manifest.Commit(t.Context(), func(manifest.Current) (format.Edit, error) {
+		return format.Edit{Tombstones: []format.Tombstone{ts}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = compact.Offline(t.Context(), f.deps, block.Options{}, planner.Options{}, hour, func(planner.Job, compact.Result) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.check()
 }
 
 func TestDrop(t *testing.T) {

@@ -60,6 +60,9 @@ type Job struct {
 	Blocks []manifest.Block
 	// Tombstones are those that the result must not show.
 	Tombstones []manifest.Tombstone
+	// TombstoneSeq is the newest tombstone that was planned with: the result has
+	// applied everything up to it.
+	TombstoneSeq uint64
 	// Reason says why, for logs: "older than 720h0m0s".
 	Reason string
 }
@@ -132,8 +135,6 @@ func Plan(s manifest.State, nowMs int64, o Options) []Job {
 	p.retention(s.Blocks)
 	for _, blocks := range p.byResolution(s.Blocks) {
 		p.overlaps(blocks)
-	}
-	for _, blocks := range p.byResolution(s.Blocks) {
 		p.rewrites(blocks)
 		p.levels(blocks)
 	}
@@ -157,6 +158,7 @@ func (p *plan) add(k Kind, reason string, blocks []manifest.Block) {
 	}
 	if k != Drop {
 		for _, t := range p.tombstones {
+			j.TombstoneSeq = max(j.TombstoneSeq, t.Seq)
 			if slices.ContainsFunc(blocks, func(b manifest.Block) bool { return Hides(t, b) }) {
 				j.Tombstones = append(j.Tombstones, t)
 			}
@@ -252,12 +254,9 @@ func (p *plan) rewrites(blocks []manifest.Block) {
 }
 
 // levels merges, from the shortest range up, the blocks inside one aligned
-// range that is closed: later data has been cut, or must have been.
+// range that is closed: later data has been cut, or must have been. A range in
+// which another job is at work waits for its result.
 func (p *plan) levels(blocks []manifest.Block) {
-	blocks = slices.DeleteFunc(blocks, func(b manifest.Block) bool { return p.taken[b.ID] })
-	if len(blocks) == 0 {
-		return
-	}
 	o := p.options
 	newest := slices.MaxFunc(blocks, func(a, b manifest.Block) int { return cmp.Compare(a.MinTime, b.MinTime) })
 	closed := max(floor(newest.MinTime, o.BlockRangeMs), p.now-2*o.BlockRangeMs)
