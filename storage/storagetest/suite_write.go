@@ -177,7 +177,12 @@ func valueCases() []testCase {
 			w.write(e.at(15), value{"a", math.Copysign(0, -1)})
 			e.want(named("a", Sample{T: e.at(0), V: 0}, Sample{T: e.at(15), V: math.Copysign(0, -1)}))
 		}},
-		{"start timestamps", func(e *env) {
+	}
+}
+
+func optionalCases() []testCase {
+	return []testCase{
+		{"start timestamps are kept, or not at all", func(e *env) {
 			w := e.open(storage.Open, "push")
 			for i := range int64(4) {
 				b := w.batch(e.at(15*i), value{"a", float64(i)}, value{"b", float64(i)})
@@ -190,17 +195,20 @@ func valueCases() []testCase {
 					e.Fatalf("rejected %+v", res.Rejected)
 				}
 			}
-			s := e.at(-100)
-			e.want(
-				named("a", Sample{e.at(0), 0, s}, Sample{e.at(15), 1, s}, Sample{e.at(30), 2, s}, Sample{e.at(45), 3, e.at(30)}),
-				named("b", Sample{T: e.at(0), V: 0}, Sample{T: e.at(15), V: 1}, Sample{T: e.at(30), V: 2}, Sample{T: e.at(45), V: column.StaleNaN()}),
-			)
+			want := func(s, last int64) []Series {
+				return []Series{
+					named("a", Sample{e.at(0), 0, s}, Sample{e.at(15), 1, s}, Sample{e.at(30), 2, s}, Sample{e.at(45), 3, last}),
+					named("b", Sample{T: e.at(0), V: 0}, Sample{T: e.at(15), V: 1}, Sample{T: e.at(30), V: 2}, Sample{T: e.at(45), V: column.StaleNaN()}),
+				}
+			}
+			got, err := ReadAll(e.ctx, e.store, tenant.Default)
+			if err != nil {
+				e.Fatal(err)
+			}
+			if d := Diff(want(e.at(-100), e.at(30)), got); d != "" && Diff(want(0, 0), got) != "" {
+				e.Error(d)
+			}
 		}},
-	}
-}
-
-func optionalCases() []testCase {
-	return []testCase{
 		{"native histograms are kept or refused", func(e *env) {
 			w := e.open(storage.Closed, "scrape")
 			b := w.batch(e.at(0), value{"a", 1})
