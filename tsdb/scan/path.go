@@ -37,9 +37,8 @@ const pathsTried = 8
 // batch the same path.
 type interner struct {
 	parts []part.Part
-	// numbers are the scan's numbers of each part's columns, by ColumnID,
-	// plus one; 0: not seen yet. Ids are dense in every part.
-	numbers [][]int32
+	// numbers are the scan's numbers of each part's columns.
+	numbers []numbering
 	// byKey finds equal columns of parts that overlap in time; parts that do
 	// not can have none.
 	byKey    map[uint64]int32
@@ -50,10 +49,42 @@ type interner struct {
 	stretches []stretch
 }
 
+// numbering maps the columns of one part to the scan's numbers plus one; 0: not
+// seen yet. The ids that a part has at one time lie close together.
+type numbering struct {
+	from    part.ColumnID // of the first entry
+	entries []int32
+}
+
+// find returns the entry of a column, 0 when there is none.
+func (n *numbering) find(id part.ColumnID) int32 {
+	if i := int64(id) - int64(n.from); i >= 0 && i < int64(len(n.entries)) {
+		return n.entries[i]
+	}
+	return 0
+}
+
+// at returns the place of a column's entry, which is made.
+func (n *numbering) at(id part.ColumnID) *int32 {
+	if len(n.entries) == 0 {
+		n.from = id
+	}
+	if id < n.from {
+		from := id - min(id, part.ColumnID(len(n.entries)))
+		n.entries = append(make([]int32, n.from-from), n.entries...)
+		n.from = from
+	}
+	i := int(id - n.from)
+	if i >= len(n.entries) {
+		n.entries = append(n.entries, make([]int32, max(i+1, 2*len(n.entries))-len(n.entries))...)
+	}
+	return &n.entries[i]
+}
+
 func newInterner(parts []part.Part) *interner {
 	in := &interner{
 		parts:    parts,
-		numbers:  make([][]int32, len(parts)),
+		numbers:  make([]numbering, len(parts)),
 		byKey:    map[uint64]int32{},
 		overlaps: make([]bool, len(parts)),
 	}
@@ -70,17 +101,13 @@ func newInterner(parts []part.Part) *interner {
 
 // column returns the scan's number of a part's column.
 func (in *interner) column(p int32, id part.ColumnID) (int32, error) {
-	known := in.numbers[p]
-	if int(id) < len(known) && known[id] != 0 {
-		return known[id] - 1, nil
-	}
-	if int(id) >= len(known) {
-		known = append(known, make([]int32, max(int(id)+1, 2*len(known))-len(known))...)
-		in.numbers[p] = known
+	known := in.numbers[p].at(id)
+	if *known != 0 {
+		return *known - 1, nil
 	}
 	if in.overlaps[p] {
 		if n, ok := in.byKey[in.parts[p].ColumnKey(id)]; ok {
-			known[id] = n + 1
+			*known = n + 1
 			return n, nil
 		}
 	}
@@ -90,7 +117,7 @@ func (in *interner) column(p int32, id part.ColumnID) (int32, error) {
 	}
 	in.columns = append(in.columns, timeColumn{times: times, path: -1})
 	n := int32(len(in.columns)) - 1
-	known[id] = n + 1
+	*known = n + 1
 	if in.overlaps[p] {
 		in.byKey[in.parts[p].ColumnKey(id)] = n
 	}

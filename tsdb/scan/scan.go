@@ -58,7 +58,7 @@ type Scan struct {
 	series  []entry // by rank
 	members []member
 	columns []timeColumn // by the scan's own column numbers
-	numbers [][]int32    // of each part's columns, plus one: see interner
+	numbers []numbering  // of each part's columns
 	stretch []stretch    // of all paths
 	paths   []path
 	ranks   []uint32 // of all batches
@@ -154,11 +154,11 @@ func (s *Scan) pieces(m member, dst []part.Piece) ([]part.Piece, error) {
 // it: then its page was damaged, and what a scan cannot read twice it does not
 // read once.
 func (s *Scan) times(m member, piece *part.Piece) []int64 {
-	known := s.numbers[m.part]
-	if int(piece.Column) >= len(known) || known[piece.Column] == 0 {
+	n := s.numbers[m.part].find(piece.Column)
+	if n == 0 {
 		return nil
 	}
-	times := s.columns[known[piece.Column]-1].times
+	times := s.columns[n-1].times
 	if int(piece.To) > len(times) || piece.From >= piece.To {
 		return nil
 	}

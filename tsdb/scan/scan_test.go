@@ -430,6 +430,37 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(checkRandom)
 }
 
+// shifted is a part whose columns have other ids.
+type shifted struct {
+	*parttest.Part
+	by part.ColumnID
+}
+
+func (s shifted) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	from := len(dst)
+	dst, err := s.Part.Pieces(ref, minTime, maxTime, dst)
+	for i := range dst[from:] {
+		dst[from+i].Column = s.by - dst[from+i].Column
+	}
+	return dst, err
+}
+
+func (s shifted) Column(id part.ColumnID) ([]int64, error) { return s.Part.Column(s.by - id) }
+func (s shifted) ColumnKey(id part.ColumnID) uint64        { return s.Part.ColumnKey(s.by - id) }
+
+func TestColumnIDsFarFromZero(t *testing.T) {
+	p := parttest.New("p")
+	for i := range 50 {
+		p.Samples(lset(fmt.Sprintf("m%04d", i)), p.Regular(int64(i), 1000, 3), every(int64(i), 1000, 3, float64(i))...)
+	}
+	for _, by := range []part.ColumnID{49, 100, math.MaxUint32} {
+		parts := []part.Part{shifted{p, by}}
+		if d := storagetest.Diff(model(t, parts, all()), read(t, selectAll(t, parts...))); d != "" {
+			t.Errorf("ids down from %d: %s", by, d)
+		}
+	}
+}
+
 func TestNextByManyGoroutines(t *testing.T) {
 	p := parttest.New("p")
 	for i := range 300 {
