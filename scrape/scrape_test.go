@@ -441,7 +441,7 @@ func TestReload(t *testing.T) {
 		// y is dropped by the new options: it gets its marker in the next scrape.
 		o.MetricRelabel = []*relabelConfig{dropName("y")}
 		b.apply(o, p)
-		time.Sleep(10 * time.Second)
+		time.Sleep(10500 * time.Millisecond)
 		got := b.dump(begin, labels.MustNewMatcher(labels.MatchEqual, "job", "j"), labels.MustNewMatcher(labels.MatchRegexp, "__name__", "x|y"))
 		if want := name("x") + ": 1@0 1@10 1@11 1@21\n" + name("y") + ": 2@0 2@10 S@11"; got != want {
 			t.Errorf("stored\n%s\nwant\n%s", got, want)
