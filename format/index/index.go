@@ -116,8 +116,8 @@ func Open(b []byte, dec Decompressor) (*Index, error) {
 	if v := b[8]; v == 0 || v > Version {
 		return nil, &CorruptError{"header", 8, fmt.Sprintf("version %d, known up to %d: upgrade this program to read it", v, Version)}
 	}
-	if flags := binary.LittleEndian.Uint32(b[12:]); flags != 0 {
-		return nil, &CorruptError{"header", 12, fmt.Sprintf("unknown flags %#x: upgrade this program to read it", flags)}
+	if flags := binary.LittleEndian.Uint32(b[9:]) | binary.LittleEndian.Uint32(b[12:]); flags != 0 {
+		return nil, &CorruptError{"header", 9, fmt.Sprintf("unknown flags %#x: upgrade this program to read it", flags)}
 	}
 	if err := x.readFooter(); err != nil {
 		return nil, err

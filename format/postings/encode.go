@@ -158,6 +158,10 @@ func decodeRoaring(b []byte, limit uint32) (List, error) {
 	if err := bm.Validate(); err != nil {
 		return nil, &CorruptError{1, err.Error()}
 	}
+	// Before anything is unpacked: a few bytes can stand for 2^32 ordinals.
+	if !bm.IsEmpty() && bm.Maximum() >= limit {
+		return nil, &CorruptError{1, fmt.Sprintf("ordinal %d, the limit is %d", bm.Maximum(), limit)}
+	}
 	var l List
 	it := bm.ManyIterator()
 	var buf [512]uint32
@@ -165,9 +169,6 @@ func decodeRoaring(b []byte, limit uint32) (List, error) {
 		for _, o := range buf[:n] {
 			l = l.Append(o)
 		}
-	}
-	if k := len(l) - 1; k >= 0 && (l[k].To > limit || l[k].To == 0) {
-		return nil, &CorruptError{1, fmt.Sprintf("ordinal %d, the limit is %d", l[k].To-1, limit)}
 	}
 	return l, nil
 }
