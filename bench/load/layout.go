@@ -63,7 +63,7 @@ func recipe() []family {
 	regions := dimension{"region", []string{"heap", "stack", "mmap", "cache"}}
 	return []family{
 		{"http_request_duration", "_seconds", "Time from the first byte of the request to the last of the answer.", kindHistogram, 3, []dimension{handlers, methods}},
-		{"http_requests", "_total", "Requests answered.", kindCounter, 12, []dimension{handlers, methods, codes}},
+		{"http_requests", "_total", "Requests answered.", kindCounter, 12, []dimension{codes, handlers, methods}},
 		{"memory_usage", "_bytes", "Memory in use.", kindBytes, 6, []dimension{regions, pools}},
 		{"network", "_bytes_total", "Bytes on the wire.", kindCounter, 8, []dimension{devices, directions}},
 		{"cpu", "_seconds_total", "Processor time spent.", kindSeconds, 8, []dimension{cpus, modes}},
