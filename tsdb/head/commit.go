@@ -1,0 +1,346 @@
+package head
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nilometer/nilometer/format/record"
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/wal"
+)
+
+// commit is one call of Heads.Commit on its way: the groups it holds, the
+// payload it logs, the positions it publishes.
+type commit struct {
+	set     *Heads
+	locked  []*group // in order of their numbers
+	private bool     // holds set.private
+	segment uint64
+	payload []byte
+	body    []byte
+	writer  record.BatchWriter
+	entries []entry
+	publish []publication
+}
+
+// entry is one value or marker to log.
+type entry struct {
+	slot       uint32
+	prev, bits uint64
+}
+
+// publication is a position, or a fill of one, that readers see from this
+// commit on.
+type publication struct {
+	group *group
+	tile  *tile
+	pos   int
+	slot  uint32
+	fill  bool
+}
+
+// lockRoundsMax bounds how often a commit starts over because it found that it
+// needs the lock of one more group.
+const lockRoundsMax = 100
+
+// Commit implements storage.Writer for the heads.
+func (s *Heads) Commit(ctx context.Context, d storage.Durability, batches ...storage.Prepared) error {
+	ps := make([]*prepared, 0, len(batches))
+	for _, b := range batches {
+		p, ok := b.(*prepared)
+		if !ok {
+			return fmt.Errorf("commit: a batch of another store (%T)", b)
+		}
+		if p.done {
+			return fmt.Errorf("commit: a batch of group %q was committed or aborted before", p.handle.group.name)
+		}
+		ps = append(ps, p)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	pos, err := s.apply(ps)
+	if err != nil {
+		return err
+	}
+	if d != storage.Synced {
+		return nil
+	}
+	if err := s.deps.Log.Wait(ctx, pos); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// apply logs and publishes the batches and returns where the log has them.
+func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
+	c := &commit{set: s}
+	if err := c.lock(ps); err != nil {
+		return 0, err
+	}
+	defer c.unlock()
+	segment, err := s.deps.Log.Enter()
+	if err != nil {
+		return 0, err
+	}
+	defer s.deps.Log.Exit()
+	c.segment = segment
+	for _, p := range ps {
+		p.result = c.batch(p.handle.group, p.batch)
+		p.done = true
+		s.metrics.appended.Add(float64(p.result.Appended))
+		for _, r := range p.result.Rejected {
+			s.metrics.rejected(r.Reason, 1)
+		}
+	}
+	var pos wal.Position
+	if len(c.payload) > 0 {
+		if pos, err = s.deps.Log.Append(c.payload); err != nil {
+			return 0, err
+		}
+	}
+	c.show()
+	return pos, nil
+}
+
+// show makes the commit visible, all of it at once (I3).
+func (c *commit) show() {
+	if len(c.publish) == 0 {
+		return
+	}
+	s := c.set
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	n := s.visible.Load() + 1
+	for _, p := range c.publish {
+		p.show(n)
+	}
+	s.visible.Store(n)
+}
+
+// show stamps one position. The lock of a private group was given back after
+// its sample; all other groups are still locked.
+func (p publication) show(n uint64) {
+	if p.group.kind == private {
+		p.group.mu.Lock()
+		defer p.group.mu.Unlock()
+	}
+	if !p.fill {
+		p.tile.stamps[p.pos] = n
+		return
+	}
+	if p.tile.fills == nil {
+		p.tile.fills = map[uint32][]fill{}
+	}
+	p.tile.fills[p.slot] = append(p.tile.fills[p.slot], fill{uint16(p.pos), n})
+}
+
+// lock takes the locks of all groups that the batches touch: their own, and
+// those that own a series which a batch brings too.
+func (c *commit) lock(ps []*prepared) error {
+	need := make([]*group, 0, len(ps))
+	for _, p := range ps {
+		need = append(need, p.handle.group)
+	}
+	for range lockRoundsMax {
+		slices.SortFunc(need, func(a, b *group) int {
+			if a.number < b.number {
+				return -1
+			}
+			return 1
+		})
+		need = slices.Compact(need)
+		for _, g := range need {
+			g.mu.Lock()
+		}
+		c.locked = need
+		more, err := c.check(ps)
+		if err != nil {
+			c.unlock()
+			return err
+		}
+		if len(more) == 0 {
+			return nil
+		}
+		c.unlock()
+		need = append(slices.Clone(need), more...)
+	}
+	return fmt.Errorf("commit: %w: series move between groups faster than they can be locked", storage.ErrOverloaded)
+}
+
+func (c *commit) unlock() {
+	if c.private {
+		c.set.private.Unlock()
+		c.private = false
+	}
+	for i := len(c.locked) - 1; i >= 0; i-- {
+		c.locked[i].mu.Unlock()
+	}
+	c.locked = nil
+}
+
+func (c *commit) holds(g *group) bool {
+	_, ok := slices.BinarySearchFunc(c.locked, g.number, func(l *group, n uint64) int {
+		switch {
+		case l.number < n:
+			return -1
+		case l.number > n:
+			return 1
+		}
+		return 0
+	})
+	return ok
+}
+
+// check looks at every batch before anything is changed: the whole commit
+// fails when one of its handles or memberships is outdated. It returns the
+// groups that own series of the batches and are not locked.
+func (c *commit) check(ps []*prepared) ([]*group, error) {
+	var more []*group
+	for _, p := range ps {
+		g := p.handle.group
+		if err := p.handle.checkLocked(); err != nil {
+			return nil, err
+		}
+		if p.batch.Version != g.version {
+			return nil, fmt.Errorf("group %q: %w", g.name, storage.ErrVersion)
+		}
+		if g.irregular == 0 {
+			continue
+		}
+		for _, slot := range p.batch.Slots {
+			if int(slot) >= len(g.members) {
+				continue
+			}
+			if og := g.ownerElsewhereLocked(uint32(slot)); og != nil && og.kind != private && !c.holds(og) {
+				more = append(more, og)
+			}
+		}
+	}
+	return more, nil
+}
+
+// ownerElsewhereLocked returns the group that has the series of a foreign slot.
+// A provisional slot gets its series first: this is the last moment at which
+// somebody else's lock can still be taken.
+func (g *group) ownerElsewhereLocked(slot uint32) *group {
+	m := &g.members[slot]
+	if m.state == provisional {
+		g.settleLocked(slot)
+	}
+	if m.state != foreign {
+		return nil
+	}
+	x := &g.head.index
+	x.mu.RLock()
+	at := x.owners[m.series]
+	x.mu.RUnlock()
+	return g.head.groupAt(at.group)
+}
+
+// settleLocked gives a provisional slot its series: the one that has come to
+// exist in another group since it was resolved, or a new one.
+func (g *group) settleLocked(slot uint32) {
+	lset := g.pending[slot]
+	delete(g.pending, slot)
+	hash, _ := series.HashOf(lset, nil)
+	m := &g.members[slot]
+	x := &g.head.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	id, exists := x.findLocked(hash, lset)
+	if !exists {
+		m.series, m.state, m.unlogged = x.addLocked(hash, lset, owner{g.index, slot}), own, true
+		g.irregular--
+		return
+	}
+	m.series, m.state = id, foreign
+	if g.slots == nil {
+		g.slots = map[seriesID]uint32{}
+	}
+	g.slots[id] = slot
+}
+
+// base appends the group's base to the payload when the segment has none.
+func (c *commit) base(g *group) {
+	if g.baseSegment == c.segment {
+		return
+	}
+	g.baseSegment = c.segment
+	c.body = record.AppendBase(c.body[:0], g.baseLocked())
+	c.payload = record.AppendRecord(c.payload, record.TypeBase, c.body)
+}
+
+// baseLocked describes the group as it is.
+func (g *group) baseLocked() *record.Base {
+	b := &record.Base{
+		Tenant: string(g.head.id), Group: g.number, Kind: byte(g.kind), Key: uint64(g.key), Name: g.name,
+		Seq: g.seq, Last: g.lastTime, HasLast: g.hasTime,
+	}
+	x := &g.head.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for slot := range g.members {
+		m := &g.members[slot]
+		if m.state != own {
+			continue
+		}
+		m.unlogged = false
+		last, hasLast := g.lastSampleLocked(uint32(slot))
+		b.Members = append(b.Members, record.Member{
+			Slot: uint32(slot), Labels: x.labelsLocked(m.series), Bits: m.bits, Time: last,
+			HasValue: m.hasValue && hasLast, Present: m.present,
+		})
+	}
+	return b
+}
+
+// log appends a batch of the group to the payload: entries, sorted by slot
+// where they are not yet, new members and stale markers.
+func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
+	g.seq++
+	c.writer.Reset(g.number, g.seq, t, flags)
+	slices.Sort(fresh)
+	slices.Sort(stale)
+	if !slices.IsSortedFunc(c.entries, compareEntries) {
+		slices.SortFunc(c.entries, compareEntries)
+	}
+	if len(fresh) > 0 {
+		x := &g.head.index
+		x.mu.RLock()
+		for _, slot := range fresh {
+			c.writer.AddMember(slot, x.labelsLocked(g.members[slot].series))
+		}
+		x.mu.RUnlock()
+	}
+	for _, e := range c.entries {
+		c.writer.AddValue(e.slot, e.prev, e.bits)
+	}
+	for _, slot := range stale {
+		c.writer.AddStale(slot)
+	}
+	c.body = c.writer.Append(c.body[:0])
+	c.payload = record.AppendRecord(c.payload, record.TypeBatch, c.body)
+	g.head.noteLogged(c.segment, t)
+}
+
+func compareEntries(a, b entry) int {
+	switch {
+	case a.slot < b.slot:
+		return -1
+	case a.slot > b.slot:
+		return 1
+	}
+	return 0
+}
+
+// noteLogged remembers which times a segment has samples of.
+func (h *Head) noteLogged(segment uint64, t int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if last, ok := h.logged[segment]; !ok || t > last {
+		h.logged[segment] = t
+	}
+}

@@ -1,0 +1,205 @@
+package head
+
+import (
+	"slices"
+
+	"github.com/nilometer/nilometer/storage"
+)
+
+// Horizon is the time before which samples are refused.
+func (h *Head) Horizon() int64 { return h.horizon.Load() }
+
+// SetHorizon raises the horizon: what is older is in blocks. It never sinks.
+func (h *Head) SetHorizon(t int64) {
+	for {
+		now := h.horizon.Load()
+		if t <= now || h.horizon.CompareAndSwap(now, t) {
+			return
+		}
+	}
+}
+
+// Spans returns the starts of the spans that have samples and end at or before
+// a time, oldest first.
+func (h *Head) Spans(before int64) []int64 {
+	seen := map[int64]bool{}
+	for _, g := range h.allGroups() {
+		g.mu.RLock()
+		for _, t := range g.tilesLocked() {
+			if t.span+h.set.spanMs <= before {
+				seen[t.span] = true
+			}
+		}
+		g.mu.RUnlock()
+	}
+	out := make([]int64, 0, len(seen))
+	for span := range seen {
+		out = append(out, span)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Cut ends a span: samples before its end are refused from now on, and what it
+// has is final. The snapshot returned is the part to write as a block; it is
+// released by the caller.
+func (h *Head) Cut(span int64) *Snapshot {
+	end := span + h.set.spanMs
+	h.SetHorizon(end)
+	for _, g := range h.allGroups() {
+		g.mu.Lock()
+		if o := g.open; o != nil && o.span < end {
+			g.sealLocked()
+			g.sealedTiles = append(g.sealedTiles, o)
+		}
+		g.mu.Unlock()
+	}
+	// A commit that wrote private samples before has published them when its
+	// lock can be had.
+	h.set.private.Lock()
+	h.set.private.Unlock() //lint:ignore SA2001 waiting is all
+	return h.snapshot(span, end)
+}
+
+// Drop frees what lies in spans before end, and forgets series that have
+// nothing left. No snapshot that sees these spans is alive.
+func (h *Head) Drop(end int64) {
+	var gone []seriesID
+	for _, g := range h.allGroups() {
+		gone = h.dropFrom(g, end, gone)
+	}
+	slices.Sort(gone)
+	h.forgetForeign(gone)
+	h.index.mu.Lock()
+	h.index.removeLocked(gone)
+	h.index.mu.Unlock()
+	h.dropGroups()
+}
+
+// dropFrom frees the tiles of a group, and adds the series that have nothing
+// left to gone.
+func (h *Head) dropFrom(g *group, end int64, gone []seriesID) []seriesID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for n < len(g.sealedTiles) && g.sealedTiles[n].span < end {
+		n++
+	}
+	if n > 0 {
+		h.tiles.mu.Lock()
+		for _, t := range g.sealedTiles[:n] {
+			delete(h.tiles.of, t.id)
+		}
+		h.tiles.mu.Unlock()
+		g.sealedTiles = slices.Delete(g.sealedTiles, 0, n)
+	}
+	evicted := false
+	for slot := range g.members {
+		m := &g.members[slot]
+		if m.state != own || m.unlogged || g.kind == storage.Closed && m.present {
+			continue
+		}
+		if last, ok := g.lastSampleLocked(uint32(slot)); !ok || last < end {
+			m.state = dead
+			g.irregular++
+			evicted = true
+			gone = append(gone, m.series)
+		}
+	}
+	if evicted {
+		g.version++
+	}
+	return gone
+}
+
+// forgetForeign drops the slots of forgotten series in groups that do not own
+// them.
+func (h *Head) forgetForeign(gone []seriesID) {
+	if len(gone) == 0 {
+		return
+	}
+	for _, g := range h.allGroups() {
+		g.mu.Lock()
+		for id, slot := range g.slots {
+			if _, ok := slices.BinarySearch(gone, id); ok {
+				delete(g.slots, id)
+				g.members[slot].state = dead
+				g.version++
+			}
+		}
+		g.mu.Unlock()
+	}
+}
+
+// dropGroups removes groups that have neither members nor a writer.
+func (h *Head) dropGroups() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, g := range h.groups {
+		if g == nil {
+			continue
+		}
+		g.mu.Lock()
+		if g.handles == 0 && g.emptyLocked() {
+			g.handles = -1
+			h.groups[i] = nil
+			if g.kind != private {
+				delete(h.byName, groupName{g.kind, g.key, g.name})
+			}
+		}
+		g.mu.Unlock()
+	}
+}
+
+func (g *group) emptyLocked() bool {
+	if g.open != nil || len(g.sealedTiles) > 0 {
+		return false
+	}
+	for slot := range g.members {
+		if g.members[slot].state == own {
+			return false
+		}
+	}
+	return true
+}
+
+// NeededSegment is the oldest segment of the log with a sample that is not in
+// a block, or current when there is none.
+func (h *Head) NeededSegment(current uint64) uint64 {
+	horizon := h.horizon.Load()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	needed := current
+	for segment, last := range h.logged {
+		if last >= horizon {
+			needed = min(needed, segment)
+		}
+	}
+	for segment := range h.logged {
+		if segment < needed {
+			delete(h.logged, segment)
+		}
+	}
+	return needed
+}
+
+func (h *Head) allGroups() []*group {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.DeleteFunc(slices.Clone(h.groups), func(g *group) bool { return g == nil })
+}
+
+// Empty tells whether the head has no sample at or after a time.
+func (h *Head) Empty(from int64) bool {
+	for _, g := range h.allGroups() {
+		g.mu.RLock()
+		for _, t := range g.tilesLocked() {
+			if t.span >= from {
+				g.mu.RUnlock()
+				return false
+			}
+		}
+		g.mu.RUnlock()
+	}
+	return true
+}

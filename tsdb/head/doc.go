@@ -1,0 +1,41 @@
+// Package head keeps the samples of the last hours in memory: groups with
+// shared time columns, one value stream per series, an index of labels, and
+// the records of all of it in the write-ahead log.
+//
+// It owns how samples find their place (groups, slots, private columns), what
+// is a repeat or a conflict, what a reader sees of it at one moment
+// (Snapshot), and how all of it comes back after a crash (Replay). Blocks are
+// written by others from a Cut, which is a part.Part like any other.
+//
+// # Shape
+//
+// Heads has one Head per tenant; a Head has an index (series by labels) and
+// groups. A group has tiles: at most 480 positions of its time column, never
+// across a span (the block range, aligned to the epoch). The last tile is open:
+// each member streams its changed values into 32-byte blocks. A full tile, or
+// one whose span has ended, is sealed: one encoded chunk per member. A series
+// belongs to one group at a time; what is not in step with its group, or comes
+// from two groups, gets a private group of its own. Members that stand in
+// another group than the one that is written are foreign there.
+//
+// Nothing that there is one of per series has a pointer: the garbage collector
+// sees some dozen objects per group, whatever the number of series.
+//
+// # Invariants
+//
+//   - I1: the positions of a group's time column strictly increase; so do the
+//     times of each series, over all groups that it has been in.
+//   - I2: what Replay makes of the log is what was there when it was written:
+//     every decision that depends on more than the log (clock, admission,
+//     arrival) is in the records, private samples before the batch that they
+//     were part of.
+//   - I3: a snapshot sees a commit wholly or not at all: positions carry the
+//     number of their commit, and a snapshot the number of the last one.
+//   - I4: a sample older than the horizon is refused: it would belong to a block
+//     that is cut already.
+//   - I5: a group's first record in a segment is its base.
+//
+// Lock order: groups by their number (a commit locks all of its own), then
+// Heads.private, then Head.index, then Heads.publish. A private group's own
+// lock is the last of all.
+package head

@@ -1,0 +1,37 @@
+package head
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Options are the settings of all heads. Zero values are the defaults.
+type Options struct {
+	// BlockRange is the length of a span. Default 2 h.
+	BlockRange time.Duration
+	// AheadMax is how far in the future a sample may lie. Default 10 min.
+	AheadMax time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.BlockRange == 0 {
+		o.BlockRange = 2 * time.Hour
+	}
+	if o.AheadMax == 0 {
+		o.AheadMax = 10 * time.Minute
+	}
+	return o
+}
+
+// Validate reports every problem at once.
+func (o Options) Validate() error {
+	var errs []error
+	if o.BlockRange < 0 || o.BlockRange != 0 && o.BlockRange < time.Second {
+		errs = append(errs, fmt.Errorf("block range %s is under the smallest, 1s", o.BlockRange))
+	}
+	if o.AheadMax < 0 {
+		errs = append(errs, fmt.Errorf("the allowance for the future is %s: it must not be negative", o.AheadMax))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,128 @@
+package head
+
+import (
+	"math"
+
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// privately stores entry i of a batch, a slot of g, as a sample with a time of
+// its own: a repeat is recognised, an older one refused, and a later one makes
+// the series private unless it is already.
+func (c *commit) privately(g *group, i int, slot uint32, b *storage.Batch, res *storage.Result) {
+	bits := math.Float64bits(b.Values[i])
+	reason, stored := c.single(g, slot, b.Time, bits)
+	if reason != storage.ReasonNone {
+		res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: storage.Slot(slot), Reason: reason})
+	}
+	if stored {
+		res.Appended++
+	}
+}
+
+func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason storage.Reason, stored bool) {
+	m := &g.members[slot]
+	h := g.head
+	if !c.private {
+		c.set.private.Lock()
+		c.private = true
+	}
+	h.index.mu.RLock()
+	at := h.index.owners[m.series]
+	h.index.mu.RUnlock()
+	home := h.groupAt(at.group)
+	if home.kind == private {
+		home.mu.Lock()
+		defer home.mu.Unlock()
+	}
+	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last {
+		return h.again(m.series, home, t, bits), false
+	}
+	if home.kind != private {
+		home = c.leave(home, at.slot)
+		home.mu.Lock()
+		defer home.mu.Unlock()
+	}
+	c.alone(home, t, bits)
+	return storage.ReasonNone, true
+}
+
+// again judges a sample that is not later than its series' last: the same value
+// at the same time is success, another a conflict, a time without a sample out
+// of order (N1). locked is the series' present group.
+func (h *Head) again(id seriesID, locked *group, t int64, bits uint64) storage.Reason {
+	h.index.mu.RLock()
+	places := h.index.placesLocked(nil, id)
+	h.index.mu.RUnlock()
+	for _, at := range places {
+		g := h.groupAt(at.group)
+		if g == nil {
+			continue
+		}
+		have, ok := g.lookup(g == locked, at.slot, t)
+		switch {
+		case ok && have == bits:
+			return storage.ReasonNone
+		case ok:
+			return storage.ReasonConflict
+		}
+	}
+	return storage.ReasonOutOfOrder
+}
+
+// lookup finds a sample of a slot. A former group may be locked by somebody
+// else, who may wait for us: then the sample counts as not found, and is out of
+// order.
+func (g *group) lookup(locked bool, slot uint32, t int64) (uint64, bool) {
+	if !locked {
+		if !g.mu.TryRLock() {
+			return 0, false
+		}
+		defer g.mu.RUnlock()
+	}
+	return g.sampleAtLocked(slot, t)
+}
+
+// leave moves the series of a slot out of its group, which is locked, into a
+// private group of its own. The group's records follow with the first sample.
+func (c *commit) leave(from *group, slot uint32) *group {
+	h := from.head
+	id := from.members[slot].series
+	bits, has := from.members[slot].bits, from.members[slot].hasValue
+	last, _ := from.lastSampleLocked(slot)
+	c.base(from) // a segment without it could not tell that the series was there
+	from.leaveLocked(slot)
+	h.mu.Lock()
+	p := h.addGroupLocked(groupName{private, from.key, ""}, h.set.numbers.Add(1))
+	h.mu.Unlock()
+	p.members = []member{{series: id, state: own, bits: bits, hasValue: has, lastTime: last}}
+	h.index.mu.Lock()
+	h.index.moveLocked(id, owner{p.index, 0})
+	h.index.mu.Unlock()
+	h.set.metrics.privateSeries.Inc()
+	return p
+}
+
+// alone appends a sample to a private group.
+func (c *commit) alone(p *group, t int64, bits uint64) {
+	c.base(p)
+	before := p.open
+	pos := p.openPositionLocked(t)
+	if p.open != before && before != nil {
+		before.forgetOld(c.set)
+	}
+	c.publish = append(c.publish, publication{group: p, tile: p.open, pos: pos})
+	saved := c.entries
+	c.entries = nil
+	var stale []uint32
+	if column.IsStale(math.Float64frombits(bits)) {
+		p.setStaleLocked(0, pos, t)
+		stale = []uint32{0}
+	} else {
+		c.entries = []entry{{0, p.members[0].bits, bits}}
+		p.setValueLocked(0, pos, t, bits)
+	}
+	c.log(p, t, 0, nil, stale)
+	c.entries = saved
+}

@@ -1,0 +1,329 @@
+package head
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/format/record"
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/wal"
+)
+
+// Loss is a group that missed records of the log: what it was sent between two
+// times is gone.
+type Loss struct {
+	Tenant   tenant.ID
+	Group    string
+	From, To int64 // times of the last batch before and of the base after; To is 0 without one
+}
+
+// Replayed is what Replay met.
+type Replayed struct {
+	wal.Report
+	Batches int
+	Samples int // values and markers that stand in the records
+	Losses  []Loss
+}
+
+// replay is the state of a Replay.
+type replay struct {
+	set    *Heads
+	groups map[uint64]*group // by number in the log
+	losses map[uint64]int    // index in out.Losses of groups that are missing records
+	out    Replayed
+}
+
+// Replay rebuilds the heads from the log's earlier segments. Horizons have been
+// set (SetHorizon): what is older is in blocks and moves only the state of its
+// series on. It is called once, before anything is written or read.
+func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
+	r := &replay{set: s, groups: map[uint64]*group{}, losses: map[uint64]int{}}
+	var err error
+	r.out.Report, err = s.deps.Log.Replay(ctx, r.payload)
+	if err != nil {
+		return r.out, err
+	}
+	for _, g := range r.groups {
+		g.takeover = g.kind == storage.Closed
+	}
+	return r.out, nil
+}
+
+// payload applies the records of one frame. What a record of a valid frame
+// breaks is our own fault: the replay ends.
+func (r *replay) payload(segment uint64, payload []byte) error {
+	for len(payload) > 0 {
+		typ, body, rest, err := record.ReadRecord(payload)
+		if err != nil {
+			return err
+		}
+		payload = rest
+		if typ == record.TypeBase {
+			b, err := record.ReadBase(body)
+			if err != nil {
+				return err
+			}
+			if err := r.base(b); err != nil {
+				return err
+			}
+			continue
+		}
+		b, err := record.ReadBatch(body)
+		if err != nil {
+			return err
+		}
+		if err := r.batch(segment, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// base makes a group, or brings one that missed records back.
+func (r *replay) base(b *record.Base) error {
+	id := tenant.ID(b.Tenant)
+	if err := id.Validate(); err != nil {
+		return fmt.Errorf("base of group %d: %w", b.Group, err)
+	}
+	g := r.groups[b.Group]
+	if g != nil && !g.broken && g.seq == b.Seq {
+		return nil
+	}
+	h := r.set.Head(id)
+	if g == nil {
+		g = r.add(h, b)
+	} else {
+		r.found(g, b)
+	}
+	g.seq, g.broken = b.Seq, false
+	if g.open != nil { // what follows is not what the open tile leads to
+		o := g.open
+		g.sealLocked()
+		g.sealedTiles = append(g.sealedTiles, o)
+	}
+	for slot := range g.members {
+		g.endLocked(uint32(slot), 0, g.lastTime)
+	}
+	if b.HasLast && (!g.hasTime || b.Last > g.lastTime) {
+		g.lastTime, g.hasTime = b.Last, true
+	}
+	for i := range b.Members {
+		m := &b.Members[i]
+		h.adopt(g, m.Slot, m.Labels)
+		mm := &g.members[m.Slot]
+		mm.bits, mm.hasValue, mm.lastTime = m.Bits, m.HasValue, m.Time
+		if m.Present {
+			mm.present = true
+			g.presents++
+		}
+	}
+	return nil
+}
+
+// add makes the group of a base under the number that the log gave it.
+func (r *replay) add(h *Head, b *record.Base) *group {
+	name := groupName{storage.GroupKind(b.Kind), series.Key(b.Key), b.Name}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.byName[name]
+	if g == nil || name.kind == private {
+		g = h.addGroupLocked(name, b.Group)
+	} else {
+		// A group that was dropped and made again, under another number.
+		delete(r.groups, g.number)
+		g.number = b.Group
+	}
+	r.groups[b.Group] = g
+	if last := r.set.numbers.Load(); b.Group > last {
+		r.set.numbers.Store(b.Group)
+	}
+	return g
+}
+
+// missed notes that a group misses records.
+func (r *replay) missed(g *group) {
+	if g.broken {
+		return
+	}
+	g.broken = true
+	r.losses[g.number] = len(r.out.Losses)
+	r.out.Losses = append(r.out.Losses, Loss{Tenant: g.head.id, Group: g.name, From: g.lastTime})
+}
+
+// found ends a group's loss.
+func (r *replay) found(g *group, b *record.Base) {
+	r.missed(g) // a base that says more than was read is how a loss shows, too
+	i := r.losses[g.number]
+	r.out.Losses[i].To = b.Last
+	delete(r.losses, g.number)
+}
+
+// adopt gives a slot of a group the series of a label set: the log says that it
+// is there now, wherever it was before.
+func (h *Head) adopt(g *group, slot uint32, lset labels.Labels) {
+	for int(slot) >= len(g.members) {
+		g.members = append(g.members, member{state: dead, series: noSeries})
+		g.irregular++
+	}
+	hash, _ := series.HashOf(lset, nil)
+	x := &h.index
+	m := &g.members[slot]
+	id, ok := x.findLocked(hash, lset)
+	switch {
+	case !ok:
+		id = x.addLocked(hash, lset, owner{g.index, slot})
+	case x.owners[id] != owner{g.index, slot}:
+		from := h.groups[x.owners[id].group]
+		if from != nil && from.members[x.owners[id].slot].series == id && from.members[x.owners[id].slot].state == own {
+			from.leaveLocked(x.owners[id].slot)
+		}
+		x.moveLocked(id, owner{g.index, slot})
+		delete(g.slots, id)
+	}
+	if m.state != own {
+		g.irregular--
+	}
+	m.state, m.series = own, id
+}
+
+// batch applies one batch record.
+func (r *replay) batch(segment uint64, b *record.Batch) error {
+	g := r.groups[b.Group]
+	if g == nil || g.broken || b.Seq > g.seq+1 {
+		if g != nil {
+			r.missed(g)
+		}
+		return nil
+	}
+	if b.Seq <= g.seq {
+		return nil // stands in the segment before, too (after a failed sync)
+	}
+	g.seq = b.Seq
+	r.out.Batches++
+	r.out.Samples += b.Count + len(b.Stale)
+	h := g.head
+	h.noteLogged(segment, b.Time)
+	for _, m := range b.New {
+		h.adopt(g, m.Slot, m.Labels)
+	}
+	g.mentions++
+	if b.Time < h.horizon.Load() {
+		return g.skip(b)
+	}
+	return g.again(b)
+}
+
+// again puts a batch's samples where they were.
+func (g *group) again(b *record.Batch) error {
+	last := g.lastTime
+	pos := -1
+	if !g.hasTime || b.Time > g.lastTime {
+		pos = g.openPositionLocked(b.Time)
+		g.open.stamps[pos] = 0 // everybody sees it
+	} else if g.open != nil {
+		times := g.open.times
+		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time {
+			pos = i
+		}
+	}
+	if pos < 0 {
+		return &record.CorruptError{What: fmt.Sprintf("group %d has no position at %d", g.number, b.Time)}
+	}
+	if b.Flags&record.FlagTakeover != 0 {
+		for slot := range g.members {
+			g.endLocked(uint32(slot), pos, last)
+		}
+	}
+	err := eachValue(g, b, func(slot uint32, bits uint64) {
+		g.setValueLocked(slot, pos, b.Time, bits)
+		g.members[slot].mention = g.mentions
+		if m := &g.members[slot]; g.kind == storage.Closed && pos < len(g.open.times)-1 {
+			m.absentFrom = uint16(pos + 1)
+			m.present = false
+			g.presents--
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, slot := range b.Stale {
+		if int(slot) < len(g.members) {
+			g.setStaleLocked(slot, pos, b.Time)
+			g.members[slot].mention = g.mentions
+		}
+	}
+	if b.Flags&record.FlagBodyStale != 0 {
+		g.staleBodyLocked(pos, b.Time)
+	}
+	return nil
+}
+
+// skip moves the state of the members on over a batch that is in a block.
+func (g *group) skip(b *record.Batch) error {
+	if b.Flags&record.FlagTakeover != 0 {
+		for slot := range g.members {
+			g.endLocked(uint32(slot), 0, g.lastTime)
+		}
+	}
+	if !g.hasTime || b.Time > g.lastTime {
+		g.lastTime, g.hasTime = b.Time, true
+	}
+	err := eachValue(g, b, func(slot uint32, bits uint64) {
+		m := &g.members[slot]
+		m.bits, m.hasValue, m.lastTime, m.mention = bits, true, b.Time, g.mentions
+		if !m.present {
+			m.present = true
+			g.presents++
+		}
+	})
+	if err != nil {
+		return err
+	}
+	end := func(slot uint32) {
+		m := &g.members[slot]
+		m.lastTime, m.mention = b.Time, g.mentions
+		if m.present {
+			m.present = false
+			g.presents--
+		}
+	}
+	for _, slot := range b.Stale {
+		if int(slot) < len(g.members) {
+			end(slot)
+		}
+	}
+	if b.Flags&record.FlagBodyStale != 0 {
+		for slot := range g.members {
+			if m := &g.members[slot]; m.state == own && m.present && m.mention != g.mentions {
+				end(uint32(slot))
+			}
+		}
+	}
+	return nil
+}
+
+// eachValue reads a batch's values.
+func eachValue(g *group, b *record.Batch, set func(slot uint32, bits uint64)) error {
+	for {
+		slot, ok, err := b.Next()
+		if err != nil {
+			return fmt.Errorf("batch of group %d: %w", g.number, err)
+		}
+		if !ok {
+			return nil
+		}
+		if int(slot) >= len(g.members) {
+			return &record.CorruptError{What: fmt.Sprintf("group %d has no slot %d", g.number, slot)}
+		}
+		bits, err := b.Bits(g.members[slot].bits)
+		if err != nil {
+			return fmt.Errorf("batch of group %d: %w", g.number, err)
+		}
+		set(slot, bits)
+	}
+}

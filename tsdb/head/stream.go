@@ -1,0 +1,58 @@
+package head
+
+import (
+	"github.com/nilometer/nilometer/format/column"
+)
+
+// blockBytes is the payload of a stream block: with the link it is 32 bytes,
+// half a cache line.
+const blockBytes = 28
+
+type streamBlock struct {
+	next uint32 // index of the following block, plus one
+	data [blockBytes]byte
+}
+
+// stream is a member's open value stream: records of format/column in linked
+// blocks of its group.
+type stream struct {
+	state       column.StreamState
+	first, last uint32 // block indexes plus one; 0: no block
+	size        uint32 // bytes
+}
+
+// blocks are the stream blocks of one group's open tile.
+type blocks []streamBlock
+
+// append adds the record that v is the value from position pos on.
+func (b *blocks) append(s *stream, pos int, v float64) {
+	var buf [column.StreamRecordMax]byte
+	rec := column.AppendStream(buf[:0], &s.state, pos, v)
+	for len(rec) > 0 {
+		at := int(s.size) % blockBytes
+		if at == 0 {
+			*b = append(*b, streamBlock{})
+			n := uint32(len(*b))
+			if s.last == 0 {
+				s.first = n
+			} else {
+				(*b)[s.last-1].next = n
+			}
+			s.last = n
+		}
+		n := copy((*b)[s.last-1].data[at:], rec)
+		s.size += uint32(n)
+		rec = rec[n:]
+	}
+}
+
+// gather appends the stream's bytes to dst.
+func (b blocks) gather(dst []byte, s *stream) []byte {
+	left := int(s.size)
+	for at := s.first; at != 0 && left > 0; at = b[at-1].next {
+		n := min(left, blockBytes)
+		dst = append(dst, b[at-1].data[:n]...)
+		left -= n
+	}
+	return dst
+}

@@ -1,0 +1,372 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nilometer/nilometer/format/record"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/vfs"
+)
+
+// Options are the settings of a log. Zero values are the defaults.
+type Options struct {
+	// SyncInterval bounds how long an appended payload may stay not durable
+	// while nobody waits for it. Default 1 s.
+	SyncInterval time.Duration
+	// SegmentSizeMax is the size in bytes after which a segment ends. Default
+	// 128 MiB.
+	SegmentSizeMax int64
+	// BufferSizeMax bounds the bytes that wait for the disk; over it appends
+	// wait too. Default 64 MiB.
+	BufferSizeMax int
+}
+
+func (o Options) withDefaults() Options {
+	if o.SyncInterval == 0 {
+		o.SyncInterval = time.Second
+	}
+	if o.SegmentSizeMax == 0 {
+		o.SegmentSizeMax = 128 << 20
+	}
+	if o.BufferSizeMax == 0 {
+		o.BufferSizeMax = 64 << 20
+	}
+	return o
+}
+
+// Position is a place in the stream of payloads: bytes appended so far.
+type Position uint64
+
+// Log is an open log. It is safe for concurrent use.
+type Log struct {
+	fs      vfs.FS
+	dir     string
+	opts    Options
+	metrics *Metrics
+	old     []uint64 // segments of earlier processes, ascending
+
+	flushing chan struct{} // holds a token while nobody flushes
+	rotation sync.RWMutex  // read-held between Enter and Exit; guards number
+	number   uint64        // of the segment that is written
+	durable  atomic.Uint64 // Position
+
+	mu       sync.Mutex // guards the fields below
+	pending  []byte     // frames not handed to the file yet
+	scratch  []byte
+	appended Position
+	failure  error // why the log refuses appends, nil when it does not
+	closed   bool
+
+	// The rest belongs to who holds the token of flushing.
+	file     vfs.File
+	size     int64
+	unsynced []byte // frames written to a file whose sync has not succeeded
+}
+
+// Open opens the log in a directory, which is made when it is missing, and
+// begins a new segment. Segments that are there are kept for Replay.
+func Open(fsys vfs.FS, dir string, opts Options, metrics *Metrics) (*Log, error) {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	l := &Log{fs: fsys, dir: dir, opts: opts.withDefaults(), metrics: metrics, flushing: make(chan struct{}, 1)}
+	var err error
+	if l.old, err = segments(fsys, dir); err != nil {
+		return nil, err
+	}
+	if n := len(l.old); n > 0 {
+		l.number = l.old[n-1]
+	}
+	if err := l.begin(nil); err != nil {
+		return nil, err
+	}
+	l.flushing <- struct{}{}
+	return l, nil
+}
+
+// segments lists the numbers of the segment files in a directory, ascending.
+func segments(fsys vfs.FS, dir string) ([]uint64, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list log segments: %w", err)
+	}
+	var out []uint64
+	for _, name := range names {
+		n, err := strconv.ParseUint(name, 10, 64)
+		if err != nil || name != segmentName(n) {
+			return nil, fmt.Errorf("%s is no log segment: move the file away", path.Join(dir, name))
+		}
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func segmentName(n uint64) string { return fmt.Sprintf("%08d", n) }
+
+func (l *Log) path(n uint64) string { return path.Join(l.dir, segmentName(n)) }
+
+// begin makes the next segment, durable with its first frames, the one that is
+// written. A name that a failed attempt left is passed over.
+func (l *Log) begin(first []byte) error {
+	number := l.number
+	var f vfs.File
+	for {
+		number++
+		var err error
+		if f, err = l.fs.Create(l.path(number)); err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("begin log segment %d: %w", number, err)
+		}
+	}
+	head := append(record.AppendSegmentHeader(nil, number), first...)
+	_, err := f.Write(head)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = l.fs.SyncDir(l.dir)
+	}
+	if err != nil {
+		err = errors.Join(err, f.Close())
+		// What is left of it would only be read again: numbers are not reused.
+		_ = l.fs.Remove(l.path(number))
+		return fmt.Errorf("begin log segment %d: %w", number, err)
+	}
+	l.file, l.size, l.number = f, int64(len(head)), number
+	return nil
+}
+
+// Enter holds the segment that is written until Exit, and returns its number.
+// It fails when the log refuses appends; Exit must not be called then.
+func (l *Log) Enter() (segment uint64, err error) {
+	if err := l.Err(); err != nil {
+		return 0, err
+	}
+	l.rotation.RLock()
+	return l.number, nil
+}
+
+// Exit lets the segment go.
+func (l *Log) Exit() { l.rotation.RUnlock() }
+
+// Err returns why the log refuses appends, or nil.
+func (l *Log) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.errLocked()
+}
+
+func (l *Log) errLocked() error {
+	switch {
+	case l.closed:
+		return storage.ErrClosed
+	case l.failure != nil:
+		return fmt.Errorf("%w: write-ahead log: %w", storage.ErrReadOnly, l.failure)
+	case len(l.pending) > l.opts.BufferSizeMax:
+		return fmt.Errorf("%w: %d bytes wait for the disk", storage.ErrOverloaded, len(l.pending))
+	}
+	return nil
+}
+
+// Append adds a payload to the segment, between Enter and Exit. It is in the
+// log, in order; durable after Wait for the position returned.
+func (l *Log) Append(payload []byte) (Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return 0, storage.ErrClosed
+	}
+	before := len(l.pending)
+	l.pending, l.scratch = record.AppendFrame(l.pending, payload, l.scratch)
+	l.appended += Position(len(l.pending) - before)
+	l.metrics.bytes.Add(float64(len(l.pending) - before))
+	return l.appended, nil
+}
+
+// Wait returns nil when everything up to p is durable. On an error of the disk
+// that is not known (storage.ErrUncertain); when ctx ends, neither.
+func (l *Log) Wait(ctx context.Context, p Position) error {
+	for Position(l.durable.Load()) < p {
+		select {
+		case <-l.flushing:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", storage.ErrUncertain, context.Cause(ctx))
+		}
+		var err error
+		if Position(l.durable.Load()) < p {
+			err = l.flush()
+		}
+		l.flushing <- struct{}{}
+		if err != nil {
+			return fmt.Errorf("%w: %w", storage.ErrUncertain, err)
+		}
+	}
+	return nil
+}
+
+// Sync makes everything appended so far durable.
+func (l *Log) Sync(ctx context.Context) error {
+	l.mu.Lock()
+	p := l.appended
+	l.mu.Unlock()
+	return l.Wait(ctx, p)
+}
+
+// flush writes and syncs what is pending. The caller holds the token.
+func (l *Log) flush() error {
+	l.mu.Lock()
+	buf, to, failure := l.pending, l.appended, l.failure
+	l.pending = nil
+	l.mu.Unlock()
+	l.unsynced = append(l.unsynced, buf...)
+	if failure != nil {
+		return l.recover(to)
+	}
+	begin := time.Now()
+	_, err := l.file.Write(buf)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	l.metrics.syncs.Observe(time.Since(begin).Seconds())
+	if err != nil {
+		l.fail(err)
+		return err
+	}
+	l.size += int64(len(buf))
+	l.done(to)
+	if l.size < l.opts.SegmentSizeMax {
+		return nil
+	}
+	return l.rotate()
+}
+
+func (l *Log) done(to Position) {
+	l.unsynced = l.unsynced[:0]
+	l.durable.Store(uint64(to))
+}
+
+// fail stops the use of the file (I2).
+func (l *Log) fail(err error) {
+	l.metrics.failures.Inc()
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+		l.file = nil
+	}
+	l.mu.Lock()
+	l.failure = err
+	l.mu.Unlock()
+}
+
+// rotate ends the segment, whose frames are all durable.
+func (l *Log) rotate() error {
+	l.rotation.Lock()
+	defer l.rotation.Unlock()
+	old := l.file
+	if err := l.begin(nil); err != nil {
+		l.fail(err)
+		return nil // what was waited for is durable
+	}
+	return old.Close()
+}
+
+// recover tries to go on in a new segment that begins with what is not durable
+// (I2). The caller holds the token.
+func (l *Log) recover(to Position) error {
+	l.rotation.Lock()
+	defer l.rotation.Unlock()
+	if err := l.begin(l.unsynced); err != nil {
+		l.mu.Lock()
+		l.failure = err
+		l.mu.Unlock()
+		return err
+	}
+	l.done(to)
+	l.mu.Lock()
+	l.failure = nil
+	l.mu.Unlock()
+	l.metrics.recoveries.Inc()
+	return nil
+}
+
+// Run syncs at the interval until ctx ends, and tries to go on after a failure.
+func (l *Log) Run(ctx context.Context) error {
+	tick := time.NewTicker(l.opts.SyncInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		idle := len(l.pending) == 0 && l.failure == nil
+		l.mu.Unlock()
+		if idle {
+			continue
+		}
+		select {
+		case <-l.flushing:
+		case <-ctx.Done():
+			return nil
+		}
+		_ = l.flush() // remembered as failure, and tried again at the next tick
+		l.flushing <- struct{}{}
+	}
+}
+
+// Segment is the number of the segment that is written.
+func (l *Log) Segment() uint64 {
+	l.rotation.RLock()
+	defer l.rotation.RUnlock()
+	return l.number
+}
+
+// DropBefore deletes the segments under a number.
+func (l *Log) DropBefore(number uint64) error {
+	all, err := segments(l.fs, l.dir)
+	if err != nil {
+		return err
+	}
+	current := l.Segment()
+	for _, n := range all {
+		if n >= number || n >= current {
+			break
+		}
+		if err := l.fs.Remove(l.path(n)); err != nil {
+			return fmt.Errorf("drop log segment %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// Close syncs and closes the log; later calls fail with storage.ErrClosed.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	<-l.flushing
+	err := l.flush()
+	if l.file != nil {
+		err = errors.Join(err, l.file.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close write-ahead log: %w", err)
+	}
+	return nil
+}
