@@ -1,6 +1,7 @@
 package postings
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -152,8 +153,13 @@ func decodeRuns(b []byte, limit uint32, base int) (List, error) {
 
 func decodeRoaring(b []byte, limit uint32) (List, error) {
 	bm := roaring.New()
-	if _, err := bm.FromBuffer(b); err != nil {
+	// ReadFrom copies: FromBuffer would point into bytes that are not aligned.
+	n, err := bm.ReadFrom(bytes.NewReader(b))
+	if err != nil {
 		return nil, &CorruptError{1, err.Error()}
+	}
+	if n != int64(len(b)) {
+		return nil, &CorruptError{1 + int(n), "bytes after the end"}
 	}
 	if err := bm.Validate(); err != nil {
 		return nil, &CorruptError{1, err.Error()}

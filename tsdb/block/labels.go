@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"unsafe"
@@ -279,6 +280,22 @@ func (b *Block) LabelValue(ref part.Ref, name string) string {
 func (b *Block) Hash(ref part.Ref) series.Hash {
 	p, at := b.mustLoadLabels(ref)
 	return p.hash(at)
+}
+
+// Find returns the series with exactly these labels, and whether there is one,
+// by binary search.
+func (b *Block) Find(lset labels.Labels) (part.Ref, bool, error) {
+	if err := b.index.CheckSeries(); err != nil {
+		return 0, false, fmt.Errorf("%s: find: %w", b.name, err)
+	}
+	sb := labels.NewScratchBuilder(16)
+	var have labels.Labels
+	i, found := sort.Find(b.index.Series(), func(i int) int {
+		b.Labels(part.Ref(i), &sb)
+		sb.Overwrite(&have)
+		return labels.Compare(lset, have)
+	})
+	return part.Ref(i), found, nil
 }
 
 // LabelNames returns the sorted names of all labels.

@@ -1,8 +1,12 @@
 package compact
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/format/index"
 	"github.com/nilometer/nilometer/model/column"
@@ -13,13 +17,15 @@ import (
 
 // chains joins time columns of the sources that continue one another, so that
 // twelve columns of a target become one of the result, and tiles that are not
-// full are filled. What belongs together is a guess (same placement key, later
-// times, best the same first series); a wrong one costs bytes and never a
-// sample.
+// full are filled. Where a placement key has one column, the next one of that
+// key continues it. Where it has several, what continues a column is told by a
+// series that is on both. A wrong guess costs bytes and never a sample.
 type chains struct {
 	w       *block.Writer
 	sources []Source
 	of      []map[part.ColumnID]*chain // per source
+	open    map[series.Key][]*chain
+	done    []int // sources that were joined already, in order of time
 }
 
 // chain is a column of the result in the making.
@@ -27,37 +33,28 @@ type chain struct {
 	key       series.Key
 	last      int64 // the time of its last position
 	positions int
-	interval  int64 // of its last member
-	witness   witness
 	members   []member
 
 	added bool
 	id    part.ColumnID
 }
 
-// witness is the first series on a column. Its hash is asked for only where
-// several chains could go on.
-type witness struct {
-	b   *block.Block
-	ref uint32
-}
-
-func (w witness) hash() series.Hash {
-	if int(w.ref) >= w.b.SeriesCount() {
-		return 0
-	}
-	return w.b.Hash(part.Ref(w.ref))
-}
-
 type member struct {
-	source int
-	id     part.ColumnID
-	at     uint32 // where it begins in the chain
-	tiles  []index.Tile
+	source  int
+	id      part.ColumnID
+	at      uint32 // where it begins in the chain
+	tiles   []index.Tile
+	witness uint32 // the first series on it
+}
+
+// takes reports whether a column that begins at first with n positions can
+// follow.
+func (ch *chain) takes(first int64, n int) bool {
+	return ch.last < first && ch.positions+n <= block.ColumnPositionsMax
 }
 
 func newChains(w *block.Writer, sources []Source) (*chains, error) {
-	cs := &chains{w: w, sources: sources, of: make([]map[part.ColumnID]*chain, len(sources))}
+	cs := &chains{w: w, sources: sources, of: make([]map[part.ColumnID]*chain, len(sources)), open: map[series.Key][]*chain{}}
 	order := make([]int, len(sources))
 	for i := range order {
 		order[i] = i
@@ -65,72 +62,137 @@ func newChains(w *block.Writer, sources []Source) (*chains, error) {
 	slices.SortStableFunc(order, func(a, b int) int {
 		x, _ := sources[a].Range()
 		y, _ := sources[b].Range()
-		if x < y {
-			return -1
-		} else if x > y {
-			return 1
-		}
-		return 0
+		return cmp.Compare(x, y)
 	})
-	open := map[series.Key][]*chain{}
 	for _, i := range order {
 		b, ok := sources[i].Part.(*block.Block)
 		if !ok {
 			continue // a part that cannot list its columns: each stays one
 		}
-		cs.of[i] = make(map[part.ColumnID]*chain, b.TimeColumns())
-		for id := range part.ColumnID(b.TimeColumns()) {
-			c, err := b.TimeColumn(id)
-			if err != nil {
-				return nil, fmt.Errorf("merge %s: %w", b.Name(), err)
-			}
-			cs.of[i][id] = join(open, i, id, b, c)
+		if err := cs.joinAll(i, b); err != nil {
+			return nil, fmt.Errorf("merge %s: %w", b.Name(), err)
 		}
+		cs.done = append(cs.done, i)
 	}
 	return cs, nil
 }
 
-// join puts a column on the chain that it continues best, or on a new one.
-func join(open map[series.Key][]*chain, source int, id part.ColumnID, b *block.Block, c *index.Column) *chain {
-	first, last, n := c.Tiles[0].First, c.Tiles[len(c.Tiles)-1].Last, c.Positions()
-	interval := int64(0)
-	if n > 1 {
-		interval = (last - first) / int64(n-1)
+func (cs *chains) joinAll(source int, b *block.Block) error {
+	cs.of[source] = make(map[part.ColumnID]*chain, b.TimeColumns())
+	ofKey := map[series.Key]int{}
+	for id := range part.ColumnID(b.TimeColumns()) {
+		c, err := b.TimeColumn(id)
+		if err != nil {
+			return err
+		}
+		ofKey[c.Key]++
 	}
-	w := witness{b, c.Witness}
-	var best *chain
-	for _, ch := range open[c.Key] {
-		if ch.last >= first || ch.positions+n > block.ColumnPositionsMax {
+	for id := range part.ColumnID(b.TimeColumns()) {
+		c, err := b.TimeColumn(id)
+		if err != nil {
+			return err
+		}
+		if err := cs.join(source, b, id, c, ofKey[c.Key] > 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join puts a column on the chain that it continues, or on a new one.
+// several tells that the source has more of its key.
+func (cs *chains) join(source int, b *block.Block, id part.ColumnID, c *index.Column, several bool) error {
+	first, n := c.Tiles[0].First, c.Positions()
+	var ch *chain
+	switch open := cs.open[c.Key]; {
+	case len(open) == 0:
+	case len(open) == 1 && !several:
+		ch = open[0]
+	default:
+		var err error
+		if ch, err = cs.predecessor(b, c, id); err != nil {
+			return err
+		}
+	}
+	if ch == nil || !ch.takes(first, n) {
+		ch = &chain{key: c.Key}
+		cs.open[c.Key] = append(cs.open[c.Key], ch)
+	}
+	ch.members = append(ch.members, member{source: source, id: id, at: uint32(ch.positions), tiles: c.Tiles, witness: c.Witness})
+	ch.last = c.Tiles[len(c.Tiles)-1].Last
+	ch.positions += n
+	cs.of[source][id] = ch
+	return nil
+}
+
+// Limits of the search for a predecessor.
+const (
+	lookBackMax = 12 // sources in which the first series of a column is looked up
+	reverseMax  = 8  // chains whose first series is looked up in the column's source
+)
+
+// predecessor finds the chain of the column that the first series on c was on
+// before; else the one whose own first series is on c now.
+func (cs *chains) predecessor(b *block.Block, c *index.Column, id part.ColumnID) (*chain, error) {
+	if int(c.Witness) >= b.SeriesCount() {
+		return nil, nil
+	}
+	for k, i := range slices.Backward(cs.done) {
+		if len(cs.done)-k > lookBackMax {
+			break
+		}
+		old := cs.sources[i].Part.(*block.Block)
+		on, ok, err := columnOf(old, labelsOf(b, c.Witness), true)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			if ch := cs.of[i][on]; ch != nil && ch.key == c.Key {
+				return ch, nil
+			}
+			return nil, nil
+		}
+	}
+	open := cs.open[c.Key]
+	for _, ch := range open[max(0, len(open)-reverseMax):] {
+		last := ch.members[len(ch.members)-1]
+		old := cs.sources[last.source].Part.(*block.Block)
+		if old == b || int(last.witness) >= old.SeriesCount() {
 			continue
 		}
-		if best == nil || ch.closer(best, w, interval) {
-			best = ch
+		on, ok, err := columnOf(b, labelsOf(old, last.witness), false)
+		if err != nil {
+			return nil, err
+		}
+		if ok && on == id {
+			return ch, nil
 		}
 	}
-	if best == nil {
-		best = &chain{key: c.Key}
-		open[c.Key] = append(open[c.Key], best)
-	}
-	best.members = append(best.members, member{source: source, id: id, at: uint32(best.positions), tiles: c.Tiles})
-	best.last, best.interval, best.witness = last, interval, w
-	best.positions += n
-	return best
+	return nil, nil
 }
 
-// closer reports whether ch is a better predecessor than other: the same first
-// series, then the more similar interval, then the later end.
-func (ch *chain) closer(other *chain, w witness, interval int64) bool {
-	h := w.hash()
-	if a, b := ch.witness.hash() == h, other.witness.hash() == h; a != b {
-		return a
-	}
-	if a, b := distance(ch.interval, interval), distance(other.interval, interval); a != b {
-		return a < b
-	}
-	return ch.last > other.last
+func labelsOf(b *block.Block, ref uint32) labels.Labels {
+	sb := labels.NewScratchBuilder(16)
+	b.Labels(part.Ref(ref), &sb)
+	return sb.Labels()
 }
 
-func distance(a, b int64) int64 { return max(a-b, b-a) }
+// columnOf returns the column that a series is on, at the end of the block or
+// at its begin.
+func columnOf(b *block.Block, lset labels.Labels, end bool) (part.ColumnID, bool, error) {
+	ref, ok, err := b.Find(lset)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	pieces, err := b.Pieces(ref, math.MinInt64, math.MaxInt64, nil)
+	if err != nil || len(pieces) == 0 {
+		return 0, false, err
+	}
+	if end {
+		return pieces[len(pieces)-1].Column, true, nil
+	}
+	return pieces[0].Column, true, nil
+}
 
 // resolver returns what tells the mapper of a source where its columns go.
 func (cs *chains) resolver(source int) block.Resolve {
