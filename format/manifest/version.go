@@ -61,11 +61,11 @@ func AppendVersion(dst []byte, v Version) ([]byte, error) {
 // DecodeVersion reads the bytes of one version. Errors wrap ErrDamaged or
 // ErrFuture.
 func DecodeVersion(b []byte) (Version, error) {
-	line, body, ok := bytes.Cut(b[:min(len(b), headerMax)], []byte("\n"))
+	line, _, ok := bytes.Cut(b[:min(len(b), headerMax)], []byte("\n"))
 	if !ok {
 		return Version{}, fmt.Errorf("%w: no header line in the first %d bytes", ErrDamaged, headerMax)
 	}
-	body = b[len(line)+1:]
+	body := b[len(line)+1:]
 	if err := checkHeader(string(line), body); err != nil {
 		return Version{}, err
 	}

@@ -152,10 +152,9 @@ func TestDamagedVersionIsNamed(t *testing.T) {
 // flaky loses answers: a put fails before or after it happened.
 type flaky struct {
 	blob.Bucket
-	puts      int
-	lose      func(put int) (happens, fails bool)
-	getsFail  bool
-	afterPuts func()
+	puts     int
+	lose     func(put int) (happens, fails bool)
+	getsFail bool
 }
 
 var errLost = errors.New("connection lost")
