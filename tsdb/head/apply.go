@@ -138,8 +138,12 @@ func (c *commit) elsewhere(g *group, b *storage.Batch, res *storage.Result) (min
 		case g.members[s].state == own:
 			mine++
 		case g.members[s].state == foreign:
+			g.members[s].mention = g.mentions
 			c.privately(g, i, uint32(s), b, res)
 		}
+	}
+	if g.kind == storage.Closed && (!g.hasTime || b.Time > g.lastTime) {
+		c.imply(g, b, res)
 	}
 	return mine
 }

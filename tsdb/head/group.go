@@ -63,6 +63,7 @@ type group struct {
 	writer      uint64 // of a closed group: the handle that may write
 	takeover    bool   // the next batch is the first of a new writer
 	broken      bool   // during replay: records are missing until the next base
+	lastWriter  uint64 // of a private group: the number of the group that brought its last sample
 	members     []member
 	pending     map[uint32]labels.Labels // of provisional slots
 	slots       map[seriesID]uint32      // of foreign members

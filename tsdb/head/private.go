@@ -45,7 +45,51 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 		defer home.mu.Unlock()
 	}
 	c.alone(home, t, bits)
+	home.lastWriter = g.number
 	return storage.ReasonNone, true
+}
+
+// imply goes on with the foreign members of a closed group that a batch does
+// not mention and that nobody else has written since: they continue with their
+// last value, or end with the body, like the group's own.
+func (c *commit) imply(g *group, b *storage.Batch, res *storage.Result) {
+	for id, slot := range g.slots {
+		if g.members[slot].mention == g.mentions {
+			continue
+		}
+		if !c.private {
+			c.set.private.Lock()
+			c.private = true
+		}
+		x := &g.head.index
+		x.mu.RLock()
+		at := x.owners[id]
+		x.mu.RUnlock()
+		if home := g.head.groupAt(at.group); home.kind == private && c.continues(g, home, b) {
+			res.Appended++
+		}
+	}
+}
+
+// continues appends to a private group what a batch of g implies, and tells
+// whether that was anything.
+func (c *commit) continues(g, home *group, b *storage.Batch) bool {
+	home.mu.Lock()
+	defer home.mu.Unlock()
+	m := &home.members[0]
+	switch {
+	case home.lastWriter != g.number || !m.present || m.lastTime >= b.Time:
+		return false
+	case g.takeover: // a new writer implies nothing of the one before
+		home.lastWriter = 0
+		return false
+	}
+	bits := m.bits
+	if b.BodyStale {
+		bits = math.Float64bits(column.StaleNaN())
+	}
+	c.alone(home, b.Time, bits)
+	return true
 }
 
 // again judges a sample that is not later than its series' last: the same value

@@ -91,10 +91,11 @@ func (r *replay) base(b *record.Base) error {
 		return fmt.Errorf("base of group %d: %w", b.Group, err)
 	}
 	g := r.groups[b.Group]
+	h := r.set.Head(id)
 	if g != nil && !g.broken && g.seq == b.Seq {
+		r.newcomers(g, b)
 		return nil
 	}
-	h := r.set.Head(id)
 	if g == nil {
 		g = r.add(h, b)
 	} else {
@@ -123,6 +124,18 @@ func (r *replay) base(b *record.Base) error {
 		}
 	}
 	return nil
+}
+
+// newcomers takes the members of a base that the group does not have: those
+// that came with the batch which the base was written for.
+func (r *replay) newcomers(g *group, b *record.Base) {
+	for i := range b.Members {
+		m := &b.Members[i]
+		if int(m.Slot) < len(g.members) && g.members[m.Slot].state == own {
+			continue
+		}
+		g.head.adopt(g, m.Slot, m.Labels)
+	}
 }
 
 // add makes the group of a base under the number that the log gave it.

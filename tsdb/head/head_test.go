@@ -1,0 +1,140 @@
+package head_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/part"
+	"github.com/nilometer/nilometer/tsdb/scan"
+	"github.com/nilometer/nilometer/tsdb/wal"
+	"github.com/nilometer/nilometer/vfs"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// store is heads as a whole engine: nothing is ever cut.
+type store struct {
+	*head.Heads
+	fs       vfs.FS
+	log      *wal.Log
+	admitter storage.Admitter
+}
+
+func open(fs vfs.FS, admitter storage.Admitter) (*store, error) {
+	log, err := wal.Open(fs, "wal", wal.Options{}, wal.NewMetrics(nil))
+	if err != nil {
+		return nil, err
+	}
+	h, err := head.New(head.Options{}, head.Deps{Log: log, Admitter: admitter})
+	if err != nil {
+		return nil, err
+	}
+	replayed, err := h.Replay(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	if len(replayed.Losses)+len(replayed.Damage) > 0 {
+		return nil, fmt.Errorf("replay lost %v, damage %v", replayed.Losses, replayed.Damage)
+	}
+	return &store{h, fs, log, admitter}, nil
+}
+
+func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	return &view{snap: s.Head(id).Snapshot(-1 << 62)}, nil
+}
+
+func (s *store) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matcher) error {
+	return storage.ErrUnsupported
+}
+
+func (s *store) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer, error) {
+	return nil, storage.ErrUnsupported
+}
+
+type view struct {
+	snap *head.Snapshot
+	once sync.Once
+}
+
+func (v *view) parts() []part.Part { return []part.Part{v.snap} }
+
+func (v *view) Select(ctx context.Context, s storage.Selection) (storage.Scan, error) {
+	return scan.Select(ctx, v.parts(), s)
+}
+
+func (v *view) LabelNames(ctx context.Context, s storage.Selection, limit int) ([]string, annotations.Annotations, error) {
+	return scan.LabelNames(ctx, v.parts(), s, limit)
+}
+
+func (v *view) LabelValues(ctx context.Context, name string, s storage.Selection, limit int) ([]string, annotations.Annotations, error) {
+	return scan.LabelValues(ctx, v.parts(), name, s, limit)
+}
+
+func (v *view) Series(ctx context.Context, s storage.Selection, limit int) ([]labels.Labels, annotations.Annotations, error) {
+	return scan.Series(ctx, v.parts(), s, limit)
+}
+
+func (v *view) Estimate(ctx context.Context, s storage.Selection) (storage.Estimate, error) {
+	return scan.Estimate(ctx, v.parts(), s)
+}
+
+func (v *view) Exemplars(context.Context, storage.Selection) ([]storage.SeriesExemplars, error) {
+	return nil, storage.ErrUnsupported
+}
+
+func (v *view) Metadata(context.Context, string, int) ([]storage.Metadata, error) {
+	return nil, storage.ErrUnsupported
+}
+
+func (v *view) Close() { v.once.Do(v.snap.Release) }
+
+// TestContract runs the suite of the storage contract on heads over a log in
+// memory, with restarts in the middle of every history.
+func TestContract(t *testing.T) { storagetest.Run(t, harness()) }
+
+func harness() storagetest.Harness {
+	return storagetest.Harness{
+		Open: func(t *testing.T, admitter storage.Admitter) storage.Store {
+			s, err := open(mem.New(), admitter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		Reopen: func(t *testing.T, old storage.Store) storage.Store {
+			o := old.(*store)
+			if err := o.log.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := open(o.fs, o.admitter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+	}
+}
+
+// TestHistories compares random histories, restarts included, with the
+// reference store.
+func TestHistories(t *testing.T) {
+	n := uint64(300)
+	if testing.Short() {
+		n = 30
+	}
+	h := harness()
+	for seed := uint64(1000); seed < 1000+n; seed++ {
+		storagetest.History(t, h, seed)
+	}
+}
