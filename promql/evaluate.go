@@ -83,7 +83,7 @@ func (e *Engine) grid(ev evaluation, expr parser.Expr) (function.Grid, error) {
 		return function.Grid{}, &ParseError{Err: fmt.Errorf(
 			"invalid expression type %q for range query, must be Scalar or instant Vector", parser.DocumentedType(t))}
 	}
-	return function.Grid{Start: ev.start, Step: ev.step, Steps: int(steps)}, nil
+	return function.NewGrid(ev.start, ev.end, ev.step), nil
 }
 
 // plan builds and improves a query's plan.

@@ -12,23 +12,26 @@ import (
 
 func (r *Run) binary(ctx context.Context, n *plan.Binary, g function.Grid) (Matrix, error) {
 	left, right := n.Left.Type() == parser.ValueTypeScalar, n.Right.Type() == parser.ValueTypeScalar
-	switch {
-	case left && right:
+	if left && right {
 		return r.scalars(ctx, n, g)
-	case left:
-		return r.withScalar(ctx, n, g, n.Right, n.Left, true)
-	case right:
-		return r.withScalar(ctx, n, g, n.Left, n.Right, false)
 	}
 	l, err := r.eval(ctx, n.Left, g)
 	if err != nil {
 		return Matrix{}, err
 	}
-	defer r.release(l)
 	rt, err := r.eval(ctx, n.Right, g)
 	if err != nil {
 		return Matrix{}, err
 	}
+	switch {
+	case left:
+		defer r.release(l)
+		return r.withScalar(n, rt, l.Rows[0].V, true)
+	case right:
+		defer r.release(rt)
+		return r.withScalar(n, l, rt.Rows[0].V, false)
+	}
+	defer r.release(l)
 	defer r.release(rt)
 	if n.Op.IsSetOperator() {
 		return r.setOperation(n, g, l, rt)
@@ -63,23 +66,15 @@ func (r *Run) floatsOnly(n *plan.Binary) {
 	r.annotate(annotations.NewIncompatibleTypesInBinOpInfo("float", parser.ItemTypeStr[n.Op], "float", n.Pos()))
 }
 
-// withScalar combines a vector with a scalar. swapped: the scalar is on the
-// left.
-func (r *Run) withScalar(ctx context.Context, n *plan.Binary, g function.Grid, vector, scalar plan.Node, swapped bool) (Matrix, error) {
-	s, err := r.scalar(ctx, scalar, g)
-	if err != nil {
-		return Matrix{}, err
-	}
-	m, err := r.eval(ctx, vector, g)
-	if err != nil {
-		return Matrix{}, err
-	}
+// withScalar combines a vector with a scalar; the vector's rows become the
+// result's. swapped: the scalar is on the left.
+func (r *Run) withScalar(n *plan.Binary, m Matrix, s []float64, swapped bool) (Matrix, error) {
 	if trims(n.Op) {
 		if len(m.Rows) > 0 {
 			r.floatsOnly(n)
 		}
 		r.release(m)
-		return Matrix{Grid: g}, nil
+		return Matrix{Grid: m.Grid}, nil
 	}
 	arithmetic, compare := function.Arithmetic(n.Op), function.Comparison(n.Op)
 	if compare != nil && !n.ReturnBool {
@@ -106,6 +101,7 @@ func (r *Run) withScalar(ctx context.Context, n *plan.Binary, g function.Grid, v
 			}
 		}
 	}
+	var err error
 	m.Rows, err = mergeRows(m.Rows)
 	return m, err
 }

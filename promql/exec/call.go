@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/nilometer/nilometer/promql/function"
 	"github.com/nilometer/nilometer/promql/plan"
@@ -59,9 +58,7 @@ func (r *Run) rangeCall(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 		if src, err = r.rangeSource(ctx, n, g); err != nil {
 			return Matrix{}, err
 		}
-		if m, err = r.collect(ctx, src, g, !src.fn.KeepsName && n.Func.Name != "absent_over_time"); err == nil {
-			err = r.checkParams(src, n, g)
-		}
+		m, err = r.collect(ctx, src, g, !src.fn.KeepsName && n.Func.Name != "absent_over_time")
 	}
 	if err != nil {
 		return Matrix{}, err
@@ -218,6 +215,10 @@ func (r *Run) mapRows(ctx context.Context, in plan.Node, g function.Grid, f func
 	if err != nil {
 		return Matrix{}, err
 	}
+	return r.mapMatrix(m, f)
+}
+
+func (r *Run) mapMatrix(m Matrix, f func(v float64, step int) float64) (Matrix, error) {
 	for i := range m.Rows {
 		row := &m.Rows[i]
 		r.loseName(row)
@@ -225,6 +226,7 @@ func (r *Run) mapRows(ctx context.Context, in plan.Node, g function.Grid, f func
 			row.V[j] = f(v, row.First+j)
 		}
 	}
+	var err error
 	m.Rows, err = mergeRows(m.Rows)
 	return m, err
 }
@@ -248,6 +250,10 @@ func (r *Run) mapValues(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 
 // bounded evaluates the functions of a vector and scalars.
 func (r *Run) bounded(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
+	m, err := r.eval(ctx, n.Args[0], g)
+	if err != nil {
+		return Matrix{}, err
+	}
 	var params [][]float64
 	for _, a := range n.Args[1:] {
 		v, err := r.scalar(ctx, a, g)
@@ -257,7 +263,7 @@ func (r *Run) bounded(ctx context.Context, n *plan.Call, g function.Grid) (Matri
 		params = append(params, v)
 	}
 	if n.Func.Name == "round" {
-		return r.mapRows(ctx, n.Args[0], g, func(v float64, step int) float64 {
+		return r.mapMatrix(m, func(v float64, step int) float64 {
 			nearest := 1.0
 			if len(params) > 0 {
 				nearest = params[0][step]
@@ -276,15 +282,11 @@ func (r *Run) bounded(ctx context.Context, n *plan.Call, g function.Grid) (Matri
 	case "clamp_max":
 		highest = param(0)
 	}
-	m, err := r.mapRows(ctx, n.Args[0], g, func(v float64, step int) float64 {
+	// A range upside down has no values.
+	keep(&m, func(_ *Row, _, _, step int) bool { return !(highest(step) < lowest(step)) })
+	return r.mapMatrix(m, func(v float64, step int) float64 {
 		return math.Max(lowest(step), math.Min(highest(step), v))
 	})
-	if err != nil {
-		return Matrix{}, err
-	}
-	// An empty range has no values.
-	keep(&m, func(_ *Row, _, _, step int) bool { return !(highest(step) < lowest(step)) })
-	return m, nil
 }
 
 // keep removes the values for which f is false, and then empty rows.
@@ -311,13 +313,4 @@ func keep(m *Matrix, f func(row *Row, index, i, step int) bool) {
 		}
 	}
 	m.Rows = kept
-}
-
-// sortWarning is upstream's remark that a range query has its own order.
-func (r *Run) sortWarning(n *plan.Call, g function.Grid) bool {
-	if g.Steps == 1 {
-		return false
-	}
-	r.annotate(annotations.NewSortInRangeQueryWarning(n.Pos()))
-	return true
 }

@@ -186,8 +186,7 @@ func (r *Run) loseName(row *Row) {
 }
 
 func (r *Run) invariant(ctx context.Context, n *plan.StepInvariant, g function.Grid) (Matrix, error) {
-	once := g
-	once.Steps = 1
+	once := function.NewGrid(g.Start, g.Start, g.Step)
 	m, err := r.eval(ctx, n.Input, once)
 	if err != nil || g.Steps == 1 {
 		return m, err

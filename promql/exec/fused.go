@@ -38,7 +38,9 @@ type fused struct {
 	lanes    [][]*cells // by lane and group
 	nonEmpty []bool     // by rank
 	held     []int64    // bytes counted, by lane
-	where    string
+	// rows are kept, if not nil, and added in label order at the end.
+	rows  *pending
+	where string
 }
 
 func (f *fused) piece() int { return fusedSteps }
@@ -53,6 +55,9 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 		f.groupOf[rank] = f.group(s, uint32(rank))
 	}
 	groups := len(f.grouping.labels)
+	if int64(n)*int64(f.grid.Steps) <= orderedMax {
+		return f.beginOrdered(n, groups)
+	}
 	lanes := lanesMax
 	if int64(groups)*int64(f.grid.Steps) > laneCellsMax {
 		lanes = 1
@@ -99,6 +104,14 @@ func (f *fused) label(s storage.Scan, rank uint32, name string) string {
 
 func (f *fused) take(lane int, rank uint32, from int, v []float64, present Bits) error {
 	f.nonEmpty[rank] = true
+	if f.rows != nil {
+		f.rows.take(rank, from, v, present)
+		return nil
+	}
+	return f.add(lane, rank, from, v, present)
+}
+
+func (f *fused) add(lane int, rank uint32, from int, v []float64, present Bits) error {
 	group := f.groupOf[rank]
 	c := f.lanes[lane][group]
 	if c == nil {
@@ -116,6 +129,17 @@ func (f *fused) take(lane int, rank uint32, from int, v []float64, present Bits)
 
 // merged returns the row of every group; of those without a value it is empty.
 func (f *fused) merged() ([]groupRow, error) {
+	if f.rows != nil {
+		for rank, some := range f.nonEmpty {
+			if !some {
+				continue
+			}
+			v, present := f.rows.row(rank)
+			if err := f.add(0, uint32(rank), 0, v, present); err != nil {
+				return nil, err
+			}
+		}
+	}
 	out := make([]groupRow, len(f.grouping.labels))
 	for group := range out {
 		var all *cells
@@ -166,14 +190,14 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 		where:    "the aggregation " + n.Op.String(),
 	}
 	defer f.release()
-	err := r.rows(ctx, src, g, f, func(s storage.Scan) error { return r.checkRows(s, src, f) })
+	err := r.rows(ctx, src, g, f, func(s storage.Scan) error {
+		if err := r.checkParams(src, g); err != nil {
+			return err
+		}
+		return r.checkRows(s, src, f)
+	})
 	if err != nil {
 		return Matrix{}, err
-	}
-	if call != nil {
-		if err := r.checkParams(src, call, g); err != nil {
-			return Matrix{}, err
-		}
 	}
 	rows, err := f.merged()
 	if err != nil {

@@ -38,15 +38,17 @@ func (r *Run) histogram(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 			return Matrix{}, err
 		}
 		c.params = append(c.params, v)
-		if n.Func.Name != "histogram_fraction" {
-			r.checkQuantile(v, a)
-		}
 	}
 	m, err := r.eval(ctx, input, g)
 	if err != nil {
 		return Matrix{}, err
 	}
 	defer r.release(m)
+	for i, v := range c.params {
+		if n.Func.Name != "histogram_fraction" {
+			r.checkQuantile(v, scalars[i])
+		}
+	}
 	out := Matrix{Grid: g}
 	for _, h := range c.group(m) {
 		if err := ctx.Err(); err != nil {

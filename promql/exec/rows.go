@@ -67,6 +67,9 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 	if err != nil {
 		return Matrix{}, err
 	}
+	if err := r.checkParams(src, g); err != nil {
+		return Matrix{}, err
+	}
 	if loseName && !r.q.DelayedNames {
 		err = checkDistinct(m.Rows)
 	}
@@ -130,14 +133,14 @@ func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*
 		src.params = append(src.params, v)
 	}
 	if fn.Check != nil || n.Func.Name == "quantile_over_time" {
-		src.touched = newBits(g.Steps)
+		src.touched, src.paramPos = newBits(g.Steps), n.Args[0].Pos()
 	}
 	return src, nil
 }
 
 // checkParams looks at the parameters of the steps that had a sample, as
 // upstream does only then.
-func (r *Run) checkParams(src *rowSource, n *plan.Call, g function.Grid) error {
+func (r *Run) checkParams(src *rowSource, g function.Grid) error {
 	if src.touched == nil {
 		return nil
 	}
@@ -152,7 +155,7 @@ func (r *Run) checkParams(src *rowSource, n *plan.Call, g function.Grid) error {
 			continue
 		}
 		if q := src.params[0][i]; !(q >= 0 && q <= 1) {
-			r.annotate(annotations.NewInvalidQuantileWarning(q, n.Args[0].Pos()))
+			r.annotate(annotations.NewInvalidQuantileWarning(q, src.paramPos))
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ type RawSeries struct {
 // Samples returns the samples in a window at the grid's first step, in label
 // order: the answer to an instant query for a range vector.
 func (r *Run) Samples(ctx context.Context, n *plan.Window, g function.Grid) ([]RawSeries, error) {
-	g.Steps = 1
+	g = function.NewGrid(g.Start, g.Start, g.Step)
 	c := &collector{run: r, grid: g, where: "a range selector"}
 	var raw []RawSeries // by rank
 	src := &rowSource{

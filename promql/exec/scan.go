@@ -29,8 +29,9 @@ type rowSource struct {
 	// the sink getting rows. It is called from several goroutines.
 	raw   func(rank uint32, s *function.Samples, lo, hi int32) error
 	where string
-	// pos is the place of the range in the text.
-	pos posrange.PositionRange
+	// pos is the place of the range in the text, paramPos that of a parameter
+	// that is checked.
+	pos, paramPos posrange.PositionRange
 }
 
 // rowSink takes the rows of a rowSource.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/facette/natsort"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/nilometer/nilometer/promql/function"
 	"github.com/nilometer/nilometer/promql/plan"
@@ -15,10 +16,13 @@ import (
 
 // sort orders the rows of an instant query. In a range query it only warns.
 func (r *Run) sort(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
-	warned := r.sortWarning(n, g)
 	m, err := r.eval(ctx, n.Args[0], g)
-	if err != nil || warned {
-		return m, err
+	if err != nil {
+		return Matrix{}, err
+	}
+	if !g.Instant() {
+		r.annotate(annotations.NewSortInRangeQueryWarning(n.Pos()))
+		return m, nil
 	}
 	switch n.Func.Name {
 	case "sort":

@@ -22,33 +22,27 @@ func (r *Run) EvalSubquery(ctx context.Context, n *plan.Subquery, g function.Gri
 
 // subquery evaluates a subquery that is asked at the times of g.
 func (r *Run) subquery(ctx context.Context, n *plan.Subquery, g function.Grid) (Matrix, error) {
-	inner := function.Grid{Start: n.GridStart(g.Start), Step: n.Step}
-	end := n.Reference(g.At(g.Steps - 1))
-	if end < inner.Start {
-		return Matrix{Grid: inner}, nil
-	}
-	steps := (end-inner.Start)/inner.Step + 1
-	if steps > int64(r.q.StepsMax) {
+	inner := function.NewGrid(n.GridStart(g.Start), n.Reference(g.At(g.Steps-1)), n.Step)
+	if inner.Steps > r.q.StepsMax {
 		return Matrix{}, &plan.LimitError{
-			Limit: "steps", Max: int64(r.q.StepsMax), Seen: steps, Where: "a subquery",
+			Limit: "steps", Max: int64(r.q.StepsMax), Seen: int64(inner.Steps), Where: "a subquery",
 			Remedy: "make its range shorter or its step longer",
 		}
 	}
-	inner.Steps = int(steps)
 	return r.eval(ctx, n.Input, inner)
 }
 
 // rangeOverSubquery applies a range function to the rows of a subquery.
 func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Window, g function.Grid) (Matrix, error) {
-	src, err := r.rangeSource(ctx, n, g)
-	if err != nil {
-		return Matrix{}, err
-	}
 	in, err := r.subquery(ctx, w.Subquery, g)
 	if err != nil {
 		return Matrix{}, err
 	}
 	defer r.release(in)
+	src, err := r.rangeSource(ctx, n, g)
+	if err != nil {
+		return Matrix{}, err
+	}
 	rw := newRowWindows(src, g, in.Grid)
 	m := Matrix{Grid: g}
 	for i := range in.Rows {
@@ -71,10 +65,10 @@ func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Windo
 		}
 		m.Rows = append(m.Rows, out)
 	}
-	if err := r.checkParams(src, n, g); err != nil {
+	if err := r.checkParams(src, g); err != nil {
 		return Matrix{}, err
 	}
-	if !r.q.DelayedNames {
+	if !r.q.DelayedNames && n.Func.Name != "absent_over_time" {
 		if err := checkDistinct(m.Rows); err != nil {
 			return Matrix{}, err
 		}

@@ -4,11 +4,25 @@ import (
 	"time"
 )
 
-// Grid is a row of evaluation times: Start, Start+Step … (ms), Steps of them.
+// Grid is a row of evaluation times: Start, Start+Step … up to End (ms), Steps
+// of them.
 type Grid struct {
-	Start, Step int64
-	Steps       int
+	Start, End, Step int64
+	Steps            int
 }
+
+// NewGrid returns the grid from start to end.
+func NewGrid(start, end, step int64) Grid {
+	g := Grid{Start: start, End: end, Step: step}
+	if end >= start {
+		g.Steps = int((end-start)/step) + 1
+	}
+	return g
+}
+
+// Instant reports whether the grid was asked for one time only. (A range may
+// have one step too; a few functions behave differently then.)
+func (g Grid) Instant() bool { return g.Start == g.End }
 
 // At is the time of a step.
 func (g Grid) At(step int) int64 { return g.Start + int64(step)*g.Step }
