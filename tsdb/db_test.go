@@ -1,0 +1,118 @@
+package tsdb_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/tsdb"
+	"github.com/nilometer/nilometer/vfs"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// base is 2023-11-14 22:00:00 UTC, a multiple of two hours.
+const base = 1_699_999_200_000
+
+// running is a database with its Run.
+type running struct {
+	*tsdb.DB
+	fs   vfs.FS
+	opts tsdb.Options
+	deps tsdb.Deps
+
+	stop func() error
+}
+
+// start opens a database and runs it until stop or the end of the test.
+func start(fs vfs.FS, o tsdb.Options, d tsdb.Deps) (*running, error) {
+	d.FS, d.Dir = fs, "data"
+	if d.Clock == nil {
+		d.Clock = func() time.Time { return time.UnixMilli(base).Add(6 * time.Hour) }
+	}
+	db, err := tsdb.Open(context.Background(), o, d)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- db.Run(ctx) }()
+	r := &running{DB: db, fs: fs, opts: o, deps: d}
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		err := <-done
+		if cerr := db.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	})
+	return r, nil
+}
+
+func mustStart(t testing.TB, fs vfs.FS, o tsdb.Options, d tsdb.Deps) *running {
+	t.Helper()
+	r, err := start(fs, o, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// quiet are options with loops that do not come round within a test.
+func quiet(blockRange time.Duration) tsdb.Options {
+	return tsdb.Options{BlockRange: blockRange, Retention: -1, MaintenanceInterval: time.Hour, SyncInterval: 10 * time.Millisecond}
+}
+
+func TestConformance(t *testing.T) {
+	cases := []struct {
+		name    string
+		opts    tsdb.Options
+		disturb func(t *testing.T, s storage.Store)
+	}{
+		{"all in the head", quiet(2 * time.Hour), nil},
+		{"cut and compacted all the time", quiet(time.Minute), func(t *testing.T, s storage.Store) {
+			db := s.(*running)
+			if err := db.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Compact(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"cut at random", quiet(5 * time.Minute), func(t *testing.T, s storage.Store) {
+			if rand.IntN(10) == 0 {
+				if err := s.(*running).Cut(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			storagetest.Run(t, storagetest.Harness{
+				Base: base,
+				Open: func(t *testing.T, a storage.Admitter) storage.Store {
+					return mustStart(t, mem.New(), c.opts, tsdb.Deps{Admitter: a})
+				},
+				Disturb: c.disturb,
+				Reopen: func(t *testing.T, s storage.Store) storage.Store {
+					db := s.(*running)
+					if err := db.stop(); err != nil {
+						t.Fatal(err)
+					}
+					return mustStart(t, db.fs, db.opts, tsdb.Deps{Admitter: db.deps.Admitter})
+				},
+			})
+		})
+	}
+}
+
+func at(seconds int64) int64 { return base + 1000*seconds }

@@ -1,0 +1,101 @@
+package tsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nilometer/nilometer/tsdb/compact"
+	"github.com/nilometer/nilometer/tsdb/planner"
+)
+
+// Run replays the log and then keeps the database in order until ctx ends: it
+// syncs the log, cuts complete spans, compacts, and drops what is older than
+// the retention. It returns nil when ctx ended, or the error that makes going
+// on pointless.
+func (db *DB) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := db.memory.log.Run(ctx); err != nil && ctx.Err() == nil {
+			cancel(fmt.Errorf("write-ahead log: %w", err))
+		}
+	})
+	if err := db.replay(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
+	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// every runs a loop's work at the maintenance interval. An error is logged,
+// counted, and tried again at the next turn.
+func (db *DB) every(ctx context.Context, loop string, work func(context.Context) error) {
+	ticker := time.NewTicker(db.opts.MaintenanceInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		start := db.deps.Clock()
+		err := work(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		db.metrics.ran(loop, start, db.deps.Clock(), err)
+		if err != nil {
+			db.logger.Error("maintenance failed, it is tried again", "loop", loop, "err", err, "retry_after", db.opts.MaintenanceInterval.String())
+		}
+	}
+}
+
+// Compact runs every compaction that is due, retention included, and deletes
+// the files of blocks that nobody can name any more.
+func (db *DB) Compact(ctx context.Context) error {
+	var errs []error
+	for _, b := range db.opened() {
+		err := b.compact(ctx, db.now(), db.plannerOptions(), func(job planner.Job, r compact.Result, err error) {
+			db.compacted(b, job, r, err)
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("compact tenant %s: %w", b.id, err))
+		}
+		b.sweep()
+	}
+	return errors.Join(errs...)
+}
+
+// compacted notes the end of a job.
+func (db *DB) compacted(b *blocks, job planner.Job, r compact.Result, err error) {
+	db.metrics.jobs.WithLabelValues(job.Kind.String(), result(err)).Inc()
+	if err != nil {
+		return // the loop logs it
+	}
+	db.metrics.conflicts.Add(float64(r.Stats.Conflicts))
+	db.logger.Info("blocks compacted", "tenant", string(b.id), "kind", job.Kind.String(), "reason", job.Reason,
+		"sources", len(job.Blocks), "block", r.Block.ID.String(), "samples", r.Block.Stats.Samples, "bytes", r.Block.Stats.Bytes())
+}
+
+func (db *DB) plannerOptions() planner.Options { return db.opts.planner() }
+
+func (o Options) planner() planner.Options {
+	p := planner.Options{BlockRangeMs: o.BlockRange.Milliseconds()}
+	if o.Retention > 0 {
+		p.RetentionMs = o.Retention.Milliseconds()
+	}
+	return p
+}

@@ -1,0 +1,98 @@
+package tsdb
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nilometer/nilometer/tsdb/planner"
+)
+
+// metrics are the database's own, beside those of head and log.
+type metrics struct {
+	loops       *prometheus.CounterVec // by loop and result
+	loopSeconds *prometheus.CounterVec // by loop
+	lastSuccess *prometheus.GaugeVec   // by loop
+	jobs        *prometheus.CounterVec // by kind of job and result
+	conflicts   prometheus.Counter
+	cutSamples  prometheus.Counter
+	views       prometheus.Gauge
+}
+
+// The loops that metrics tell apart.
+const (
+	loopCut     = "cut"
+	loopCompact = "compact"
+)
+
+func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
+	m := &metrics{
+		loops: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_loop_runs_total", Help: "Runs of the maintenance loops by result.",
+		}, []string{"loop", "result"}),
+		loopSeconds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_loop_duration_seconds_total", Help: "Time spent in the maintenance loops.",
+		}, []string{"loop"}),
+		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "nilometer_tsdb_loop_last_success_timestamp_seconds", Help: "When a maintenance loop last ran without an error.",
+		}, []string{"loop"}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_compactions_total", Help: "Compaction jobs by kind and result.",
+		}, []string{"kind", "result"}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_compaction_conflicts_total", Help: "Timestamps with different values met by compactions; the one accepted first was kept.",
+		}),
+		cutSamples: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_cut_samples_total", Help: "Samples written to blocks by cuts of the head.",
+		}),
+		views: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
+		}),
+	}
+	for _, loop := range []string{loopCut, loopCompact} {
+		for _, result := range []string{resultOK, resultError} {
+			m.loops.WithLabelValues(loop, result)
+		}
+	}
+	for _, kind := range []planner.Kind{planner.Drop, planner.Overlap, planner.Rewrite, planner.Level} {
+		for _, result := range []string{resultOK, resultError} {
+			m.jobs.WithLabelValues(kind.String(), result)
+		}
+	}
+	gauge := func(name, help string, fn func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
+	}
+	for _, c := range []prometheus.Collector{
+		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.cutSamples, m.views,
+		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
+		gauge("nilometer_tsdb_block_bytes", "Bytes of the live blocks.", func() float64 { return float64(db.Stats().BlockBytes) }),
+		gauge("nilometer_tsdb_block_samples", "Samples in the live blocks.", func() float64 { return float64(db.Stats().BlockSamples) }),
+		gauge("nilometer_tsdb_cache_bytes", "Memory of what is kept decoded of blocks.", func() float64 { return float64(db.cache.UsedBytes()) }),
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+const (
+	resultOK    = "ok"
+	resultError = "error"
+)
+
+func result(err error) string {
+	if err != nil {
+		return resultError
+	}
+	return resultOK
+}
+
+// ran notes one run of a loop that began at start.
+func (m *metrics) ran(loop string, start, end time.Time, err error) {
+	m.loops.WithLabelValues(loop, result(err)).Inc()
+	m.loopSeconds.WithLabelValues(loop).Add(end.Sub(start).Seconds())
+	if err == nil {
+		m.lastSuccess.WithLabelValues(loop).Set(float64(end.UnixMilli()) / 1000)
+	}
+}

@@ -1,0 +1,157 @@
+package tsdb_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	blobdir "github.com/nilometer/nilometer/blob/dir"
+	format "github.com/nilometer/nilometer/format/manifest"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/tsdb"
+	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/manifest"
+	"github.com/nilometer/nilometer/tsdb/part/parttest"
+	"github.com/nilometer/nilometer/vfs"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// withBlocks makes a data directory that has n blocks of two series, each of a
+// minute, from base on, and returns their ids.
+func withBlocks(t *testing.T, fs vfs.FS, n int) []ulid.ULID {
+	t.Helper()
+	put(t, fs, "VERSION", "nilometer data directory, layout 1\n")
+	bucket, err := blobdir.New(fs, "store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := manifest.Open(t.Context(), bucket, tenant.Default, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []ulid.ULID
+	for i := range int64(n) {
+		p := parttest.New("source")
+		id := p.Regular(at(60*i), 1000, 60)
+		for k, name := range []string{"a", "b"} {
+			var samples []column.Sample
+			for s := range int64(60) {
+				samples = append(samples, column.Sample{T: at(60*i + s), V: float64(s * int64(k))})
+			}
+			p.Samples(storagetest.Named(name), id, samples...)
+		}
+		m, err := block.Write(t.Context(), bucket, tenant.Default, ulid.ULID{byte(i + 1)}, block.Options{}, block.Meta{Level: 1}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.Commit(t.Context(), func(manifest.Current) (format.Edit, error) {
+			return format.Edit{Added: []format.Block{m}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func offlineDeps(fs vfs.FS) tsdb.Deps {
+	return tsdb.Deps{FS: fs, Dir: "data", Clock: func() time.Time { return time.UnixMilli(base).Add(time.Hour) }}
+}
+
+func TestVerify(t *testing.T) {
+	fs := mem.New()
+	ids := withBlocks(t, fs, 2)
+	var reports []tsdb.BlockReport
+	collect := func(r tsdb.BlockReport) { reports = append(reports, r) }
+	if err := tsdb.Verify(t.Context(), offlineDeps(fs), collect); err != nil {
+		t.Fatal(err)
+	}
+	if len(reports) != 2 || reports[0].Series != 2 || reports[0].Samples != 120 || len(reports[0].Problems) > 0 {
+		t.Fatalf("the reports are %+v", reports)
+	}
+
+	damage(t, fs, fmt.Sprintf("store/block/default/%s/chunks/000001", ids[1]))
+	reports = nil
+	err := tsdb.Verify(t.Context(), offlineDeps(fs), collect)
+	if err == nil || !strings.Contains(err.Error(), ids[1].String()) || strings.Contains(err.Error(), ids[0].String()) {
+		t.Errorf("verify ends with %v", err)
+	}
+	if len(reports) != 2 || len(reports[1].Problems) == 0 || !strings.Contains(reports[1].Problems[0].Error(), "chunks/000001") {
+		t.Errorf("the reports are %+v", reports)
+	}
+}
+
+// damage flips the bits of a byte in the last third of a file.
+func damage(t *testing.T, fs vfs.FS, name string) {
+	t.Helper()
+	m, err := fs.Map(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := append([]byte(nil), m.Bytes()...)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)*2/3] ^= 0xff
+	if err := fs.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	put(t, fs, name, string(content))
+}
+
+func TestCompactOffline(t *testing.T) {
+	fs := mem.New()
+	withBlocks(t, fs, 6)
+	o := quiet(time.Minute)
+	var jobs []string
+	err := tsdb.Compact(t.Context(), o, offlineDeps(fs), func(r tsdb.CompactReport) {
+		jobs = append(jobs, fmt.Sprintf("%s %d -> %d samples", r.Job.Kind, len(r.Job.Blocks), r.Result.Block.Stats.Samples))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(jobs) == 0 {
+		t.Fatal("nothing was compacted")
+	}
+	if err := tsdb.Verify(t.Context(), offlineDeps(fs), func(tsdb.BlockReport) {}); err != nil {
+		t.Errorf("after %q: %s", jobs, err)
+	}
+	db := mustStart(t, fs, o, tsdb.Deps{})
+	got := mustRead(t, db)
+	if len(got) != 2 || len(got[0].Samples) != 360 || len(got[1].Samples) != 360 {
+		t.Errorf("after %q there are %d series", jobs, len(got))
+	}
+	if n := db.Stats().Blocks; n >= 6 {
+		t.Errorf("after %q there are %d blocks", jobs, n)
+	}
+}
+
+func TestOfflineNeedsTheDirectoryAlone(t *testing.T) {
+	fs := mem.New()
+	if err := tsdb.Verify(t.Context(), offlineDeps(fs), nil); err == nil || !strings.Contains(err.Error(), "no data directory") {
+		t.Errorf("on an empty directory verify ends with %v", err)
+	}
+	mustStart(t, fs, quiet(time.Hour), tsdb.Deps{})
+	if err := tsdb.Compact(t.Context(), tsdb.Options{}, offlineDeps(fs), nil); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("beside a server compact ends with %v", err)
+	}
+}
+
+// TestDamagedBlockIsNamed: a query goes on without what is damaged, and says so.
+func TestDamagedBlockIsNamed(t *testing.T) {
+	fs := mem.New()
+	ids := withBlocks(t, fs, 2)
+	damage(t, fs, fmt.Sprintf("store/block/default/%s/chunks/000001", ids[0]))
+	db := mustStart(t, fs, quiet(time.Minute), tsdb.Deps{})
+	_, err := storagetest.ReadAll(context.Background(), db, tenant.Default)
+	if err == nil || !strings.Contains(err.Error(), ids[0].String()) || !strings.Contains(err.Error(), "chunks/000001") {
+		t.Errorf("the warning is %v", err)
+	}
+}

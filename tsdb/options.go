@@ -1,0 +1,126 @@
+package tsdb
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nilometer/nilometer/blob"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/vfs"
+)
+
+// Options are the settings of a database; zero values are defaults.
+type Options struct {
+	// BlockRange is the range of a span of the head and of the block cut from
+	// it; 1 s to 24 h, default 2 h. Shorter ones are for tests: each cut costs
+	// a few files.
+	BlockRange time.Duration
+	// Retention is the age after which blocks are dropped whole; default 30 d.
+	// Negative keeps all.
+	Retention time.Duration
+	// SyncInterval is the longest time for which a sample that was appended as
+	// storage.Logged is not durable; 1 ms to 1 min, default 1 s.
+	SyncInterval time.Duration
+	// CacheBytes bounds what is kept decoded of blocks: directories of pages,
+	// labels, time columns; default 128 MiB.
+	CacheBytes int64
+	// MaintenanceInterval is the time between two looks at what is to be cut,
+	// compacted or dropped; 10 ms to 1 h, default a sixtieth of the block
+	// range, at least 1 s and at most 1 min.
+	MaintenanceInterval time.Duration
+}
+
+// The defaults of Options.
+const (
+	defaultBlockRange   = 2 * time.Hour
+	defaultRetention    = 30 * 24 * time.Hour
+	defaultSyncInterval = time.Second
+	defaultCacheBytes   = 128 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.BlockRange == 0 {
+		o.BlockRange = defaultBlockRange
+	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	if o.SyncInterval == 0 {
+		o.SyncInterval = defaultSyncInterval
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MaintenanceInterval == 0 {
+		o.MaintenanceInterval = min(max(o.BlockRange/60, time.Second), time.Minute)
+	}
+	return o
+}
+
+// Validate reports every setting that is out of range, or nil.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var problems []error
+	bound := func(name string, d, low, high time.Duration) {
+		if d < low || d > high {
+			problems = append(problems, fmt.Errorf("%s is %s: %s to %s are allowed", name, d, low, high))
+		}
+	}
+	bound("the block range", o.BlockRange, time.Second, 24*time.Hour)
+	bound("the sync interval", o.SyncInterval, time.Millisecond, time.Minute)
+	bound("the maintenance interval", o.MaintenanceInterval, 10*time.Millisecond, time.Hour)
+	if o.BlockRange%time.Millisecond != 0 {
+		problems = append(problems, fmt.Errorf("the block range is %s: it must be whole milliseconds", o.BlockRange))
+	}
+	if o.Retention > 0 && o.Retention < o.BlockRange {
+		problems = append(problems, fmt.Errorf("the retention is %s, less than the block range of %s: samples would be dropped before they are cut", o.Retention, o.BlockRange))
+	}
+	if o.CacheBytes < 1<<20 {
+		problems = append(problems, fmt.Errorf("the cache has %d bytes: 1 MiB is the least", o.CacheBytes))
+	}
+	return errors.Join(problems...)
+}
+
+// Deps are the components that a database stands on.
+type Deps struct {
+	// Dir is the data directory: it names the database in messages, and FS
+	// stands for the file system of the machine below it when FS is nil.
+	Dir string
+	FS  vfs.FS
+	// Bucket holds blocks and manifests; nil: the directory store/ of FS.
+	Bucket blob.Bucket
+	// Note says in the lock file who holds it, as in "nilometer on
+	// 127.0.0.1:9090"; empty: the process's number and command.
+	Note string
+	// Logger is nil for silence.
+	Logger *slog.Logger
+	// Registerer takes the metrics; nil: nobody sees them.
+	Registerer prometheus.Registerer
+	// Admitter decides about new series; nil admits all.
+	Admitter storage.Admitter
+	// Clock tells the time; nil: time.Now.
+	Clock func() time.Time
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Registerer == nil {
+		d.Registerer = prometheus.NewRegistry()
+	}
+	if d.Admitter == nil {
+		d.Admitter = storage.AdmitAll{}
+	}
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	if d.Dir == "" {
+		d.Dir = "the data directory"
+	}
+	return d
+}

@@ -1,0 +1,110 @@
+package tsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/wal"
+)
+
+const walName = "wal"
+
+// horizonKey is the name of the head's mark in a manifest: one for all groups
+// of a tenant.
+const horizonKey = "head"
+
+// memory is the side of the database that is not in blocks yet: the heads over
+// their log. It is empty until it was replayed.
+type memory struct {
+	log   *wal.Log
+	heads *head.Heads
+
+	replayed chan struct{} // closed when the replay has ended
+	err      error         // why it failed; set before replayed is closed
+}
+
+func openMemory(dir *directory, o Options, d Deps) (*memory, error) {
+	log, err := wal.Open(dir.fs, walName, wal.Options{SyncInterval: o.SyncInterval}, wal.NewMetrics(d.Registerer))
+	if err != nil {
+		return nil, fmt.Errorf("open the write-ahead log: %w", err)
+	}
+	heads, err := head.New(head.Options{BlockRange: o.BlockRange}, head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer})
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return &memory{log: log, heads: heads, replayed: make(chan struct{})}, nil
+}
+
+// replay rebuilds the heads; what is before a tenant's horizon is in blocks.
+func (db *DB) replay(ctx context.Context) error {
+	start := time.Now()
+	for _, b := range db.opened() {
+		db.memory.heads.Head(b.id).SetHorizon(b.newest.Load().horizon())
+	}
+	r, err := db.memory.heads.Replay(ctx)
+	if err == nil {
+		err = db.openReplayed(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("replay the write-ahead log in %s/%s: %w", db.deps.Dir, walName, err)
+	}
+	for _, d := range r.Damage {
+		db.logger.Warn("a part of the write-ahead log cannot be read, what was in it is lost", "damage", d.String())
+	}
+	for _, l := range r.Losses {
+		db.logger.Warn("a group has lost samples with the log", "tenant", string(l.Tenant), "group", l.Group,
+			"from", time.UnixMilli(l.From).UTC().String(), "to", time.UnixMilli(l.To).UTC().String())
+	}
+	if err == nil && r.Segments > 0 {
+		db.logger.Info("write-ahead log replayed", "segments", r.Segments, "batches", r.Batches, "samples", r.Samples,
+			"duration_ms", time.Since(start).Milliseconds())
+	}
+	db.memory.err = err
+	close(db.memory.replayed)
+	return err
+}
+
+// openReplayed opens the blocks of tenants that the log knows and the bucket
+// does not: nothing of them was cut yet.
+func (db *DB) openReplayed(ctx context.Context) error {
+	for _, id := range db.memory.heads.Tenants() {
+		if _, err := db.openTenant(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait returns when the heads are complete. When ctx ends first the error is
+// storage.ErrReplaying.
+func (m *memory) wait(ctx context.Context) error {
+	select {
+	case <-m.replayed:
+		return m.err
+	default:
+	}
+	select {
+	case <-m.replayed:
+		return m.err
+	case <-ctx.Done():
+		return fmt.Errorf("%w (%w)", storage.ErrReplaying, context.Cause(ctx))
+	}
+}
+
+// isReplayed reports whether the heads are complete.
+func (m *memory) isReplayed() bool {
+	select {
+	case <-m.replayed:
+		return m.err == nil
+	default:
+		return false
+	}
+}
+
+// head returns the head of a tenant.
+func (m *memory) head(id tenant.ID) *head.Head { return m.heads.Head(id) }

@@ -1,0 +1,219 @@
+package tsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/nilometer/nilometer/blob"
+	format "github.com/nilometer/nilometer/format/manifest"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/compact"
+	"github.com/nilometer/nilometer/tsdb/manifest"
+	"github.com/nilometer/nilometer/tsdb/planner"
+)
+
+// shard is the only one on one node.
+const shard = 0
+
+// blocks is the side of one tenant that lies in the bucket: its manifest and
+// its open blocks.
+type blocks struct {
+	*lineage
+	id       tenant.ID
+	bucket   blob.Bucket
+	cache    *block.Cache
+	manifest *manifest.Store
+
+	// drop frees what a head has before a time; nil without a head.
+	drop func(end int64)
+	// quiet is used by Cut alone.
+	quiet quietness
+
+	// work is held by who changes the manifest or adopts its versions: a cut,
+	// a compaction, a deletion of files. Readers never take it.
+	work sync.Mutex
+}
+
+// openBlocks opens the newest manifest version of a tenant and its blocks.
+// Files of blocks that it does not name, left by a crash, are deleted.
+func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, id tenant.ID, drop func(int64)) (*blocks, error) {
+	store, err := manifest.Open(ctx, bucket, id, shard)
+	if err != nil {
+		return nil, fmt.Errorf("%w: restore that object from a backup", err)
+	}
+	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, manifest: store, drop: drop}
+	if err := b.adopt(ctx, store.Current()); err != nil {
+		return nil, fmt.Errorf("%w: look at it with nilometer tsdb verify, and restore the block's files from a backup", err)
+	}
+	if _, err := compact.Clean(ctx, bucket, id, store.Current()); err != nil {
+		return nil, errors.Join(fmt.Errorf("delete unfinished blocks of tenant %s: %w", id, err), b.close())
+	}
+	return b, nil
+}
+
+// adopt makes a manifest version what new views see: blocks that are new in it
+// are opened. Files of those that are gone, and what the head has before a new
+// horizon, go once no view can name them. The caller holds work, or is alone.
+func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
+	had := map[ulid.ULID]*block.Block{}
+	old := b.newest.Load()
+	if old != nil {
+		for _, x := range old.blocks {
+			had[x.Meta().ID] = x
+		}
+	}
+	metas := slices.Clone(c.State.Blocks)
+	slices.SortFunc(metas, planner.CompareAcceptance)
+	next := make([]*block.Block, 0, len(metas))
+	for _, m := range metas {
+		x := had[m.ID]
+		if x != nil {
+			x.Retain()
+		} else {
+			var err error
+			if x, err = block.Open(ctx, b.bucket, b.id, m.ID, b.cache); err != nil {
+				return errors.Join(err, releaseAll(next))
+			}
+		}
+		delete(had, m.ID)
+		next = append(next, x)
+	}
+	var after []func()
+	if end := (&generation{current: c}).horizon(); old != nil && end > old.horizon() {
+		after = append(after, func() { b.drop(end) })
+	}
+	for id := range had {
+		after = append(after, func() { b.deleteFiles(ctx, id) })
+	}
+	return b.swap(c, next, after...)
+}
+
+func releaseAll(bs []*block.Block) error {
+	var errs []error
+	for _, b := range bs {
+		errs = append(errs, b.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// deleteFiles deletes the files of a block that no view can name. What cannot
+// be deleted now is deleted as an orphan at the next start.
+func (b *blocks) deleteFiles(ctx context.Context, id ulid.ULID) {
+	_ = manifest.DeleteBlock(context.WithoutCancel(ctx), b.bucket, b.id, id)
+}
+
+// resume adopts what the manifest has after a commit of unknown outcome.
+func (b *blocks) resume(ctx context.Context) error {
+	c, err := b.manifest.Refresh(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Number == b.newest.Load().current.Number {
+		return nil
+	}
+	return b.adopt(ctx, c)
+}
+
+// sweep does what no view stands in the way of any more.
+func (b *blocks) sweep() {
+	for _, do := range b.due() {
+		do()
+	}
+}
+
+// close gives the newest generation up; views that are left keep theirs.
+func (b *blocks) close() error { return b.release(b.newest.Load()) }
+
+// roundsMax bounds the plans of one compaction: each plan is shorter than the
+// one before (planner.I2).
+const roundsMax = 64
+
+// compact runs the planner's jobs until there is none. A job that fails leaves
+// its blocks as they are and does not stop the others; its error is returned
+// at the end.
+func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, done func(planner.Job, compact.Result, error)) error {
+	b.work.Lock()
+	defer b.work.Unlock()
+	if err := b.resume(ctx); err != nil {
+		return err
+	}
+	for range roundsMax {
+		var errs []error
+		progress := false
+		for _, job := range planner.Plan(b.newest.Load().current.State, nowMs, o) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			r, err := b.runJob(ctx, job, o)
+			done(job, r, err)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			progress = true
+		}
+		if !progress {
+			return errors.Join(errs...)
+		}
+	}
+	return nil
+}
+
+func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options) (compact.Result, error) {
+	r, err := compact.Run(ctx, compact.Deps{Bucket: b.bucket, Tenant: b.id, Manifest: b.manifest, NewID: ulid.Make}, blockOptions(o, true), job)
+	if err != nil {
+		if errors.Is(err, manifest.ErrUncertain) {
+			err = errors.Join(err, b.resume(ctx))
+		}
+		return r, err
+	}
+	return r, b.adopt(ctx, r.Current)
+}
+
+// blockOptions are those of a new block.
+func blockOptions(o planner.Options, compacted bool) block.Options {
+	return block.Options{RowMs: o.BlockRangeMs, Compress: compacted}
+}
+
+// commit puts an edit as the next version and adopts it.
+func (b *blocks) commit(ctx context.Context, edit format.Edit) error {
+	c, err := b.manifest.Commit(ctx, func(manifest.Current) (format.Edit, error) { return edit, nil })
+	if err != nil {
+		return err
+	}
+	return b.adopt(ctx, c)
+}
+
+// listTenants returns the tenants that have a manifest in the bucket.
+func listTenants(ctx context.Context, bucket blob.Bucket) ([]tenant.ID, error) {
+	const prefix = "manifest/"
+	errNext := errors.New("the first object of a tenant is enough")
+	var out []tenant.ID
+	after := ""
+	for {
+		var id tenant.ID
+		err := bucket.List(ctx, prefix, after, func(i blob.Info) error {
+			name, _, ok := strings.Cut(strings.TrimPrefix(i.Name, prefix), "/")
+			if !ok || tenant.ID(name).Validate() != nil {
+				return fmt.Errorf("%s is no name of a manifest version: move the object away", i.Name)
+			}
+			id = tenant.ID(name)
+			return errNext
+		})
+		if err == nil {
+			return out, nil
+		}
+		if !errors.Is(err, errNext) {
+			return nil, fmt.Errorf("list the tenants: %w", err)
+		}
+		out = append(out, id)
+		after = prefix + string(id) + "/\xff" // after every version of this tenant
+	}
+}
