@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sort"
 
@@ -111,9 +112,30 @@ func (b *Block) entryPieces(p *loadedPage, e page.Entry, row int64, minTime, max
 }
 
 // order sorts pieces of several columns by time: a tile that begins absent may
-// lie in an earlier row than what comes before its first sample.
+// lie in an earlier row than what comes before its first sample. Where the
+// tiles are in order, so are the pieces, and no column is decoded.
 func (b *Block) order(pieces []part.Piece) error {
-	if !slices.ContainsFunc(pieces, func(p part.Piece) bool { return p.Column != pieces[0].Column }) {
+	sorted, last := true, int64(math.MinInt64)
+	for i := range pieces {
+		if i > 0 && pieces[i].Column == pieces[i-1].Column && pieces[i].From >= pieces[i-1].To {
+			continue // its stretch was looked at with its first piece
+		}
+		c, err := b.column(pieces[i].Column)
+		if err != nil {
+			return err
+		}
+		first := c.Tiles[tileOf(c, pieces[i].From)].First
+		if first <= last {
+			sorted = false
+			break
+		}
+		end := i // the last piece of this stretch on one column
+		for end+1 < len(pieces) && pieces[end+1].Column == pieces[i].Column {
+			end++
+		}
+		last = c.Tiles[tileOf(c, pieces[end].To-1)].Last
+	}
+	if sorted {
 		return nil
 	}
 	starts := make(map[part.ColumnID][]int64, 2)
@@ -251,7 +273,7 @@ func (b *Block) PieceRange(p *part.Piece) (first, last int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	i := sort.Search(len(c.Tiles), func(i int) bool { return c.Tiles[i].To > p.From })
+	i := tileOf(c, p.From)
 	if i < len(c.Tiles) && c.Tiles[i].From == p.From && c.Tiles[i].To == p.To {
 		return c.Tiles[i].First, c.Tiles[i].Last, nil
 	}
@@ -260,6 +282,11 @@ func (b *Block) PieceRange(p *part.Piece) (first, last int64, err error) {
 		return 0, 0, err
 	}
 	return times[p.From], times[p.To-1], nil
+}
+
+// tileOf returns the tile that a position lies in.
+func tileOf(c *index.Column, pos uint32) int {
+	return sort.Search(len(c.Tiles), func(i int) bool { return c.Tiles[i].To > pos })
 }
 
 // TimeColumns is the number of the block's time columns: their ids are below.

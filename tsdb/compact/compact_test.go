@@ -1,6 +1,7 @@
 package compact_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -322,6 +323,35 @@ func TestCancelledJobLeavesTheManifest(t *testing.T) {
 		t.Error("the manifest has a new version")
 	}
 	f.check()
+}
+
+// TestDamagedSourceFailsTheJob, and nothing changes.
+func TestDamagedSourceFailsTheJob(t *testing.T) {
+	f := newFixture(t, mem.New())
+	b := f.add(parttest.Random(rand.New(rand.NewPCG(1, 2)), "source", parttest.RandomOptions{Targets: 2, Metrics: 9, Interval: 1000, Positions: 400}))
+	name := block.Prefix(tenant.Default, b.ID) + "chunks/000001"
+	data, err := f.bucket.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.Clone(data)
+	data[len(data)/2] ^= 1
+	if err := f.bucket.Delete(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.bucket.PutIfAbsent(t.Context(), name, bytes.NewReader(data), int64(len(data))); err != nil {
+		t.Fatal(err)
+	}
+	before := f.deps.Manifest.Current()
+	_, err = compact.Run(t.Context(), f.deps, block.Options{}, planner.Job{Kind: planner.Rewrite, Blocks: before.State.Blocks})
+	var damage *part.DamageError
+	if !errors.As(err, &damage) || damage.File != name {
+		t.Errorf("got %v", err)
+	}
+	orphans, err := manifest.Orphans(t.Context(), f.bucket, tenant.Default, f.deps.Manifest.Current().State, 10)
+	if err != nil || len(orphans) != 0 || f.deps.Manifest.Current().Number != before.Number {
+		t.Errorf("orphans %v, %v", orphans, err)
+	}
 }
 
 // TestConflictingJobs: of two jobs over one block the second is refused, and
