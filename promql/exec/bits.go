@@ -66,3 +66,23 @@ func (b Bits) span(n int) (first, end int) {
 	}
 	return first, end
 }
+
+// run returns the next run [first, end) of steps in the set, looking at the
+// steps [from, to); to, to when there is none.
+func (b Bits) run(from, to int) (first, end int) {
+	first = b.next(from, to, 0)
+	return first, b.next(first, to, ^uint64(0))
+}
+
+// next returns the first step in [from, to) whose bit differs from those of
+// same, to when there is none.
+func (b Bits) next(from, to int, same uint64) int {
+	for from < to {
+		w := (b[from>>6] ^ same) >> (from & 63)
+		if w != 0 {
+			return min(from+bits.TrailingZeros64(w), to)
+		}
+		from = (from | 63) + 1
+	}
+	return to
+}

@@ -65,37 +65,54 @@ func cellBytes(op parser.ItemType) int64 {
 
 // addPiece takes the values of the steps from from on that are in present.
 func (a *cells) addPiece(from int, v []float64, present Bits) {
-	if present != nil {
-		for i, x := range v {
-			if present.Has(from + i) {
-				a.present.set(from + i)
-				a.add(from+i, x)
-			}
-		}
+	if present == nil {
+		a.addRun(from, v)
+		a.full = a.full || from+len(v) == len(a.v)
 		return
 	}
+	if from == 0 {
+		a.present.or(present, len(a.v))
+	}
+	to := from + len(v)
+	for at := from; at < to; {
+		first, end := present.run(at, to)
+		a.addRun(first, v[first-from:end-from])
+		at = end
+	}
+}
+
+// addRun takes the values of consecutive steps.
+func (a *cells) addRun(from int, v []float64) {
 	to := from + len(v)
 	switch a.op {
 	case parser.SUM:
 		function.AddEach(a.v[from:to], a.c[from:to], v)
 	case parser.AVG:
 		function.AddEach(a.v[from:to], a.c[from:to], v)
-		n := a.n[from:to]
-		for i := range n {
-			n[i]++
-		}
+		increment(a.n[from:to])
 	case parser.COUNT:
-		n := a.v[from:to]
-		for i := range n {
-			n[i]++
-		}
-	case parser.GROUP:
-	default:
+		increment(a.v[from:to])
+	case parser.MIN:
+		best := a.v[from:to]
 		for i, x := range v {
-			a.add(from+i, x)
+			if m := best[i]; m > x || m != m {
+				best[i] = x
+			}
+		}
+	case parser.MAX:
+		best := a.v[from:to]
+		for i, x := range v {
+			if m := best[i]; m < x || m != m {
+				best[i] = x
+			}
 		}
 	}
-	a.full = a.full || to == len(a.v)
+}
+
+func increment(n []float64) {
+	for i := range n {
+		n[i]++
+	}
 }
 
 func (a *cells) add(step int, v float64) {
@@ -134,9 +151,7 @@ func (a *cells) merge(b *cells) {
 			a.v[i] += n
 		}
 	case parser.MIN, parser.MAX:
-		for i, v := range b.v {
-			a.add(i, v)
-		}
+		a.addRun(0, b.v)
 	}
 	a.full = a.full || b.full
 	a.present.or(b.present, len(a.v))

@@ -68,35 +68,48 @@ func (w *Windows) extrapolate(toStart, toEnd, interval float64) float64 {
 	return factor
 }
 
-// counterRate is rate and increase.
+// counterRate is rate and increase. Most windows of most counters contain no
+// reset: only those around one are computed with care.
 func counterRate(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
-	if len(s.Resets) == 0 {
-		risingRate(dst, s.V, w, from, to)
-		return
-	}
-	r := sort.Search(len(s.Resets), func(i int) bool { return s.Resets[i] > w.Lo[from] })
-	for i := from; i < to; i++ {
-		lo, last := w.Lo[i], w.Hi[i]-1
-		if last <= lo {
-			dst[i-from] = 0
+	step := from
+	for r := 0; r < len(s.Resets) && step < to; r++ {
+		// The reset is inside the windows of the steps [first, end).
+		at := s.Resets[r]
+		first := step + sort.Search(to-step, func(i int) bool { return w.Hi[step+i] > at })
+		end := first + sort.Search(to-first, func(i int) bool { return w.Lo[first+i] >= at })
+		if first == end {
 			continue
 		}
-		increase := s.V[last] - s.V[lo]
-		for r < len(s.Resets) && s.Resets[r] <= lo {
-			r++
+		risingRate(dst[step-from:], s.V, w, step, first)
+		for step = first; step < end; step++ {
+			dst[step-from] = w.resetRate(s, s.Resets[r:], step)
 		}
-		for _, at := range s.Resets[r:] {
-			if at > last {
-				break
-			}
-			increase += s.V[at-1]
-		}
-		dst[i-from] = w.scale(i, s.V[lo], increase)
 	}
+	risingRate(dst[step-from:], s.V, w, step, to)
+}
+
+// resetRate is the result of a step whose window begins before the first of
+// resets: the value before each reset inside of it is added, in order of time.
+func (w *Windows) resetRate(s *Samples, resets []int32, step int) float64 {
+	lo, last := w.Lo[step], w.Hi[step]-1
+	if last <= lo {
+		return 0
+	}
+	increase := s.V[last] - s.V[lo]
+	for _, at := range resets {
+		if at > last {
+			break
+		}
+		increase += s.V[at-1]
+	}
+	return w.scale(step, s.V[lo], increase)
 }
 
 // risingRate is counterRate of a counter that is never reset.
 func risingRate(dst, v []float64, w *Windows, from, to int) {
+	if from >= to {
+		return
+	}
 	lo, hi := w.Lo[from:to], w.Hi[from:to]
 	factor, clamp := w.factor[from:to], w.clamp[from:to]
 	dst = dst[:len(lo)]
