@@ -3,6 +3,7 @@ package head
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -142,13 +143,17 @@ func (r *replay) newcomers(g *group, b *record.Base) {
 func (r *replay) add(h *Head, b *record.Base) *group {
 	name := groupName{storage.GroupKind(b.Kind), series.Key(b.Key), b.Name}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	g := h.byName[name]
-	if g == nil || name.kind == private {
+	remade := g != nil && name.kind != private
+	if !remade {
 		g = h.addGroupLocked(name, b.Group)
-	} else {
-		// A group that was dropped and made again, under another number.
+	}
+	h.mu.Unlock()
+	if remade {
+		// A group that was dropped and made again, under another number: its
+		// slots count from 0 again, with other series.
 		delete(r.groups, g.number)
+		h.empty(g)
 		g.number = b.Group
 	}
 	r.groups[b.Group] = g
@@ -156,6 +161,24 @@ func (r *replay) add(h *Head, b *record.Base) *group {
 		r.set.numbers.Store(b.Group)
 	}
 	return g
+}
+
+// empty makes a group as it was when it was new. It was dropped when the log
+// was written, so all that it had lies before the horizon.
+func (h *Head) empty(g *group) {
+	var gone []seriesID
+	for slot := range g.members {
+		if m := &g.members[slot]; m.state == own {
+			m.state = dead
+			gone = append(gone, m.series)
+		}
+	}
+	slices.Sort(gone)
+	h.forgetForeign(gone)
+	h.index.removeLocked(gone)
+	g.members, g.slots, g.irregular, g.presents = nil, nil, 0, 0
+	g.open, g.sealedTiles = nil, nil
+	g.lastTime, g.hasTime = 0, false
 }
 
 // missed notes that a group misses records.
