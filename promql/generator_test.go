@@ -177,6 +177,10 @@ func (g *generator) function(depth int) string {
 	case 6:
 		return "vector(" + g.scalar(depth-1) + ")"
 	case 7:
+		if strings.Contains(v, "@") {
+			// Upstream forgets the offset in timestamp(x @ t offset d).
+			return "minute(" + v + ")"
+		}
 		return pick(g, "timestamp", "hour", "minute", "day_of_year", "month") + "(" + v + ")"
 	case 8:
 		return pick(g, "sort", "sort_desc") + "(" + v + ")"
