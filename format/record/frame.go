@@ -20,22 +20,36 @@ const FrameMax = 256 << 20
 // the headers of the block eat what it saves.
 const compressMin = 256
 
-const flagS2 = 1
+// Flags of a frame.
+const (
+	flagS2     = 1
+	flagBegins = 2
+)
 
 // ErrTorn is a frame that ends before its length says: the end of a segment
 // that was cut off by a crash, or not written yet.
 var ErrTorn = errors.New("the frame is cut off")
 
+// ErrFuture is a segment, frame or record of a format that this version does
+// not know.
+var ErrFuture = errors.New("a newer version wrote this")
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AppendFrame appends a frame with the payload to dst. scratch is a buffer for
-// compression; it is returned grown.
-func AppendFrame(dst, payload, scratch []byte) (frame, grown []byte) {
+// AppendFrame appends a frame with the payload to dst. begins says that all
+// frames before this one are durable when it is written: a reader that finds it
+// knows that what is damaged before it is damage, and not the end that a crash
+// has left. scratch is a buffer for compression; it is returned grown.
+func AppendFrame(dst, payload, scratch []byte, begins bool) (frame, grown []byte) {
 	flags := byte(0)
+	if begins {
+		flags |= flagBegins
+	}
 	if len(payload) >= compressMin {
 		scratch = s2.Encode(scratch[:cap(scratch)], payload)
 		if len(scratch) < len(payload) {
-			payload, flags = scratch, flagS2
+			payload = scratch
+			flags |= flagS2
 		}
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
@@ -65,7 +79,7 @@ func ReadFrame(data, buf []byte) (payload []byte, size int, err error) {
 		return nil, size, &CorruptError{"checksum mismatch", 4}
 	}
 	payload = data[HeaderSize:size]
-	switch flags := data[HeaderSize-1]; flags {
+	switch flags := data[HeaderSize-1]; flags &^ flagBegins {
 	case 0:
 		return payload, size, nil
 	case flagS2:
@@ -82,8 +96,32 @@ func ReadFrame(data, buf []byte) (payload []byte, size int, err error) {
 		}
 		return out, size, nil
 	default:
-		return nil, size, &CorruptError{fmt.Sprintf("unknown flags %#x: a newer version wrote this", flags), HeaderSize - 1}
+		return nil, size, fmt.Errorf("frame flags %#x: %w", flags, ErrFuture)
 	}
+}
+
+// Begins tells whether the frame at the front of data, which ReadFrame has read
+// without an error, was written when all frames before it were durable.
+func Begins(data []byte) bool { return data[HeaderSize-1]&flagBegins != 0 }
+
+// findMax bounds the frames that FindFrame looks for, in bytes: a longer claim
+// is taken for an accident, so that a search reads each byte a few times only.
+const findMax = 4 << 20
+
+// FindFrame looks for a whole frame behind damage: it returns the offset of the
+// first one in data, from its second byte on, or -1.
+func FindFrame(data []byte) int {
+	for at := 1; at+HeaderSize <= len(data); at++ {
+		n := binary.LittleEndian.Uint32(data[at:])
+		if n > findMax || uint64(n) > uint64(len(data)-at-HeaderSize) || data[at+HeaderSize-1]&^(flagS2|flagBegins) != 0 {
+			continue
+		}
+		sum := crc32.Checksum(data[at+HeaderSize-1:at+HeaderSize+int(n)], castagnoli)
+		if sum == binary.LittleEndian.Uint32(data[at+4:]) {
+			return at
+		}
+	}
+	return -1
 }
 
 // Segment header: magic with the format's version, then the segment's number.
@@ -99,7 +137,8 @@ func AppendSegmentHeader(dst []byte, n uint64) []byte {
 	return binary.LittleEndian.AppendUint64(dst, n)
 }
 
-// ReadSegmentHeader returns a segment's number.
+// ReadSegmentHeader returns a segment's number. Its errors are ErrTorn,
+// ErrFuture or a *CorruptError.
 func ReadSegmentHeader(data []byte) (uint64, error) {
 	if len(data) < SegmentHeaderSize {
 		return 0, ErrTorn
@@ -108,7 +147,7 @@ func ReadSegmentHeader(data []byte) (uint64, error) {
 		return 0, &CorruptError{"this is no segment of a write-ahead log", 0}
 	}
 	if data[len(magic)-1] != magic[len(magic)-1] {
-		return 0, &CorruptError{fmt.Sprintf("segment format %q is not known: a newer version wrote this", data[len(magic)-1]), len(magic) - 1}
+		return 0, fmt.Errorf("segment format %q: %w", data[len(magic)-1], ErrFuture)
 	}
 	return binary.LittleEndian.Uint64(data[len(magic):]), nil
 }

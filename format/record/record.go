@@ -39,7 +39,7 @@ func ReadRecord(payload []byte) (t Type, body, rest []byte, err error) {
 		return 0, nil, nil, r.err
 	}
 	if t != TypeBase && t != TypeBatch {
-		return 0, nil, nil, &CorruptError{fmt.Sprintf("record type %d is not known: a newer version wrote this", t), 0}
+		return 0, nil, nil, fmt.Errorf("record type %d: %w", t, ErrFuture)
 	}
 	end := r.pos + int(n)
 	return t, payload[r.pos:end], payload[end:], nil

@@ -43,7 +43,7 @@ func TestGolden(t *testing.T) {
 	base := record.AppendBase(nil, exampleBase())
 	payload := record.AppendRecord(nil, record.TypeBase, base)
 	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
-	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil)
+	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil, true)
 	got := hex.Dump(frame)
 	const file = "testdata/segment.golden"
 	if *rewrite {
@@ -137,7 +137,7 @@ func TestFrames(t *testing.T) {
 	payloads := [][]byte{{}, []byte("short"), bytes.Repeat([]byte("compressible "), 1000)}
 	var data, scratch []byte
 	for _, p := range payloads {
-		data, scratch = record.AppendFrame(data, p, scratch)
+		data, scratch = record.AppendFrame(data, p, scratch, len(data) == 0)
 	}
 	rest := data
 	for i, want := range payloads {
@@ -145,12 +145,15 @@ func TestFrames(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("frame %d: %v", i, err)
 		}
+		if record.Begins(rest) != (i == 0) {
+			t.Errorf("frame %d: begins is %v", i, record.Begins(rest))
+		}
 		rest = rest[n:]
 	}
 	if _, _, err := record.ReadFrame(data[:len(data)-1][len(data)-20:], nil); err == nil {
 		t.Error("a piece of a frame was read as one")
 	}
-	frame, _ := record.AppendFrame(nil, payloads[2], nil)
+	frame, _ := record.AppendFrame(nil, payloads[2], nil, false)
 	for cut := range frame {
 		if _, _, err := record.ReadFrame(frame[:cut], nil); !errors.Is(err, record.ErrTorn) {
 			t.Fatalf("cut at %d: %v, want ErrTorn", cut, err)
@@ -162,6 +165,27 @@ func TestFrames(t *testing.T) {
 			t.Fatalf("bit %d flipped: read %d bytes without an error", bit, len(got))
 		}
 		frame[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+func TestFindFrame(t *testing.T) {
+	one, _ := record.AppendFrame(nil, []byte("the first of two payloads"), nil, true)
+	data, _ := record.AppendFrame(bytes.Clone(one), bytes.Repeat([]byte("another "), 100), nil, false)
+	if at := record.FindFrame(data); at != len(one) {
+		t.Errorf("found a frame at %d, want %d", at, len(one))
+	}
+	for i := range one { // wherever the first is damaged, its length included
+		damaged := bytes.Clone(data)
+		damaged[i] ^= 0x55
+		if at := record.FindFrame(damaged); at != len(one) {
+			t.Errorf("byte %d damaged: found a frame at %d, want %d", i, at, len(one))
+		}
+	}
+	if at := record.FindFrame(data[:len(data)-1]); at != -1 {
+		t.Errorf("found a frame at %d where none is whole", at)
+	}
+	if at := record.FindFrame(nil); at != -1 {
+		t.Errorf("found a frame at %d of nothing", at)
 	}
 }
 
@@ -177,9 +201,14 @@ func TestTheFutureIsRefused(t *testing.T) {
 }
 
 func FuzzReadFrame(f *testing.F) {
-	frame, _ := record.AppendFrame(nil, bytes.Repeat([]byte("abc"), 200), nil)
+	frame, _ := record.AppendFrame(nil, bytes.Repeat([]byte("abc"), 200), nil, true)
 	f.Add(frame)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if at := record.FindFrame(data); at >= 0 {
+			if _, _, err := record.ReadFrame(data[at:], nil); errors.Is(err, record.ErrTorn) {
+				t.Errorf("the frame found at %d is cut off", at)
+			}
+		}
 		payload, size, err := record.ReadFrame(data, nil)
 		if err == nil && (size > len(data) || len(payload) > record.FrameMax) {
 			t.Errorf("size %d of %d bytes", size, len(data))

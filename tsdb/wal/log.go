@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +26,8 @@ type Options struct {
 	// SegmentSizeMax is the size in bytes after which a segment ends. Default
 	// 128 MiB.
 	SegmentSizeMax int64
-	// BufferSizeMax bounds the bytes that wait for the disk; over it appends
-	// wait too. Default 64 MiB.
+	// BufferSizeMax bounds the bytes that wait for the disk; over it appends are
+	// refused with storage.ErrOverloaded. Default 64 MiB.
 	BufferSizeMax int
 }
 
@@ -65,6 +66,7 @@ type Log struct {
 	appended Position
 	failure  error // why the log refuses appends, nil when it does not
 	closed   bool
+	damaged  []uint64 // segments in which Replay has found damage
 
 	// The rest belongs to who holds the token of flushing.
 	file     vfs.File
@@ -101,6 +103,9 @@ func segments(fsys vfs.FS, dir string) ([]uint64, error) {
 	}
 	var out []uint64
 	for _, name := range names {
+		if strings.HasSuffix(name, damagedSuffix) {
+			continue
+		}
 		n, err := strconv.ParseUint(name, 10, 64)
 		if err != nil || name != segmentName(n) {
 			return nil, fmt.Errorf("%s is no log segment: move the file away", path.Join(dir, name))
@@ -110,6 +115,10 @@ func segments(fsys vfs.FS, dir string) ([]uint64, error) {
 	slices.Sort(out)
 	return out, nil
 }
+
+// damagedSuffix is added to the names of segments that were damaged, in place
+// of their deletion: somebody may want to look at them.
+const damagedSuffix = ".damaged"
 
 func segmentName(n uint64) string { return fmt.Sprintf("%08d", n) }
 
@@ -189,7 +198,7 @@ func (l *Log) Append(payload []byte) (Position, error) {
 		return 0, storage.ErrClosed
 	}
 	before := len(l.pending)
-	l.pending, l.scratch = record.AppendFrame(l.pending, payload, l.scratch)
+	l.pending, l.scratch = record.AppendFrame(l.pending, payload, l.scratch, before == 0)
 	l.appended += Position(len(l.pending) - before)
 	l.metrics.bytes.Add(float64(len(l.pending) - before))
 	return l.appended, nil
@@ -333,7 +342,8 @@ func (l *Log) Segment() uint64 {
 	return l.number
 }
 
-// DropBefore deletes the segments under a number.
+// DropBefore deletes the segments under a number. One in which Replay has found
+// damage is kept, with ".damaged" behind its name.
 func (l *Log) DropBefore(number uint64) error {
 	all, err := segments(l.fs, l.dir)
 	if err != nil {
@@ -344,11 +354,21 @@ func (l *Log) DropBefore(number uint64) error {
 		if n >= number || n >= current {
 			break
 		}
-		if err := l.fs.Remove(l.path(n)); err != nil {
+		if err := l.drop(n); err != nil {
 			return fmt.Errorf("drop log segment %d: %w", n, err)
 		}
 	}
 	return nil
+}
+
+func (l *Log) drop(n uint64) error {
+	l.mu.Lock()
+	aside := slices.Contains(l.damaged, n)
+	l.mu.Unlock()
+	if aside {
+		return l.fs.Rename(l.path(n), l.path(n)+damagedSuffix)
+	}
+	return l.fs.Remove(l.path(n))
 }
 
 // Close syncs and closes the log; later calls fail with storage.ErrClosed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nilometer/nilometer/format/record"
 )
@@ -59,27 +60,29 @@ func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, [
 	rep.Segments++
 	rep.Bytes += int64(len(data))
 	number, err := record.ReadSegmentHeader(data)
-	if errors.Is(err, record.ErrTorn) {
+	switch {
+	case errors.Is(err, record.ErrTorn):
 		return buf, nil // a crash during its making: nothing was ever in it
-	}
-	if err == nil && number != n {
+	case errors.Is(err, record.ErrFuture):
+		return buf, err
+	case err == nil && number != n:
 		err = &record.CorruptError{What: fmt.Sprintf("the header says segment %d", number), Offset: 8}
 	}
-	if err != nil {
-		rep.damaged(n, 0, err)
-		return buf, nil
+	if err != nil { // the frames have checksums of their own
+		l.damage(rep, n, 0, err)
 	}
 	for pos := record.SegmentHeaderSize; pos < len(data); {
 		payload, size, err := record.ReadFrame(data[pos:], buf)
-		switch {
-		case errors.Is(err, record.ErrTorn):
-			return buf, nil
-		case err != nil && size == 0:
-			rep.damaged(n, pos, err)
-			return buf, nil // no way to find the next frame
-		case err != nil:
-			rep.damaged(n, pos, err)
-			pos += size
+		if errors.Is(err, record.ErrFuture) {
+			return buf, fmt.Errorf("at offset %d: %w", pos, err)
+		}
+		if err != nil {
+			next := resume(data, pos)
+			if next < 0 {
+				return buf, nil
+			}
+			l.damage(rep, n, pos, err)
+			pos = next
 			continue
 		}
 		if cap(payload) > cap(buf) && size < len(payload) {
@@ -92,6 +95,48 @@ func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, [
 		pos += size
 	}
 	return buf, nil
+}
+
+// resume returns where reading goes on after a frame at pos that cannot be
+// read: at the next whole frame, if that or a later one proves that all of this
+// was durable once. Without proof it is the end that a crash has left, and
+// resume returns -1: nothing from pos on was acknowledged.
+func resume(data []byte, pos int) int {
+	first := -1
+	for {
+		step := record.FindFrame(data[pos:])
+		if step < 0 {
+			return -1
+		}
+		pos += step
+		if first < 0 {
+			first = pos
+		}
+		for pos < len(data) {
+			_, size, err := record.ReadFrame(data[pos:], nil)
+			if err != nil {
+				break
+			}
+			if record.Begins(data[pos:]) {
+				return first
+			}
+			pos += size
+		}
+		if pos >= len(data) {
+			return -1
+		}
+	}
+}
+
+// damage notes a fault, and that the segment is to be kept aside when it is no
+// longer needed.
+func (l *Log) damage(rep *Report, n uint64, pos int, err error) {
+	l.mu.Lock()
+	if !slices.Contains(l.damaged, n) {
+		l.damaged = append(l.damaged, n)
+	}
+	l.mu.Unlock()
+	rep.damaged(n, pos, err)
 }
 
 func (r *Report) damaged(n uint64, pos int, err error) {
