@@ -23,6 +23,18 @@ type RuleFile struct {
 	Groups []rulefmt.RuleGroup
 }
 
+// RuleFileError is everything wrong with one rule file.
+type RuleFileError struct {
+	Path string
+	Err  error
+}
+
+// Error has a line a problem, each with the path.
+func (e *RuleFileError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the problems.
+func (e *RuleFileError) Unwrap() error { return e.Err }
+
 // builtinPath is the name of the rules that come with the binary.
 const builtinPath = "builtin/host.rules.yml"
 
@@ -67,7 +79,7 @@ func (c *Config) ReadRules() (files []RuleFile, errs []error) {
 			seen[path] = true
 			content, err := os.ReadFile(path)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("read rules: %w", err))
+				errs = append(errs, &RuleFileError{path, fmt.Errorf("read rules: %w", err)})
 				continue
 			}
 			files, errs = appendRules(files, errs, path, content)
@@ -92,7 +104,7 @@ func ParseRules(content []byte, path string) (RuleFile, error) {
 		for i, err := range errs {
 			errs[i] = fmt.Errorf("%s: %w", path, err)
 		}
-		return RuleFile{}, errors.Join(errs...)
+		return RuleFile{}, &RuleFileError{path, errors.Join(errs...)}
 	}
 	return RuleFile{Path: path, Groups: groups.Groups}, nil
 }

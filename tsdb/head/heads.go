@@ -156,12 +156,16 @@ func (s *Heads) Tenants() []tenant.ID {
 func (s *Heads) Series() int {
 	n := 0
 	for _, id := range s.Tenants() {
-		x := &s.Head(id).index
-		x.mu.RLock()
-		n += x.liveLocked()
-		x.mu.RUnlock()
+		n += s.Head(id).Series()
 	}
 	return n
+}
+
+// Series is the number of series of the head.
+func (h *Head) Series() int {
+	h.index.mu.RLock()
+	defer h.index.mu.RUnlock()
+	return h.index.liveLocked()
 }
 
 // OpenGroup implements storage.Writer for the heads.

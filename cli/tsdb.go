@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nilometer/nilometer/tsdb"
+)
+
+func newTSDB(streams Streams) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "tsdb",
+		Short: "Work on a data directory that no server uses",
+		Args:  args(cobra.NoArgs, "nilometer tsdb compact|verify --data.dir DIR"),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&dir, "data.dir", "./data", "`directory` of the data")
+	deps := func() tsdb.Deps { return tsdb.Deps{Dir: dir, Note: "nilometer tsdb"} }
+	cmd.AddCommand(newCompact(streams, deps), newVerify(streams, deps))
+	return cmd
+}
+
+func newCompact(streams Streams, deps func() tsdb.Deps) *cobra.Command {
+	var retention string
+	cmd := &cobra.Command{
+		Use:   "compact",
+		Short: "Merge blocks, and drop those that are older than the retention",
+		Args:  args(cobra.NoArgs, "nilometer tsdb compact --data.dir DIR"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keep, err := parseDuration("storage.tsdb.retention.time", retention)
+			if err != nil {
+				return usageError{err}
+			}
+			if keep == 0 {
+				keep = -1 // nobody asked to drop anything
+			}
+			jobs := 0
+			err = tsdb.Compact(cmd.Context(), tsdb.Options{Retention: keep}, deps(), func(r tsdb.CompactReport) {
+				jobs++
+				_, _ = fmt.Fprintf(streams.Out, "%s: %s of %d blocks: %s\n", r.Tenant, r.Job.Kind, len(r.Job.Blocks), r.Job.Reason)
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(streams.Out, "done: %d jobs\n", jobs)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&retention, "storage.tsdb.retention.time", "", "drop blocks older than this `duration` (default: keep all)")
+	return cmd
+}
+
+func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Read every block and check every checksum",
+		Args:  args(cobra.NoArgs, "nilometer tsdb verify --data.dir DIR"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			blocks := 0
+			err := tsdb.Verify(cmd.Context(), deps(), func(r tsdb.BlockReport) {
+				blocks++
+				verdict := "sound"
+				if len(r.Problems) > 0 {
+					verdict = errors.Join(r.Problems...).Error()
+				}
+				_, _ = fmt.Fprintf(streams.Out, "%s: block %s, %s to %s, %d series, %d samples: %s\n", r.Tenant, r.Meta.ID,
+					time.UnixMilli(r.Meta.MinTime).UTC().Format(time.RFC3339), time.UnixMilli(r.Meta.MaxTime).UTC().Format(time.RFC3339),
+					r.Series, r.Samples, verdict)
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(streams.Out, "done: %d blocks\n", blocks)
+			return err
+		},
+	}
+}

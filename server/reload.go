@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/nilometer/nilometer/config"
+	"github.com/nilometer/nilometer/limits"
+	"github.com/nilometer/nilometer/rules"
+	"github.com/nilometer/nilometer/tsdb"
+)
+
+// retentionDefault is how long samples are kept when nothing says otherwise.
+const retentionDefault = 30 * 24 * time.Hour
+
+// databaseOptions translates the settings of the database that are fixed while
+// the server runs.
+func (s *server) databaseOptions(c *config.Config) tsdb.Options {
+	s.retention = s.opts.RetentionTime
+	if s.retention == 0 {
+		s.retention = time.Duration(c.Nilometer.Storage.Retention.Time)
+	}
+	if s.retention == 0 {
+		s.retention = retentionDefault
+	}
+	return tsdb.Options{
+		BlockRange:   time.Duration(c.Nilometer.Storage.BlockRange),
+		SyncInterval: time.Duration(c.Nilometer.Storage.SyncInterval),
+		Retention:    s.retention,
+	}
+}
+
+// apply makes a configuration the one that runs.
+func (s *server) apply(c *config.Config) error {
+	files, ruleErr := s.ruleFiles(c)
+	if err := s.scrapes.Apply(s.pools(c)); err != nil {
+		return err
+	}
+	if err := s.rules.Apply(files, s.ruleOptions(c)); err != nil {
+		return err
+	}
+	if err := s.alerting.Apply(c.Nilometer.Alerting.ConfigFile, s.externalURL); err != nil {
+		return err
+	}
+	if ruleErr != nil {
+		s.logger.Error("rule files not read, their last good version goes on", "err", ruleErr)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reloadedOK, s.reloadedAt = ruleErr == nil, time.Now()
+	return nil
+}
+
+// ruleFiles reads the rule files; one that is bad now stays as it was.
+func (s *server) ruleFiles(c *config.Config) ([]rules.File, error) {
+	read, errs := c.ReadRules()
+	var out []rules.File
+	good := map[string]rules.File{}
+	for _, f := range read {
+		rf := rules.File{Path: f.Path, Groups: f.Groups}
+		out = append(out, rf)
+		good[f.Path] = rf
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, err := range errs {
+		var bad *config.RuleFileError
+		if !errors.As(err, &bad) {
+			continue
+		}
+		if last, ok := s.lastRules[bad.Path]; ok {
+			out = append(out, last)
+			good[last.Path] = last
+		}
+	}
+	s.lastRules = good
+	return out, errors.Join(errs...)
+}
+
+// Reload implements httpapi.Server.
+func (s *server) Reload(context.Context) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	c, err := load(s.opts)
+	if err == nil {
+		err = s.apply(c)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.reloadedOK = false
+		s.mu.Unlock()
+		s.logger.Error("configuration not reloaded, the one before goes on", "err", err)
+		return err
+	}
+	s.logger.Info("configuration reloaded", "file", s.opts.ConfigFile)
+	return nil
+}
+
+// watchReloads reloads at every signal until ctx ends.
+func (s *server) watchReloads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.deps.Reload:
+			_ = s.Reload(ctx) // logged there
+		}
+	}
+}
+
+// Reloaded implements httpapi.Server.
+func (s *server) Reloaded() (bool, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reloadedOK, s.reloadedAt
+}
+
+// Ready implements httpapi.Server.
+func (s *server) Ready() error {
+	if err := s.db.Ready(); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+// DataDir implements httpapi.Server.
+func (s *server) DataDir() string { return s.opts.DataDir }
+
+// Retention implements httpapi.Server.
+func (s *server) Retention() string { return model.Duration(s.retention).String() }
+
+// limitOptions translates the limits.
+func limitOptions(c *config.Config) limits.Options {
+	return limits.Options{SeriesMax: c.Nilometer.Limits.SeriesMax}
+}

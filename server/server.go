@@ -1,0 +1,283 @@
+// Package server assembles the parts into one running process: it opens the
+// data directory, applies the configuration, serves HTTP and ends everything in
+// order.
+//
+// It owns the lifetime of every part, and the translation from the
+// configuration to the parts' options. It has no behaviour of its own beyond
+// that.
+//
+// Invariants:
+//
+//   - I1: Run returns an error before anything was written when the
+//     configuration, the address or the data directory cannot be used.
+//   - I2: a reload is applied whole or not at all, except for rule files: a bad
+//     one keeps its last good version and is named.
+//   - I3: at the end, what takes samples ends before the database does, and
+//     everything acknowledged is durable when Run returns.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nilometer/nilometer/alerting"
+	httpapi "github.com/nilometer/nilometer/api/http"
+	"github.com/nilometer/nilometer/config"
+	"github.com/nilometer/nilometer/hostmetrics"
+	"github.com/nilometer/nilometer/ingest/remotewrite"
+	"github.com/nilometer/nilometer/limits"
+	"github.com/nilometer/nilometer/metadb/sqlite"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/promql"
+	"github.com/nilometer/nilometer/rules"
+	"github.com/nilometer/nilometer/scrape"
+	"github.com/nilometer/nilometer/tsdb"
+	"github.com/nilometer/nilometer/web"
+)
+
+// server is one running process.
+type server struct {
+	opts        Options
+	deps        Deps
+	logger      *slog.Logger
+	registry    *prometheus.Registry
+	listener    net.Listener
+	externalURL *url.URL
+	hostname    string
+	started     time.Time
+
+	db       *tsdb.DB
+	meta     *sqlite.DB
+	scrapes  *scrape.Manager
+	rules    *rules.Manager
+	alerting *alerting.Manager
+	self     scrape.Source
+	host     scrape.Source
+
+	reloading sync.Mutex // one reload at a time
+
+	mu         sync.Mutex // guards the fields below
+	retention  time.Duration
+	reloadedOK bool
+	reloadedAt time.Time
+	lastRules  map[string]rules.File // the last good version of each rule file
+}
+
+// Run runs the server until ctx ends.
+func Run(ctx context.Context, opts Options, deps Deps) error {
+	conf, err := load(opts)
+	if err != nil {
+		return err
+	}
+	l, err := listen(opts.ListenAddress)
+	if err != nil {
+		return err
+	}
+	s := &server{
+		opts: opts, deps: deps, logger: deps.Logger, registry: prometheus.NewRegistry(), listener: l,
+		started: time.Now(), lastRules: map[string]rules.File{},
+	}
+	defer l.Close() //nolint:errcheck // closed by the HTTP server already when all went well
+	if s.externalURL, err = externalURL(opts.ExternalURL, l.Addr()); err != nil {
+		return fmt.Errorf("--web.external-url: %w", err)
+	}
+	if s.hostname, err = os.Hostname(); err != nil {
+		s.hostname = "localhost"
+	}
+	if err := s.open(ctx, conf); err != nil {
+		return err
+	}
+	return s.run(ctx, conf)
+}
+
+func load(opts Options) (*config.Config, error) {
+	if opts.ConfigFile == "" {
+		return config.Defaults(), nil
+	}
+	return config.Load(opts.ConfigFile)
+}
+
+// open makes the parts. What was opened is closed again when a later one
+// fails.
+func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(s.opts))
+	admitter, err := limits.New(limitOptions(conf), s.registry)
+	if err != nil {
+		return err
+	}
+	if err := s.openData(ctx, conf, admitter); err != nil {
+		return err
+	}
+	admitter.Follow(s.db.ActiveSeries)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.self = scrape.NewRegistrySource(s.registry)
+	if s.host, err = hostmetrics.New(hostmetrics.Options{}, s.logger); err != nil {
+		return err
+	}
+	s.alerting, err = alerting.New(alerting.Deps{
+		Dir: filepath.Join(s.opts.DataDir, "alerting"), Logger: s.logger.With("component", "alerting"), Registerer: s.registry,
+	})
+	return err
+}
+
+// openData opens the database and the metadata database.
+func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) error {
+	db, err := tsdb.Open(ctx, s.databaseOptions(conf), tsdb.Deps{
+		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String(),
+	})
+	if err != nil {
+		return err
+	}
+	meta, err := sqlite.Open(ctx, filepath.Join(s.opts.DataDir, "meta.db"))
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db, s.meta = db, meta
+	return nil
+}
+
+func (s *server) close() {
+	if err := errors.Join(s.meta.Close(), s.db.Close()); err != nil {
+		s.logger.Error("data directory not closed cleanly", "err", err)
+	}
+}
+
+// run starts everything and waits for the end.
+func (s *server) run(ctx context.Context, conf *config.Config) error {
+	defer s.close()
+	engine, err := promql.NewEngine(promql.Options{}, promql.Deps{Logger: s.logger, Registerer: s.registry})
+	if err != nil {
+		return err
+	}
+	s.scrapes, err = scrape.NewManager(scrape.Deps{
+		Writer: s.db, Targets: s.meta, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry, UserAgent: "Nilometer/" + s.opts.Version,
+	})
+	if err != nil {
+		return err
+	}
+	s.rules = rules.New(rules.Deps{
+		Engine: engine, Reader: s.db, Writer: s.db, Database: s.meta, Notifier: notifier{s.alerting, s.logger},
+		Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry,
+	})
+	if err := s.apply(conf); err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           s.handler(engine),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    1 << 20,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	return s.serve(ctx, conf, srv)
+}
+
+// shutdownTimeout bounds how long requests may go on after the end was asked
+// for.
+const shutdownTimeout = 10 * time.Second
+
+// serve runs the parts in the order of their dependence: each outlives those
+// that use it.
+func (s *server) serve(ctx context.Context, conf *config.Config, srv *http.Server) error {
+	// The database outlives what writes to it: its context ends last.
+	dbCtx, endDB := context.WithCancel(context.WithoutCancel(ctx))
+	defer endDB()
+	dbDone := make(chan error, 1)
+	go func() { dbDone <- s.db.Run(dbCtx) }()
+
+	g, flows := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.scrapes.Run(flows) })
+	g.Go(func() error { return s.rules.Run(flows) })
+	g.Go(func() error { return s.alerting.Run(flows) })
+	g.Go(func() error { s.watchReloads(flows); return nil })
+	g.Go(func() error {
+		select {
+		case err := <-dbDone:
+			dbDone <- nil // waited for below
+			if err != nil {
+				return fmt.Errorf("database: %w", err)
+			}
+			return errors.New("database ended by itself")
+		case <-flows.Done():
+			return nil
+		}
+	})
+	g.Go(func() error {
+		if err := srv.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-flows.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if err := srv.Shutdown(end); err != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+	if s.deps.Banner != nil {
+		_, _ = fmt.Fprint(s.deps.Banner, s.banner(conf)) // nobody may be there to read it
+	}
+	s.logger.Info("server started", "address", s.listener.Addr().String(), "data_dir", s.opts.DataDir, "version", s.opts.Version)
+	err := g.Wait()
+	endDB()
+	err = errors.Join(err, <-dbDone)
+	s.logger.Info("server ended", "uptime", time.Since(s.started).Round(time.Second).String())
+	return err
+}
+
+func (s *server) handler(engine *promql.Engine) http.Handler {
+	prefix := s.externalURL.Path
+	return httpapi.New(httpapi.Deps{
+		Reader: s.db, Engine: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Tenant: tenant.Default,
+		Build:   httpapi.Build{Version: s.opts.Version, Revision: s.opts.Revision},
+		Started: s.started, Logger: s.logger, Registry: s.registry,
+		Write: remotewrite.New(remotewrite.Options{}, remotewrite.Deps{Writer: s.db, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry}),
+		Page:  web.Handler(prefix),
+	}, prefix)
+}
+
+// notifier hands the alerts of rules to alerting.
+type notifier struct {
+	alerting *alerting.Manager
+	logger   *slog.Logger
+}
+
+// Notify implements rules.Notifier.
+func (n notifier) Notify(ctx context.Context, alerts []rules.Notification) {
+	out := make([]alerting.Alert, len(alerts))
+	for i, a := range alerts {
+		out[i] = alerting.Alert(a)
+	}
+	if err := n.alerting.Put(ctx, out); err != nil {
+		n.logger.Error("alerts not handed over", "count", len(alerts), "err", err)
+	}
+}
+
+func buildInfo(o Options) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "nilometer_build_info", Help: "1, with the program's version as labels.",
+		ConstLabels: prometheus.Labels{"version": o.Version, "revision": o.Revision},
+	})
+	g.Set(1)
+	return g
+}
