@@ -19,7 +19,7 @@ type limitError struct {
 
 // Error names the limit, its value, what was seen and how to raise it.
 func (e *limitError) Error() string {
-	return fmt.Sprintf("%s is %d, the scrape has %d%s: raise it for this job, or drop series by metric_relabel_configs", e.what, e.max, e.seen, e.more)
+	return fmt.Sprintf("the limit of %s is %d, the scrape has %d%s: raise it, or let the target show less", e.what, e.max, e.seen, e.more)
 }
 
 // statusOf sorts the outcome of a scrape.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -40,12 +41,13 @@ type fetcher interface {
 type httpFetcher struct {
 	client    *http.Client
 	inflaters *inflaters
+	budget    *budget
 	sizeMax   int64
 	encoding  string
 	userAgent string
 }
 
-func newFetcher(o *PoolOptions, userAgent string, in *inflaters) (fetcher, error) {
+func newFetcher(o *PoolOptions, userAgent string, in *inflaters, b *budget) (fetcher, error) {
 	if o.Source != nil {
 		return sourceFetcher{o.Source, o.BodySizeMax}, nil
 	}
@@ -53,7 +55,7 @@ func newFetcher(o *PoolOptions, userAgent string, in *inflaters) (fetcher, error
 	if err != nil {
 		return nil, fmt.Errorf("http client of job %q: %w", o.Job, err)
 	}
-	f := &httpFetcher{client: client, inflaters: in, sizeMax: o.BodySizeMax, encoding: acceptEncoding, userAgent: userAgent}
+	f := &httpFetcher{client: client, inflaters: in, budget: b, sizeMax: o.BodySizeMax, encoding: acceptEncoding, userAgent: userAgent}
 	if o.DisableCompression {
 		f.encoding = "identity"
 	}
@@ -103,37 +105,47 @@ func timeoutCause(ctx context.Context, s *spec, err error) error {
 func (f *httpFetcher) read(resp *http.Response, dst []byte) ([]byte, error) {
 	switch enc := resp.Header.Get("Content-Encoding"); enc {
 	case "", "identity":
-		return readAll(resp.Body, dst, f.sizeMax)
+		return f.readAll(resp.Body, dst)
 	case "gzip":
 		r, put, err := f.inflaters.gzip(resp.Body)
 		if err != nil {
 			return dst, fmt.Errorf("inflate gzip: %w", err)
 		}
 		defer put()
-		return readAll(r, dst, f.sizeMax)
+		return f.readAll(r, dst)
 	case "zstd":
 		r, put, err := f.inflaters.zstd(resp.Body)
 		if err != nil {
 			return dst, fmt.Errorf("inflate zstd: %w", err)
 		}
 		defer put()
-		return readAll(r, dst, f.sizeMax)
+		return f.readAll(r, dst)
 	default:
 		return dst, fmt.Errorf("the body has the encoding %q, which was not asked for", enc)
 	}
 }
 
-// readAll appends all of r to dst, up to sizeMax bytes.
-func readAll(r io.Reader, dst []byte, sizeMax int64) ([]byte, error) {
-	start := len(dst)
+// bodySizeFirst is what a body's buffer begins with, bytes.
+const bodySizeFirst = 16 << 10
+
+// readAll appends all of r to dst, up to the pool's limit and, beyond the
+// buffer that dst is, as far as the budget of all pools allows.
+func (f *httpFetcher) readAll(r io.Reader, dst []byte) ([]byte, error) {
+	start, taken := len(dst), int64(0)
+	defer func() { f.budget.give(taken) }()
 	for {
 		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
+			more := int64(max(cap(dst), bodySizeFirst))
+			if !f.budget.take(more) {
+				return dst, &limitError{what: "the memory for bodies of all scrapes under way (bytes)", max: f.budget.max, seen: f.budget.max + more}
+			}
+			taken += more
+			dst = append(make([]byte, 0, int64(cap(dst))+more), dst...)
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		if size := int64(len(dst) - start); size > sizeMax {
-			return dst, &limitError{what: "body_size_limit (bytes)", max: sizeMax, seen: size}
+		if size := int64(len(dst) - start); size > f.sizeMax {
+			return dst, &limitError{what: "body_size_limit (bytes)", max: f.sizeMax, seen: size}
 		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil
@@ -143,6 +155,23 @@ func readAll(r io.Reader, dst []byte, sizeMax int64) ([]byte, error) {
 		}
 	}
 }
+
+// budget bounds the memory that bodies take while they are read: many targets
+// that turn huge at once must not end the process.
+type budget struct {
+	max  int64
+	used atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.max {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // formatOf chooses the parser. No type, or one that cannot be read, means text,
 // as does every text/… but HTML.

@@ -58,6 +58,20 @@ func TestManyPlacementKeys(t *testing.T) {
 	})
 }
 
+// TestOneURLTwice: targets with one address differ by their labels alone.
+func TestOneURLTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, storagetest.MemoryOptions{}, nil)
+		o := one(&exporter{body: "x 1\n"})
+		o.Discovery.Static = append(o.Discovery.Static, discovery.StaticGroup([]string{"a:1"}, labels.FromStrings("n", "2")))
+		b.apply(o)
+		time.Sleep(31 * time.Second)
+		second := inst + `, n="2"`
+		b.want(time.Time{}, name("up")+": 1 1 1 1", `{__name__="up", `+second+`}: 1 1 1 1`,
+			name("x")+": 1 1 1 1", `{__name__="x", `+second+`}: 1 1 1 1`)
+	})
+}
+
 // churning aborts the membership's version now and then, as an engine does
 // when series move between groups.
 type churning struct {

@@ -226,6 +226,46 @@ func TestHTTPOptions(t *testing.T) {
 	}
 }
 
+// TestBodyMemory: two large bodies at once are more than the budget, one is not.
+func TestBodyMemory(t *testing.T) {
+	release := make(chan struct{})
+	large := bytes.Repeat([]byte("# x\n"), 100_000)
+	o := web(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(large)
+		w.(http.Flusher).Flush()
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	o.Interval = 2 * time.Second
+	address := o.Discovery.Static[0].Targets[0].Get("__address__")
+	for i := range 2 {
+		o.Discovery.Static = append(o.Discovery.Static, discovery.StaticGroup([]string{address}, labels.FromStrings("n", fmt.Sprint(i))))
+	}
+	b := start(t, storagetest.MemoryOptions{}, func(d *scrape.Deps) { d.BodyMemoryMax = 800_000 })
+	b.apply(o)
+	over := func() (n int) {
+		for _, target := range b.Targets().Active {
+			if strings.Contains(target.LastError, "memory for bodies") {
+				n++
+			}
+		}
+		return n
+	}
+	wait(t, "a refusal", func() bool { return over() > 0 })
+	close(release)
+	wait(t, "all being up", func() bool {
+		up := 0
+		for _, target := range b.Targets().Active {
+			if target.Status == metadb.TargetUp {
+				up++
+			}
+		}
+		return up == 3
+	})
+}
+
 func TestConcurrencyLimit(t *testing.T) {
 	var now, most atomic.Int64
 	o := web(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

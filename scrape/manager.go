@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -29,7 +30,12 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	// UserAgent of HTTP requests; empty means "Nilometer".
 	UserAgent string
+	// BodyMemoryMax bounds the memory (bytes) that the bodies of all scrapes
+	// under way grow to; a scrape that finds none left fails. 0 means 1 GiB.
+	BodyMemoryMax int64
 }
+
+const bodyMemoryMaxDefault = 1 << 30
 
 // Manager runs the scrape loops of all pools. Its methods are safe for
 // concurrent use.
@@ -42,6 +48,7 @@ type Manager struct {
 	works     sync.Pool
 	bodies    bodies
 	inflaters inflaters
+	budget    budget
 	wg        sync.WaitGroup // of loops
 
 	mu    sync.Mutex // guards what follows
@@ -67,7 +74,11 @@ func NewManager(deps Deps) (*Manager, error) {
 	if deps.UserAgent == "" {
 		deps.UserAgent = "Nilometer"
 	}
+	if deps.BodyMemoryMax == 0 {
+		deps.BodyMemoryMax = bodyMemoryMaxDefault
+	}
 	m := &Manager{deps: deps, logger: deps.Logger, pools: map[string]*pool{}}
+	m.budget.max = deps.BodyMemoryMax
 	m.works.New = func() any { return newWork() }
 	var err error
 	if m.metrics, err = newMetrics(deps.Registerer, m); err != nil {
@@ -101,6 +112,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.mu.Lock()
 			m.syncLocked()
 			m.mu.Unlock()
+			pause(inner, syncGap)
 		}
 	}
 
@@ -115,6 +127,20 @@ func (m *Manager) Run(ctx context.Context) error {
 		p.fetcher.close()
 	}
 	return errors.Join(<-errs, <-errs)
+}
+
+// syncGap is the least time between two syncs that discovery causes: a burst of
+// its changes is one sync.
+const syncGap = 100 * time.Millisecond
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }
 
 // Apply makes pools the pools that are scraped. It reports every problem of

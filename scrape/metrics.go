@@ -68,8 +68,12 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 	for _, r := range storage.Reasons() {
 		x.refused.WithLabelValues(r.String())
 	}
+	memory := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "nilometer", Subsystem: "scrape", Name: "body_memory_bytes",
+		Help: "Memory that bodies under way have grown to, of the budget for all.",
+	}, func() float64 { return float64(m.budget.used.Load()) })
 	for _, c := range []prometheus.Collector{
-		x.scrapes, x.missed, x.samples, x.slow, x.bytes, x.duplicates, x.exemplars, x.refused, x.lag, x.noPlace, x.syncs, x.state, x,
+		memory, x.scrapes, x.missed, x.samples, x.slow, x.bytes, x.duplicates, x.exemplars, x.refused, x.lag, x.noPlace, x.syncs, x.state, x,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register scrape metrics: %w", err)

@@ -202,15 +202,15 @@ func TestFailures(t *testing.T) {
 		{"hangs", func(e *exporter) { e.hang(time.Hour) }, nil, metadb.TargetTimeout, "within 5s"},
 		{
 			"too many samples", func(e *exporter) { e.set("x 1\ny 2\nz 3\n") },
-			func(o *scrape.PoolOptions) { o.SampleMax = 2 }, metadb.TargetOverlimit, "sample_limit is 2",
+			func(o *scrape.PoolOptions) { o.SampleMax = 2 }, metadb.TargetOverlimit, "limit of sample_limit is 2",
 		},
 		{
 			"too many labels", func(e *exporter) { e.set("x{a=\"1\",b=\"2\"} 1\n") },
-			func(o *scrape.PoolOptions) { o.LabelMax = 4 }, metadb.TargetOverlimit, "label_limit is 4",
+			func(o *scrape.PoolOptions) { o.LabelMax = 4 }, metadb.TargetOverlimit, "limit of label_limit is 4",
 		},
 		{
 			"long value", func(e *exporter) { e.set("x{a=\"12345\"} 1\n") },
-			func(o *scrape.PoolOptions) { o.LabelValueSizeMax = 4 }, metadb.TargetOverlimit, "label_value_length_limit is 4",
+			func(o *scrape.PoolOptions) { o.LabelValueSizeMax = 4 }, metadb.TargetOverlimit, "limit of label_value_length_limit is 4",
 		},
 		{
 			"large body", func(e *exporter) { e.set(strings.Repeat("#\n", 1000)) },

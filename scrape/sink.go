@@ -69,9 +69,11 @@ type sink struct {
 }
 
 func newSink(m *Manager, o *PoolOptions, s *spec) *sink {
+	// One URL may be several targets, told apart by their labels alone.
+	identity, _ := series.HashOf(s.labels, nil)
 	return &sink{
 		writer: m.deps.Writer, tenant: m.deps.Tenant, options: o, target: s.labels, metrics: m.metrics,
-		name:  "scrape:" + o.Job + "/" + s.url,
+		name:  fmt.Sprintf("scrape:%s/%s#%016x", o.Job, s.url, uint64(identity)),
 		byKey: map[groupKey]uint16{}, whole: true,
 	}
 }
