@@ -49,7 +49,8 @@ const (
 	Synced
 )
 
-// Slot names a member of a group within one version of its membership.
+// Slot names a member of a group within one version of its membership. Slots
+// are numbered from 0 and densely, so that a writer may index by slot.
 type Slot uint32
 
 // NoSlot is the slot of a label set that was refused.
