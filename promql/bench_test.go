@@ -132,6 +132,25 @@ func (s *yardScan) Next(_ context.Context, b *storage.ColumnBatch) (bool, error)
 	return true, nil
 }
 
+// upstream loads the samples into upstream's storage.
+func (y *yardstick) upstream(tb testing.TB) *teststorage.TestStorage {
+	theirs := teststorage.New(tb)
+	app := theirs.Appender(context.Background())
+	for _, t := range y.targets {
+		for i, rank := range t.ranks {
+			for p, at := range t.times {
+				if _, err := app.Append(0, y.labels[rank], at, t.values[i][p]); err != nil {
+					tb.Fatal(err)
+				}
+			}
+		}
+	}
+	if err := app.Commit(); err != nil {
+		tb.Fatal(err)
+	}
+	return theirs
+}
+
 func runYardstick(b *testing.B, y *yardstick, workers int, q promql.Query) {
 	e := newEngine(b, promql.Options{Workers: workers})
 	b.ReportAllocs()
@@ -174,20 +193,7 @@ func BenchmarkSumRateDecode(b *testing.B) {
 // upstream's engine on its own storage.
 func BenchmarkSumRateUpstream(b *testing.B) {
 	y := newYardstick(b, 20, 100, 480)
-	theirs := teststorage.New(b)
-	app := theirs.Appender(context.Background())
-	for _, t := range y.targets {
-		for i, rank := range t.ranks {
-			for p, at := range t.times {
-				if _, err := app.Append(0, y.labels[rank], at, t.values[i][p]); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-	}
-	if err := app.Commit(); err != nil {
-		b.Fatal(err)
-	}
+	theirs := y.upstream(b)
 	q := y.query()
 	b.Run("ours", func(b *testing.B) { runYardstick(b, y, 1, q) })
 	b.Run("upstream", func(b *testing.B) {
@@ -199,4 +205,38 @@ func BenchmarkSumRateUpstream(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkShapes are queries of other shapes over 2,000 series and 2 h, for us
+// and for upstream.
+func BenchmarkShapes(b *testing.B) {
+	y := newYardstick(b, 20, 100, 480)
+	theirs := y.upstream(b)
+	p := newPair(b, theirs, yardReader{y: y}, promql.Options{Workers: 1})
+	q := y.query()
+	for _, expr := range []string{
+		`x_total`, `rate(x_total[5m])`, `x_total / x_total`, `sum by (instance) (x_total)`, `count(x_total)`, `max_over_time(x_total[30m])`,
+		`avg_over_time(x_total[5m])`, `topk(5, rate(x_total[5m]))`, `rate(x_total[5m]) > 1`, `quantile_over_time(0.9, x_total[10m])`,
+	} {
+		for _, w := range []when{{start: q.End}, {start: q.Start, end: q.End, step: 15 * time.Second}} {
+			name := expr + "/range"
+			if w.step == 0 {
+				name = expr + "/instant"
+			}
+			b.Run(name+"/ours", func(b *testing.B) {
+				for b.Loop() {
+					if _, err := p.ask(expr, w); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run(name+"/upstream", func(b *testing.B) {
+				for b.Loop() {
+					if res := p.askTheirs(expr, w); res.Err != nil {
+						b.Fatal(res.Err)
+					}
+				}
+			})
+		}
+	}
 }

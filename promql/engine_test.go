@@ -41,7 +41,7 @@ func ask(t *testing.T, e *promql.Engine, r storage.Reader, q promql.Query) *prom
 func TestWorkersAgree(t *testing.T) {
 	store := memory(t, generate(3, 12, 300), storagetest.MemoryOptions{BatchSeries: 3})
 	wide := func(expr string) promql.Query {
-		return promql.Query{Expr: expr, Start: at(0), End: at(9000), Step: 500 * time.Millisecond}
+		return promql.Query{Expr: expr, Start: at(0), End: at(10000), Step: 5 * time.Second}
 	}
 	exprs := []string{
 		`sum(rate({__name__=~"requests_total|cpu_seconds_total|latency_bucket|odd"}[5m]) + 0)`, `sum by (job) (rate(requests_total[5m]))`, `avg by (job) (latency_bucket)`,

@@ -198,7 +198,9 @@ func (r *Run) timestamp(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 	if !ok {
 		return r.mapRows(ctx, n.Args[0], g, func(_ float64, step int) float64 { return float64(g.At(step)) / 1000 })
 	}
-	m, err := r.collect(ctx, r.instantSource(sel, function.TimeOfLast), g, false)
+	src := r.instantSource(sel)
+	src.fn.TimesOnly, src.fn.Kernel = true, function.TimeOfLast
+	m, err := r.collect(ctx, src, g, false)
 	if err != nil {
 		return Matrix{}, err
 	}

@@ -177,12 +177,16 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 	var src *rowSource
 	call, _ := n.Input.(*plan.Call)
 	if call == nil {
-		src = r.instantSource(n.Input.(*plan.Instant), function.Last)
+		src = r.instantSource(n.Input.(*plan.Instant))
 	} else {
 		var err error
 		if src, err = r.rangeSource(ctx, call, g); err != nil {
 			return Matrix{}, err
 		}
+	}
+	if n.Op == parser.COUNT || n.Op == parser.GROUP {
+		// Which steps have a value depends on times alone.
+		src.fn = src.fn.Presence()
 	}
 	f := &fused{
 		run: r, op: n.Op, grid: g, grouping: newGrouping(n.Grouping, n.Without),

@@ -62,21 +62,24 @@ type matcher struct {
 	arithmetic          func(a, b float64) float64
 	compare             func(a, b float64) bool
 	fillOne, fillMany   *float64
-	oneAt               []int32 // by signature, the row of one at this step, or -1
-	matched             []bool  // by signature
-	inserted            map[pairKey]struct{}
+	oneAt               []int32            // by signature, the row of one at this step, or -1
+	matched             []bool             // by signature
+	inserted            []insertion        // by row of the result
 	labelsOf            map[[2]int32]int32 // pair of rows -> index of rows
+	lastPair            []lastPair         // by row of many: its last pair
 	rows                []Row
 	byHash              map[uint64]int32
 	lastStep            []int // by row: the last step with a value
 	mentionedFloatsOnly bool
 }
 
-// pairKey tells results of one signature apart by their labels.
-type pairKey struct {
-	sig  int32
-	hash uint64
-}
+// insertion is when a row of the result was last computed, and for which
+// signature.
+type insertion struct{ step, sig int32 }
+
+// lastPair remembers what a row was paired with: nearly always the same row at
+// every step.
+type lastPair struct{ one, at int32 }
 
 // match evaluates an arithmetic or comparison operator of two vectors.
 func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt Matrix) (Matrix, error) {
@@ -92,6 +95,10 @@ func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt 
 	if m.swapped {
 		m.many, m.one = m.one, m.many
 		m.manySig, m.oneSig = m.oneSig, m.manySig
+	}
+	m.lastPair = make([]lastPair, len(m.many))
+	for i := range m.lastPair {
+		m.lastPair[i].at = -1
 	}
 	m.oneAt = make([]int32, len(sigs.index))
 	m.matched = make([]bool, len(sigs.index))
@@ -119,7 +126,6 @@ func (m *matcher) step(step int) error {
 		m.oneAt[i] = -1
 	}
 	clear(m.matched)
-	m.inserted = nil
 	manyLeft, oneLeft := anyAt(m.many, step), anyAt(m.one, step)
 	if (!manyLeft && !oneLeft) || (!(manyLeft && oneLeft) && m.fillOne == nil && m.fillMany == nil) {
 		return nil // nothing matches, not even wrongly
@@ -222,14 +228,10 @@ func (m *matcher) combine(step int, many, one int32, v, other float64, sig int32
 			return plan.Errorf("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)")
 		}
 	} else {
-		key := pairKey{sig: sig, hash: uint64(at)}
-		if _, ok := m.inserted[key]; ok {
+		if m.inserted[at] == (insertion{step: int32(step), sig: sig}) {
 			return plan.Errorf("multiple matches for labels: grouping labels must ensure unique matches")
 		}
-		if m.inserted == nil {
-			m.inserted = map[pairKey]struct{}{}
-		}
-		m.inserted[key] = struct{}{}
+		m.inserted[at] = insertion{step: int32(step), sig: sig}
 	}
 	m.matched[sig] = true
 	if !kept {
@@ -245,15 +247,22 @@ func (m *matcher) combine(step int, many, one int32, v, other float64, sig int32
 }
 
 // row returns the index of the result's row of a pair.
-func (m *matcher) row(many, one int32) (int32, error) {
+func (m *matcher) row(many, one int32) (at int32, err error) {
+	if many >= 0 {
+		last := &m.lastPair[many]
+		if last.at >= 0 && last.one == one {
+			return last.at, nil
+		}
+		defer func() { *last = lastPair{one: one, at: at} }()
+	}
 	pair := [2]int32{many, one}
 	if at, ok := m.labelsOf[pair]; ok {
 		return at, nil
 	}
 	lset := m.resultLabels(many, one)
 	h := lset.Hash()
-	at, ok := m.byHash[h]
-	if !ok {
+	var ok bool
+	if at, ok = m.byHash[h]; !ok {
 		if err := m.run.q.Budget.takePoints(int64(m.grid.Steps), "the operator "+m.n.Op.String()); err != nil {
 			return 0, err
 		}
@@ -262,6 +271,7 @@ func (m *matcher) row(many, one int32) (int32, error) {
 			Labels: lset, DropName: m.n.ReturnBool, V: make([]float64, m.grid.Steps), Present: newBits(m.grid.Steps),
 		})
 		m.lastStep = append(m.lastStep, -1)
+		m.inserted = append(m.inserted, insertion{step: -1})
 		m.byHash[h] = at
 	}
 	m.labelsOf[pair] = at

@@ -91,20 +91,18 @@ func (r *Run) notice(src *rowSource, name string) {
 
 // instant evaluates an instant selector.
 func (r *Run) instant(ctx context.Context, n *plan.Instant, g function.Grid) (Matrix, error) {
-	return r.collect(ctx, r.instantSource(n, function.Last), g, false)
+	return r.collect(ctx, r.instantSource(n), g, false)
 }
 
 // instantSource is a selector as a source: the last sample of a window that is
 // as long as the lookback.
-func (r *Run) instantSource(n *plan.Instant, kernel lastKernel) *rowSource {
+func (r *Run) instantSource(n *plan.Instant) *rowSource {
 	return &rowSource{
 		scan: n.Scan, when: n.When, rangeMs: n.Lookback, staleEnds: true, pos: n.Pos(),
-		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: kernel},
+		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: function.Last},
 		where: "an instant selector",
 	}
 }
-
-type lastKernel = func(dst []float64, s *function.Samples, w *function.Windows, params [][]float64, sc *function.Scratch, from, to int)
 
 // rangeSource is a range function over a selector as a source. Its scalar
 // arguments are evaluated here.

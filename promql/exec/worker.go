@@ -40,6 +40,8 @@ type worker struct {
 	scratch            function.Scratch
 	touched            Bits
 	samplesRead, taken int64
+	// zeros are the values of functions that look at none.
+	zeros [column.TilePositions]float64
 }
 
 func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *turns) *worker {
@@ -217,6 +219,8 @@ func (w *worker) decode(dst []float64, c *storage.Chunk, n int) ([]float64, erro
 	switch {
 	case n == 0:
 		return dst, nil
+	case w.src.fn.TimesOnly:
+		return append(dst, w.zeros[:n]...), nil
 	case c.Kind == storage.Decoded:
 		return append(dst, c.Values...), nil
 	}

@@ -93,19 +93,6 @@ func variance(v []float64) float64 {
 
 func deviation(v []float64) float64 { return math.Sqrt(variance(v)) }
 
-// extremeOverTime is min and max: NaN gives way to any number.
-func extremeOverTime(better func(v, best float64) bool) kernel {
-	return overTime(func(v []float64) float64 {
-		best := v[0]
-		for _, x := range v {
-			if better(x, best) || math.IsNaN(best) {
-				best = x
-			}
-		}
-		return best
-	})
-}
-
 // timeOfExtreme is when the minimum or maximum was last reached, in seconds.
 func timeOfExtreme(atLeast func(v, best float64) bool) kernel {
 	return func(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
@@ -187,13 +174,15 @@ func countResets(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratc
 }
 
 func countChanges(dst []float64, s *Samples, w *Windows, _ [][]float64, sc *Scratch, from, to int) {
-	// counts[j] is the number of changes up to position j.
-	sc.counts = resize(sc.counts, len(s.V))
+	// counts[j] is the number of changes up to position first+j.
+	first, end := w.span(from, to)
+	v := s.V[first:end]
+	sc.counts = resize(sc.counts, len(v))
 	changes := int32(0)
-	for j, v := range s.V {
+	for j, x := range v {
 		if j > 0 {
-			before := s.V[j-1]
-			if v != before && !(math.IsNaN(v) && math.IsNaN(before)) {
+			before := v[j-1]
+			if x != before && !(math.IsNaN(x) && math.IsNaN(before)) {
 				changes++
 			}
 		}
@@ -202,7 +191,7 @@ func countChanges(dst []float64, s *Samples, w *Windows, _ [][]float64, sc *Scra
 	for i := from; i < to; i++ {
 		dst[i-from] = 0
 		if lo, hi := w.Lo[i], w.Hi[i]; lo < hi {
-			dst[i-from] = float64(sc.counts[hi-1] - sc.counts[lo])
+			dst[i-from] = float64(sc.counts[hi-1-first] - sc.counts[lo-first])
 		}
 	}
 }

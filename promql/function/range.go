@@ -10,6 +10,8 @@ type RangeFunc struct {
 	Counter bool
 	// Resets: Samples.Resets must be set.
 	Resets bool
+	// TimesOnly: the result does not depend on values.
+	TimesOnly bool
 	// Prepare computes what depends on the windows alone. It may be nil, and is
 	// called once per time column.
 	Prepare func(w *Windows)
@@ -20,6 +22,12 @@ type RangeFunc struct {
 	// Check reports why the parameters are not valid at a step at which some
 	// series has a sample; nil accepts all.
 	Check func(params [][]float64, step int) error
+}
+
+// Presence returns f with 1 as the result of every step that has one.
+func (f RangeFunc) Presence() RangeFunc {
+	f.TimesOnly, f.Resets, f.Prepare, f.Kernel = true, false, nil, one
+	return f
 }
 
 // Scratch is memory that kernels reuse. One goroutine uses it at a time.
@@ -59,13 +67,13 @@ func Range(name string) (RangeFunc, bool) {
 	case "changes":
 		f.Kernel = countChanges
 	case "sum_over_time":
-		f.Kernel = overTime(sum)
+		f.Kernel = sumOverTime
 	case "avg_over_time":
-		f.Kernel = overTime(mean)
+		f.Kernel = meanOverTime
 	case "min_over_time":
-		f.Kernel = extremeOverTime(func(v, best float64) bool { return v < best })
+		f.Kernel = minOverTime
 	case "max_over_time":
-		f.Kernel = extremeOverTime(func(v, best float64) bool { return v > best })
+		f.Kernel = maxOverTime
 	case "ts_of_min_over_time":
 		f.Kernel = timeOfExtreme(func(v, best float64) bool { return v <= best })
 	case "ts_of_max_over_time":
@@ -75,17 +83,17 @@ func Range(name string) (RangeFunc, bool) {
 	case "stdvar_over_time":
 		f.Kernel = overTime(variance)
 	case "count_over_time":
-		f.Kernel = countOverTime
+		f.TimesOnly, f.Kernel = true, countOverTime
 	case "present_over_time", "absent_over_time":
-		f.Kernel = one
+		f.TimesOnly, f.Kernel = true, one
 	case "first_over_time":
 		f.KeepsName, f.Kernel = true, first
 	case "last_over_time":
 		f.KeepsName, f.Kernel = true, Last
 	case "ts_of_first_over_time":
-		f.Kernel = timeOfFirst
+		f.TimesOnly, f.Kernel = true, timeOfFirst
 	case "ts_of_last_over_time":
-		f.Kernel = TimeOfLast
+		f.TimesOnly, f.Kernel = true, TimeOfLast
 	case "quantile_over_time":
 		f.Kernel = quantileOverTime
 	case "mad_over_time":
