@@ -54,6 +54,9 @@ func (w *WriteRequest) Add(target, own []labels.Label, points ...Point) {
 		} else {
 			l, own = own[0], own[1:]
 		}
+		if l.Value == "" {
+			continue // an empty label is no label, and senders leave it out
+		}
 		size := 2 + uvarintLen(len(l.Name)) + len(l.Name) + uvarintLen(len(l.Value)) + len(l.Value)
 		s = append(s, tagLabels)
 		s = binary.AppendUvarint(s, uint64(size))

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -21,16 +24,13 @@ func (r *runner) corpus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ps, samples, err := r.fill(ctx, "corpus", "corpus: 2 h 15 min of four real exporters every 5 s by remote write", 0,
+	ps, samples, err := r.fill(ctx, "corpus", "corpus: recorded scrapes of four exporters, 2 h 15 min every 5 s, by remote write", 0,
 		func(ctx context.Context, client *http.Client, url string) (int64, error) {
-			var total int64
-			for _, name := range corpus.Names() {
-				n, err := replay(ctx, client, url, name, shift, r.settings.quick)
-				if total += n; err != nil {
-					return total, err
-				}
+			scrapesMax := math.MaxInt
+			if r.settings.quick {
+				scrapesMax = quickScrapes
 			}
-			return total, nil
+			return replay(ctx, client, url, shift, scrapesMax)
 		})
 	defer stopAll(ps)
 	if err != nil {
@@ -65,40 +65,72 @@ func corpusShift(end time.Time) (time.Duration, error) {
 	return time.Duration(end.UnixMilli()-last) * time.Millisecond, nil
 }
 
-// quickScrapes is how much of each recording a quick run replays.
-const quickScrapes = 120
+// quickScrapes is how much a quick run replays.
+const quickScrapes = 480
 
-// replay pushes one recording, a request a scrape, in order of time.
-func replay(ctx context.Context, client *http.Client, url, name string, shift time.Duration, quick bool) (samples int64, err error) {
-	reader, err := corpus.Open(name)
-	if err != nil {
-		return 0, err
+// recording is one of the corpus at its next scrape.
+type recording struct {
+	reader *corpus.Reader
+	target []labels.Label
+	scrape corpus.Scrape
+}
+
+// replay pushes up to scrapesMax scrapes of all recordings, a request a scrape,
+// in order of time over all of them: a head takes nothing that is far behind
+// its newest sample.
+func replay(ctx context.Context, client *http.Client, url string, shift time.Duration, scrapesMax int) (samples int64, err error) {
+	var open []*recording
+	defer func() {
+		for _, rec := range open {
+			err = errors.Join(err, rec.reader.Close())
+		}
+	}()
+	for _, name := range corpus.Names() {
+		reader, err := corpus.Open(name)
+		if err != nil {
+			return 0, err
+		}
+		open = append(open, &recording{reader: reader, target: []labels.Label{{Name: "instance", Value: name + ":9100"}, {Name: "job", Value: name}}})
 	}
-	defer func() { err = errors.Join(err, reader.Close()) }()
-	target := []labels.Label{{Name: "instance", Value: name + ":9100"}, {Name: "job", Value: name}}
+	live := slices.Clone(open)
+	for _, rec := range open {
+		if live, err = advance(live, rec); err != nil {
+			return 0, err
+		}
+	}
 	symbols := labels.NewSymbolTable()
 	var request load.WriteRequest
 	var compressed []byte
-	for n := 0; !quick || n < quickScrapes; n++ {
-		s, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return samples, err
-		}
-		if s.Failed() {
-			continue
-		}
-		if err := appendScrape(&request, s.Body, s.UnixMs+shift.Milliseconds(), target, symbols); err != nil {
-			return samples, fmt.Errorf("replay %s at %d: %w", name, s.UnixMs, err)
+	for n := 0; len(live) > 0 && n < scrapesMax; n++ {
+		rec := slices.MinFunc(live, func(a, b *recording) int { return cmp.Compare(a.scrape.UnixMs, b.scrape.UnixMs) })
+		unixMs := rec.scrape.UnixMs + shift.Milliseconds()
+		if err := appendScrape(&request, rec.scrape.Body, unixMs, rec.target, symbols); err != nil {
+			return samples, fmt.Errorf("replay %s at %d: %w", rec.target[0].Value, rec.scrape.UnixMs, err)
 		}
 		samples += int64(request.Samples())
 		if _, _, err := load.Send(ctx, client, url, &request, &compressed); err != nil {
 			return samples, err
 		}
+		if live, err = advance(live, rec); err != nil {
+			return samples, err
+		}
 	}
 	return samples, nil
+}
+
+// advance moves a recording to its next scrape that did not fail, and takes it
+// from live after the last.
+func advance(live []*recording, rec *recording) ([]*recording, error) {
+	for {
+		var err error
+		rec.scrape, err = rec.reader.Next()
+		if errors.Is(err, io.EOF) {
+			return slices.DeleteFunc(live, func(r *recording) bool { return r == rec }), nil
+		}
+		if err != nil || !rec.scrape.Failed() {
+			return live, err
+		}
+	}
 }
 
 // appendScrape adds the series of a recorded exposition to a request.

@@ -144,8 +144,8 @@ func run(ctx context.Context, args []string) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("the run took over %s", bound))
 	defer cancel()
 	failed := r.runScenarios(ctx)
-	if ctx.Err() != nil {
-		return errors.Join(failed, context.Cause(ctx))
+	if ctx.Err() != nil && failed != nil {
+		return failed // half a run is no result
 	}
 	section := r.section(ctx, began, args)
 	fmt.Print(section)

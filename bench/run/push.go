@@ -78,7 +78,7 @@ func (r *runner) fill(ctx context.Context, scenario, title string, series float6
 	}
 	t := r.table(title)
 	t.Add("CPU per million samples", "s", rows["cpu"])
-	t.Add("time per million samples, two senders", "s", rows["took"])
+	t.Add("wall time per million samples", "s", rows["took"])
 	if series > 0 {
 		t.Add("resident per series at the end", "B", rows["resident"])
 		t.Add("anonymous per series at the end", "B", rows["anonymous"])
@@ -132,10 +132,25 @@ func (r *runner) pushedDisk(ctx context.Context, title string, ps []*process, sa
 	}
 	rows := cells{}
 	for _, p := range ps {
+		r.checkCount(ctx, p, samples[p.system.name])
 		if err := r.disk(ctx, p, samples[p.system.name], rows); err != nil {
 			return err
 		}
 	}
 	addDisk(r.table(title), rows)
 	return nil
+}
+
+// checkCount notes when a system does not hold what it took: bytes per sample
+// would flatter it.
+func (r *runner) checkCount(ctx context.Context, p *process, pushed float64) {
+	held, err := p.scalar(ctx, `sum(count_over_time({job=~".+"}[6h]))`)
+	switch {
+	case err != nil:
+		r.note("%s does not say how many samples it holds: %v", p.system.name, err)
+	case held != pushed:
+		r.note("%s holds %.0f samples; %.0f were pushed to it", p.system.name, held, pushed)
+	default:
+		r.logf("%s holds all %.0f samples", p.system.name, held)
+	}
 }

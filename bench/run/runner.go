@@ -39,7 +39,8 @@ func (r *runner) runScenarios(ctx context.Context) error {
 	for _, name := range strings.Split(r.settings.scenarios, ",") {
 		r.logf("scenario %s", name)
 		if err := scenarios[name](ctx); err != nil {
-			r.note("scenario %s failed: %v", name, err)
+			first, _, _ := strings.Cut(err.Error(), "\n")
+			r.note("scenario %s failed: %s", name, first)
 			failed = errors.Join(failed, fmt.Errorf("scenario %s: %w", name, err))
 		}
 		if ctx.Err() != nil {
@@ -142,8 +143,8 @@ the ratios. In every row less is better.
   most. Anonymous leaves out pages of mapped files.
 - **Bytes per sample** are sizes of files. Prometheus: blocks of a snapshot of
   the admin API, as it would cut its head only after three hours. VictoriaMetrics:
-  data and index after a forced merge. Nilometer: the store after an offline
-  cut and compaction.
+  data and index after a forced merge. Nilometer: the store after everything
+  was cut and merged offline.
 - **Latencies** are of whole answers over HTTP on loopback, one request at a
   time, systems taking turns query by query. VictoriaMetrics runs with
   nocache=1 and latency_offset=1ms: what is measured is evaluation.

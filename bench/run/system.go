@@ -116,17 +116,6 @@ func (s system) version(ctx context.Context) string {
 	return fmt.Sprintf("%s (%s)", version, info.GoVersion)
 }
 
-// settleNilometer stops the server and cuts and compacts offline.
-func settleNilometer(ctx context.Context, p *process) ([]string, error) {
-	p.stop()
-	data := filepath.Join(p.dir, "data")
-	out, err := exec.CommandContext(ctx, p.system.binary, "tsdb", "compact", "--data.dir="+data).CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("compact %s: %w: %s", data, err, out)
-	}
-	return []string{filepath.Join(data, "store")}, nil
-}
-
 // settlePrometheus makes a snapshot, which writes the head as a block: by
 // itself it would do so only after three hours.
 func settlePrometheus(ctx context.Context, p *process) ([]string, error) {
