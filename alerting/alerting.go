@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/dispatch"
 	"github.com/prometheus/alertmanager/eventrecorder"
@@ -35,7 +36,6 @@ import (
 	"github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/provider/mem"
 	"github.com/prometheus/alertmanager/silence"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -190,9 +190,9 @@ func (m *Manager) Apply(file string, externalURL *url.URL) error {
 // Put takes alerts. The error names what could not be kept (a limit).
 func (m *Manager) Put(ctx context.Context, alerts []Alert) error {
 	now := time.Now()
-	out := make([]*types.Alert, 0, len(alerts))
+	out := make([]*alert.Alert, 0, len(alerts))
 	for _, a := range alerts {
-		t := &types.Alert{UpdatedAt: now}
+		t := &alert.Alert{UpdatedAt: now}
 		t.Labels, t.Annotations = labelSet(a.Labels), labelSet(a.Annotations)
 		t.StartsAt, t.EndsAt, t.GeneratorURL = a.StartsAt, a.EndsAt, a.GeneratorURL
 		t.Timeout = a.EndsAt.After(now)

@@ -79,7 +79,7 @@ func (r *rule) recorded(res *promql.Result) ([]sample, error) {
 	lb := labels.NewBuilder(labels.EmptyLabels())
 	for _, s := range vector {
 		lb.Reset(s.Labels)
-		lb.Set(labels.MetricName, r.record)
+		lb.Set(model.MetricNameLabel, r.record)
 		r.labels.Range(func(l labels.Label) { lb.Set(l.Name, l.Value) })
 		lset := lb.Labels()
 		fp := FingerprintOf(lset)
@@ -126,7 +126,7 @@ func (r *rule) active(ctx context.Context, res *promql.Result, at time.Time, x e
 		data := template.AlertTemplateData(s.Labels.Map(), x.externalLabels, x.externalURL.String(), upstream.Sample{F: s.V})
 		expand := func(text string) string { return r.expand(ctx, text, data, at, x) }
 		lb.Reset(s.Labels)
-		lb.Del(labels.MetricName)
+		lb.Del(model.MetricNameLabel)
 		r.labels.Range(func(l labels.Label) { lb.Set(l.Name, expand(l.Value)) })
 		lb.Set(labels.AlertName, r.alert)
 		a := Alert{Labels: lb.Labels(), Value: s.V}
@@ -180,9 +180,9 @@ func alertSamples(alerts map[Fingerprint]Alert) []sample {
 			continue
 		}
 		lb.Reset(a.Labels)
-		lb.Set(labels.MetricName, alertForStateMetric)
+		lb.Set(model.MetricNameLabel, alertForStateMetric)
 		out = append(out, sample{lb.Labels(), float64(a.ActiveAt.Unix())})
-		lb.Set(labels.MetricName, alertMetric)
+		lb.Set(model.MetricNameLabel, alertMetric)
 		lb.Set(alertStateLabel, string(a.State))
 		out = append(out, sample{lb.Labels(), 1})
 	}

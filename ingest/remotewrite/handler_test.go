@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
@@ -63,7 +64,7 @@ func post(t *testing.T, h http.Handler, body []byte, header ...string) (status i
 
 func stored(t *testing.T, store storage.Reader) string {
 	t.Helper()
-	m, err := labels.NewMatcher(labels.MatchRegexp, labels.MetricName, ".+")
+	m, err := labels.NewMatcher(labels.MatchRegexp, model.MetricNameLabel, ".+")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/series"
@@ -144,7 +145,7 @@ func (r *request) members(o *outcome) []member {
 
 // valid refuses what no engine could give back: no labels, a name twice.
 func valid(lset labels.Labels) bool {
-	if lset.IsEmpty() || lset.Get(labels.MetricName) == "" {
+	if lset.IsEmpty() || lset.Get(model.MetricNameLabel) == "" {
 		return false
 	}
 	_, dup := lset.HasDuplicateLabelNames()
