@@ -89,6 +89,7 @@ func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
 	c.segment = segment
 	for _, p := range ps {
 		p.result = c.batch(p.handle.group, p.batch)
+		slices.SortFunc(p.result.Rejected, func(a, b storage.Rejection) int { return a.Index - b.Index })
 		p.done = true
 		s.metrics.appended.Add(float64(p.result.Appended))
 		for _, r := range p.result.Rejected {

@@ -189,7 +189,7 @@ func (s *Heads) OpenGroup(_ context.Context, id tenant.ID, spec storage.GroupSpe
 		if spec.Kind == storage.Closed {
 			hd.token = s.tokens.Add(1)
 			g.writer = hd.token
-			g.takeover = g.takeover || g.presents > 0
+			g.takeover = g.takeover || g.hasTime
 		}
 		g.mu.Unlock()
 		return hd, nil

@@ -37,7 +37,7 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 		defer home.mu.Unlock()
 	}
 	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last {
-		return h.again(m.series, home, t, bits), false
+		return c.again(h, m.series, home, t, bits), false
 	}
 	if home.kind != private {
 		home = c.leave(home, at.slot)
@@ -94,8 +94,8 @@ func (c *commit) continues(g, home *group, b *storage.Batch) bool {
 
 // again judges a sample that is not later than its series' last: the same value
 // at the same time is success, another a conflict, a time without a sample out
-// of order (N1). locked is the series' present group.
-func (h *Head) again(id seriesID, locked *group, t int64, bits uint64) storage.Reason {
+// of order (N1). home is the series' present group, which is locked.
+func (c *commit) again(h *Head, id seriesID, home *group, t int64, bits uint64) storage.Reason {
 	h.index.mu.RLock()
 	places := h.index.placesLocked(nil, id)
 	h.index.mu.RUnlock()
@@ -104,7 +104,7 @@ func (h *Head) again(id seriesID, locked *group, t int64, bits uint64) storage.R
 		if g == nil {
 			continue
 		}
-		have, ok := g.lookup(g == locked, at.slot, t)
+		have, ok := g.lookup(g == home || c.holds(g), at.slot, t)
 		switch {
 		case ok && have == bits:
 			return storage.ReasonNone

@@ -176,6 +176,12 @@ func (h *Head) empty(g *group) {
 	slices.Sort(gone)
 	h.forgetForeign(gone)
 	h.index.removeLocked(gone)
+	for id, places := range h.index.former { // they name slots that get other series now
+		places = slices.DeleteFunc(slices.Clone(places), func(at owner) bool { return at.group == g.index })
+		if h.index.former[id] = places; len(places) == 0 {
+			delete(h.index.former, id)
+		}
+	}
 	g.members, g.slots, g.irregular, g.presents = nil, nil, 0, 0
 	g.open, g.sealedTiles = nil, nil
 	g.lastTime, g.hasTime = 0, false
@@ -266,6 +272,9 @@ func (g *group) again(b *record.Batch) error {
 		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time {
 			pos = i
 		}
+	}
+	if pos < 0 && b.Count+len(b.Stale) == 0 {
+		return nil // it brings members only, whose samples went to private groups
 	}
 	if pos < 0 {
 		return &record.CorruptError{What: fmt.Sprintf("group %d has no position at %d", g.number, b.Time)}
