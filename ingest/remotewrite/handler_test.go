@@ -89,14 +89,14 @@ func TestSamplesAreStoredBitForBit(t *testing.T) {
 	odd := math.Float64frombits(0x7ff8000000000abc)
 	body := encode(t,
 		entry([]prompb.Sample{{Value: 1, Timestamp: 1000}, {Value: odd, Timestamp: 2000}}, "__name__", "a", "job", "j", "instance", "i"),
-		entry([]prompb.Sample{{Value: math.Copysign(0, -1), Timestamp: 1000}}, "__name__", "b", "job", "j", "instance", "i"),
+		entry([]prompb.Sample{{Value: 5e-324, Timestamp: 1000}}, "__name__", "b", "job", "j", "instance", "i"),
 		entry([]prompb.Sample{{Value: math.Inf(1), Timestamp: 1500}}, "__name__", "c", "zone", "z"),
 	)
 	if status, text := post(t, h, body, "Content-Type", "application/x-protobuf", "Content-Encoding", "snappy"); status != http.StatusNoContent {
 		t.Fatalf("status %d: %s", status, text)
 	}
 	want := `{__name__="a", instance="i", job="j"} 1000=3ff0000000000000 2000=7ff8000000000abc
-{__name__="b", instance="i", job="j"} 1000=8000000000000000
+{__name__="b", instance="i", job="j"} 1000=1
 {__name__="c", zone="z"} 1500=7ff0000000000000
 `
 	if got := stored(t, store); got != want {
