@@ -2,7 +2,10 @@ package tsdb_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -79,40 +82,80 @@ func TestConformance(t *testing.T) {
 	}{
 		{"all in the head", quiet(2 * time.Hour), nil},
 		{"cut and compacted all the time", quiet(time.Minute), func(t *testing.T, s storage.Store) {
-			db := s.(*running)
-			if err := db.Cut(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Compact(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			disturb(t, s.(*running), 0)
+			disturb(t, s.(*running), 1)
 		}},
 		{"cut at random", quiet(5 * time.Minute), func(t *testing.T, s storage.Store) {
-			if rand.IntN(10) == 0 {
-				if err := s.(*running).Cut(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			disturb(t, s.(*running), rand.IntN(10))
 		}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			storagetest.Run(t, storagetest.Harness{
 				Base: base,
-				Open: func(t *testing.T, a storage.Admitter) storage.Store {
-					return mustStart(t, mem.New(), c.opts, tsdb.Deps{Admitter: a})
-				},
-				Disturb: c.disturb,
-				Reopen: func(t *testing.T, s storage.Store) storage.Store {
-					db := s.(*running)
-					if err := db.stop(); err != nil {
-						t.Fatal(err)
-					}
-					return mustStart(t, db.fs, db.opts, tsdb.Deps{Admitter: db.deps.Admitter})
-				},
+				Open: opened(c.opts), Reopen: reopened, Disturb: c.disturb,
 			})
 		})
 	}
+}
+
+// historiesVariable sets how many random histories TestHistories checks.
+const historiesVariable = "NILOMETER_HISTORIES"
+
+// TestHistories: whatever the block range, and wherever the history is cut,
+// compacted and restarted, the answers are those of the model, bit for bit.
+func TestHistories(t *testing.T) {
+	n := 24
+	if v := os.Getenv(historiesVariable); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			t.Fatalf("%s=%q: %s", historiesVariable, v, err)
+		}
+	}
+	for seed := range uint64(n) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 3))
+			ranges := []time.Duration{10 * time.Second, time.Minute, 7 * time.Minute, time.Hour}
+			opts := quiet(ranges[rng.IntN(len(ranges))])
+			often := 1 + rng.IntN(6)
+			storagetest.History(t, storagetest.Harness{
+				Base:    base,
+				Open:    opened(opts),
+				Reopen:  reopened,
+				Disturb: func(t *testing.T, s storage.Store) { disturb(t, s.(*running), rng.IntN(3*often)) },
+			}, 1000+seed)
+		})
+	}
+}
+
+// disturb cuts, compacts, or does nothing.
+func disturb(t *testing.T, db *running, what int) {
+	t.Helper()
+	work := func(context.Context) error { return nil }
+	switch what {
+	case 0:
+		work = db.Cut
+	case 1:
+		work = db.Compact
+	}
+	if err := work(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func opened(o tsdb.Options) func(t *testing.T, a storage.Admitter) storage.Store {
+	return func(t *testing.T, a storage.Admitter) storage.Store {
+		return mustStart(t, mem.New(), o, tsdb.Deps{Admitter: a})
+	}
+}
+
+func reopened(t *testing.T, s storage.Store) storage.Store {
+	t.Helper()
+	db := s.(*running)
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	return mustStart(t, db.fs, db.opts, tsdb.Deps{Admitter: db.deps.Admitter})
 }
 
 func at(seconds int64) int64 { return base + 1000*seconds }
