@@ -49,11 +49,11 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
 	})
 	if node.Type() == parser.ValueTypeMatrix {
-		err = e.ranges(ctx, run, node, grid, res)
+		err = e.ranges(ctx, run, node, grid, budget, res)
 	} else {
 		var m exec.Matrix
 		if m, err = run.Eval(ctx, node, grid); err == nil {
-			res.fill(m, ev.instant)
+			err = res.fill(m, ev.instant, budget)
 		}
 	}
 	if err != nil {
@@ -117,7 +117,7 @@ func planError(err error) error {
 }
 
 // ranges answers an instant query whose expression is a range vector.
-func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid function.Grid, res *Result) error {
+func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid function.Grid, budget *exec.Budget, res *Result) error {
 	switch n := node.(type) {
 	case *plan.Window:
 		rows, err := run.Samples(ctx, n, grid)
@@ -135,26 +135,38 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 		if err != nil {
 			return err
 		}
-		res.fill(m, false)
-		res.Type = parser.ValueTypeMatrix
-		return nil
+		return res.fill(m, false, budget)
 	}
 	return &NotSupportedError{What: fmt.Sprintf("evaluation of a %T", node)}
 }
 
-// fill turns the matrix of a vector or scalar into values.
-func (res *Result) fill(m exec.Matrix, instant bool) {
+// What a point and a series of a result take, in bytes.
+const (
+	pointBytes  = 16
+	seriesBytes = 48
+)
+
+// fill turns the matrix of a vector or scalar into values, and gives its rows
+// up one by one.
+func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error {
+	size := int64(len(m.Rows)) * seriesBytes
+	for i := range m.Rows {
+		size += int64(len(m.Rows[i].V)) * pointBytes
+	}
+	if err := budget.TakeBytes(size, "the result"); err != nil {
+		return err
+	}
 	switch {
 	case instant && res.Type == parser.ValueTypeScalar:
 		res.Scalar = Point{T: m.Grid.Start, V: m.Rows[0].V[0]}
-		return
+		return nil
 	case instant:
 		res.Vector = make([]Sample, 0, len(m.Rows))
 		for i := range m.Rows {
 			v, _ := m.Rows[i].At(0)
 			res.Vector = append(res.Vector, Sample{Labels: m.Rows[i].Labels, T: m.Grid.Start, V: v})
 		}
-		return
+		return nil
 	}
 	res.Type = parser.ValueTypeMatrix
 	for i := range m.Rows {
@@ -166,8 +178,10 @@ func (res *Result) fill(m exec.Matrix, instant bool) {
 			}
 		}
 		res.Matrix = append(res.Matrix, s)
+		*row = exec.Row{}
 	}
 	sortSeries(res.Matrix)
+	return nil
 }
 
 func sortSeries(m []Series) {

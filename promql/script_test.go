@@ -2,7 +2,6 @@ package promql_test
 
 import (
 	"context"
-	"errors"
 	"path"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	upstream "github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
-	"github.com/prometheus/prometheus/util/stats"
 	"github.com/prometheus/prometheus/util/teststorage"
 
 	"github.com/nilometer/nilometer/model/tenant"
@@ -96,33 +94,37 @@ type scriptEngine struct {
 	count  *scriptCount
 }
 
-func (e *scriptEngine) NewInstantQuery(ctx context.Context, q upstream.Queryable, o oracle.QueryOpts, text string, at time.Time) (oracle.Query, error) {
-	theirs, err := e.theirs.NewInstantQuery(ctx, q, o, text, at)
-	if err != nil {
-		return nil, err
-	}
-	return &scriptQuery{Query: theirs, e: e, ask: func(ctx context.Context) (*promql.Result, error) {
-		return e.ours.Instant(ctx, upstreamReader{q: q}, tenant.Default, promql.Query{Expr: text, Time: at})
-	}}, nil
+func (e *scriptEngine) NewInstantQuery(_ context.Context, q upstream.Queryable, o oracle.QueryOpts, text string, at time.Time) (oracle.Query, error) {
+	return &scriptQuery{
+		e: e,
+		ours: func(ctx context.Context) (*promql.Result, error) {
+			return e.ours.Instant(ctx, upstreamReader{q: q}, tenant.Default, promql.Query{Expr: text, Time: at})
+		},
+		theirs: func(ctx context.Context) (oracle.Query, error) { return e.theirs.NewInstantQuery(ctx, q, o, text, at) },
+	}, nil
 }
 
-func (e *scriptEngine) NewRangeQuery(ctx context.Context, q upstream.Queryable, o oracle.QueryOpts, text string, start, end time.Time, step time.Duration) (oracle.Query, error) {
-	theirs, err := e.theirs.NewRangeQuery(ctx, q, o, text, start, end, step)
-	if err != nil {
-		return nil, err
-	}
-	return &scriptQuery{Query: theirs, e: e, ask: func(ctx context.Context) (*promql.Result, error) {
-		return e.ours.Range(ctx, upstreamReader{q: q}, tenant.Default, promql.Query{Expr: text, Start: start, End: end, Step: step})
-	}}, nil
+func (e *scriptEngine) NewRangeQuery(_ context.Context, q upstream.Queryable, o oracle.QueryOpts, text string, start, end time.Time, step time.Duration) (oracle.Query, error) {
+	return &scriptQuery{
+		e: e,
+		ours: func(ctx context.Context) (*promql.Result, error) {
+			return e.ours.Range(ctx, upstreamReader{q: q}, tenant.Default, promql.Query{Expr: text, Start: start, End: end, Step: step})
+		},
+		theirs: func(ctx context.Context) (oracle.Query, error) {
+			return e.theirs.NewRangeQuery(ctx, q, o, text, start, end, step)
+		},
+	}, nil
 }
 
+// scriptQuery asks our engine, and upstream's for what ours does not support.
 type scriptQuery struct {
 	oracle.Query
-	e   *scriptEngine
-	ask func(context.Context) (*promql.Result, error)
+	e      *scriptEngine
+	ours   func(context.Context) (*promql.Result, error)
+	theirs func(context.Context) (oracle.Query, error)
 }
 
-func (q *scriptQuery) Stats() *stats.Statistics { return nil }
+func (q *scriptQuery) Close() {}
 
 func (q *scriptQuery) Exec(ctx context.Context) *oracle.Result {
 	c := q.e.count
@@ -132,14 +134,17 @@ func (q *scriptQuery) Exec(ctx context.Context) *oracle.Result {
 	c.mu.Unlock()
 	res, err := (*promql.Result)(nil), error(&promql.NotSupportedError{What: "this file"})
 	if !wholly(file) {
-		res, err = q.ask(ctx)
+		res, err = q.ours(ctx)
 	}
-	var missing *promql.NotSupportedError
-	if errors.As(err, &missing) {
+	if isNotSupported(err) {
 		c.mu.Lock()
 		c.refused[file]++
 		c.mu.Unlock()
-		return q.Query.Exec(ctx)
+		theirs, err := q.theirs(ctx)
+		if err != nil {
+			return &oracle.Result{Err: err}
+		}
+		return theirs.Exec(ctx)
 	}
 	if err != nil {
 		return &oracle.Result{Err: err}

@@ -68,4 +68,8 @@ func (b *Budget) takeBytes(n int64, where string) error {
 	}
 }
 
+// TakeBytes counts a buffer of the caller's, made for what where names. It is
+// part of the query until the query ends.
+func (b *Budget) TakeBytes(n int64, where string) error { return b.takeBytes(n, where) }
+
 func (b *Budget) giveBytes(n int64) { b.bytes.Add(-n) }
