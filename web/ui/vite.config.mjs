@@ -27,6 +27,7 @@ export default defineConfig({
     outDir,
     emptyOutDir: true, // public/.gitkeep comes back with the copy of public/
     target: "es2022",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // the first with light-dark()
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
   },

@@ -1,0 +1,104 @@
+// The shapes of Prometheus' HTTP API, as api/http answers them.
+
+export type Labels = Record<string, string>;
+
+/** A sample: Unix time in seconds, and the value as text ("NaN", "+Inf" included). */
+export type Sample = [time: number, value: string];
+
+export interface Series {
+  metric: Labels;
+  values?: Sample[];
+  histograms?: unknown[];
+}
+
+export interface InstantSample {
+  metric: Labels;
+  value?: Sample;
+  histogram?: [number, HistogramValue];
+}
+
+export interface HistogramValue {
+  count: string;
+  sum: string;
+}
+
+export interface MatrixData {
+  resultType: "matrix";
+  result: Series[];
+}
+
+export type InstantData =
+  | { resultType: "vector"; result: InstantSample[] }
+  | { resultType: "scalar" | "string"; result: Sample }
+  | MatrixData;
+
+export interface Target {
+  discoveredLabels: Labels;
+  labels: Labels;
+  scrapePool: string;
+  scrapeUrl: string;
+  globalUrl: string;
+  lastError: string;
+  lastScrape: string;
+  lastScrapeDuration: number; // seconds
+  health: string; // up, down, unknown
+  scrapeInterval: string;
+  scrapeTimeout: string;
+  status?: string;
+  lastWarning?: string;
+  lastSamples?: number;
+}
+
+export interface Targets {
+  activeTargets: Target[];
+  droppedTargets: { discoveredLabels: Labels; scrapePool: string }[];
+  droppedTargetCounts?: Record<string, number>;
+}
+
+export interface Alert {
+  labels: Labels;
+  annotations: Labels;
+  state: string;
+  activeAt?: string;
+  value: string;
+}
+
+export interface AlertingRule {
+  type: "alerting";
+  name: string;
+  query: string;
+  state: string; // inactive, pending, firing
+  duration: number; // seconds
+  keepFiringFor: number; // seconds
+  labels: Labels;
+  annotations: Labels;
+  alerts: Alert[] | null;
+  health: string;
+  lastError?: string;
+  evaluationTime: number; // seconds
+  lastEvaluation: string;
+}
+
+export interface RecordingRule {
+  type: "recording";
+  name: string;
+  query: string;
+  labels?: Labels;
+  health: string;
+  lastError?: string;
+  evaluationTime: number; // seconds
+  lastEvaluation: string;
+}
+
+export type Rule = AlertingRule | RecordingRule;
+
+export interface RuleGroup {
+  name: string;
+  file: string;
+  rules: Rule[];
+  interval: number; // seconds
+  evaluationTime: number; // seconds
+  lastEvaluation: string;
+}
+
+export type Info = Record<string, string | number | boolean | null>;

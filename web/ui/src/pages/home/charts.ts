@@ -1,0 +1,160 @@
+// What Home shows of a machine: expressions over node_exporter's names.
+
+import type { Labels } from "../../api/types";
+import { quote } from "../../model/labels";
+import { latest, type Lines } from "../../model/lines";
+import { formatValue, type Unit } from "../../model/units";
+
+/** The machine looked at. */
+export interface Machine {
+  job: string;
+  instance: string;
+  cpus: number;
+}
+
+export interface Headline {
+  big: string;
+  beside: string;
+}
+
+export interface Chart {
+  id: string;
+  title: string;
+  unit: Unit;
+  filled?: boolean;
+  min?: number;
+  max?: number;
+  /** The expressions whose lines the graph joins; rates look back over the window. */
+  exprs: (selector: string, window: string) => { expr: string; name: string | ((labels: Labels) => string) }[];
+  /** Chooses and orders lines. */
+  arrange?: (data: Lines) => Lines;
+  headline: (data: Lines, machine: Machine) => Headline;
+}
+
+/** The matchers of a machine, without braces. */
+export function selectorOf(m: Machine): string {
+  return `job=${quote(m.job)},instance=${quote(m.instance)}`;
+}
+
+const linesMax = 8;
+
+function valueOf(data: Lines, name: string): number | null {
+  return latest(data.lines.find((l) => l.name === name));
+}
+
+function pair(first: string, second: string, unit: Unit): Chart["headline"] {
+  return (data) => ({
+    big: formatValue(valueOf(data, first), unit),
+    beside: `${first} · ${formatValue(valueOf(data, second), unit)} ${second}`,
+  });
+}
+
+// File systems in memory and images are full by design.
+const realFilesystems = 'fstype!~"tmpfs|devtmpfs|ramfs|squashfs|iso9660|efivarfs"';
+
+export const charts: Chart[] = [
+  {
+    id: "cpu",
+    title: "CPU",
+    unit: "percent",
+    filled: true,
+    min: 0,
+    max: 100,
+    exprs: (s, w) => [
+      { expr: `100 * (1 - avg(rate(node_cpu_seconds_total{${s},mode="idle"}[${w}])))`, name: "busy" },
+      { expr: `100 * avg by (mode) (rate(node_cpu_seconds_total{${s},mode=~"user|system|iowait"}[${w}]))`, name: (l) => l["mode"] ?? "" },
+    ],
+    headline: (data, m) => ({
+      big: formatValue(valueOf(data, "busy"), "percent"),
+      beside: `busy, of ${m.cpus} ${m.cpus === 1 ? "CPU" : "CPUs"}`,
+    }),
+  },
+  {
+    id: "memory",
+    title: "Memory",
+    unit: "bytes",
+    filled: true,
+    min: 0,
+    exprs: (s) => [
+      { expr: `node_memory_MemTotal_bytes{${s}} - node_memory_MemAvailable_bytes{${s}}`, name: "used" },
+      { expr: `node_memory_MemTotal_bytes{${s}}`, name: "total" },
+    ],
+    headline: (data) => {
+      const [used, total] = [valueOf(data, "used"), valueOf(data, "total")];
+      const share = used !== null && total ? ` (${formatValue((100 * used) / total, "percent")})` : "";
+      return { big: formatValue(used, "bytes"), beside: `used of ${formatValue(total, "bytes")}${share}` };
+    },
+  },
+  {
+    id: "load",
+    title: "Load",
+    unit: "number",
+    min: 0,
+    exprs: (s) => [
+      { expr: `node_load1{${s}}`, name: "1 min" },
+      { expr: `node_load5{${s}}`, name: "5 min" },
+      { expr: `node_load15{${s}}`, name: "15 min" },
+    ],
+    headline: (data, m) => ({
+      big: formatValue(valueOf(data, "1 min")),
+      beside: `runnable tasks, 1 min; ${m.cpus} ${m.cpus === 1 ? "CPU" : "CPUs"}`,
+    }),
+  },
+  {
+    id: "disk",
+    title: "Disk I/O",
+    unit: "bytes/s",
+    filled: true,
+    min: 0,
+    exprs: (s, w) => [
+      { expr: `sum(rate(node_disk_read_bytes_total{${s}}[${w}]))`, name: "read" },
+      { expr: `sum(rate(node_disk_written_bytes_total{${s}}[${w}]))`, name: "written" },
+    ],
+    headline: pair("read", "written", "bytes/s"),
+  },
+  {
+    id: "network",
+    title: "Network",
+    unit: "bytes/s",
+    filled: true,
+    min: 0,
+    exprs: (s, w) => [
+      { expr: `sum(rate(node_network_receive_bytes_total{${s},device!="lo"}[${w}]))`, name: "received" },
+      { expr: `sum(rate(node_network_transmit_bytes_total{${s},device!="lo"}[${w}]))`, name: "sent" },
+    ],
+    headline: pair("received", "sent", "bytes/s"),
+  },
+  {
+    id: "filesystem",
+    title: "File systems",
+    unit: "percent",
+    min: 0,
+    max: 100,
+    exprs: (s) => [
+      {
+        expr: `100 * (1 - node_filesystem_avail_bytes{${s},${realFilesystems}} / node_filesystem_size_bytes{${s},${realFilesystems}})`,
+        name: (l) => l["mountpoint"] ?? "",
+      },
+    ],
+    arrange: onePerDevice,
+    headline: (data) => {
+      const fullest = data.lines[0];
+      return { big: formatValue(latest(fullest), "percent"), beside: fullest ? `used of ${fullest.name}, the fullest` : "" };
+    },
+  },
+];
+
+/**
+ * One line for each device, however often it is mounted, under its shortest
+ * mount point; the fullest first, at most linesMax.
+ */
+export function onePerDevice(data: Lines): Lines {
+  const byDevice = new Map<string, Lines["lines"][number]>();
+  for (const line of data.lines) {
+    const device = line.labels["device"] ?? line.key;
+    const known = byDevice.get(device);
+    if (!known || line.name.length < known.name.length) byDevice.set(device, line);
+  }
+  const lines = [...byDevice.values()].sort((a, b) => (latest(b) ?? -1) - (latest(a) ?? -1)).slice(0, linesMax);
+  return { times: data.times, lines };
+}

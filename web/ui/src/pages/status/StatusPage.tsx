@@ -1,0 +1,65 @@
+import { get } from "../../api/client";
+import type { Info } from "../../api/types";
+import { Notice } from "../../components/Notice";
+import { usePoll } from "../../poll";
+
+interface Status {
+  build: Info;
+  runtime: Info;
+}
+
+async function ask(signal: AbortSignal): Promise<Status> {
+  const [build, runtime] = await Promise.all([
+    get<Info>("status/buildinfo", {}, signal),
+    get<Info>("status/runtimeinfo", {}, signal),
+  ]);
+  return { build: build.data, runtime: runtime.data };
+}
+
+/** What runs here: the build and the running process. */
+export function StatusPage() {
+  const { data, error } = usePoll("status", 15000, ask);
+  return (
+    <>
+      <div class="heading"><h1>Status</h1></div>
+      {error && <Notice kind="bad">{error}</Notice>}
+      {!data && !error && <p class="soft">Reading…</p>}
+      {data && (
+        <div class="status-grid">
+          <Facts title="Server" info={data.runtime} />
+          <Facts title="Build" info={data.build} />
+        </div>
+      )}
+    </>
+  );
+}
+
+function Facts({ title, info }: { title: string; info: Info }) {
+  return (
+    <section class="card">
+      <h2>{title}</h2>
+      <dl class="facts">
+        {Object.entries(info).filter(([, v]) => v !== "" && v !== null).map(([name, value]) => (
+          <>
+            <dt>{words(name)}</dt>
+            <dd>{shown(value)}</dd>
+          </>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+/** "lastConfigTime" is "last config time"; abbreviations stay. */
+function words(name: string): string {
+  if (name === name.toUpperCase()) return name;
+  return name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
+}
+
+function shown(value: string | number | boolean | null): string {
+  if (value === true) return "yes";
+  if (value === false) return "no";
+  if (typeof value === "number" && value >= 2 ** 63 - 1) return "none"; // Go's way to say "no limit"
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return value.startsWith("0001") ? "never" : new Date(value).toLocaleString();
+  return String(value);
+}
