@@ -301,3 +301,17 @@ func TestStats(t *testing.T) {
 		t.Errorf("type %s", res.Type)
 	}
 }
+
+func TestExplain(t *testing.T) {
+	e := newEngine(t, promql.Options{})
+	built, optimized, err := e.Explain(span(`sum by (job) (rate(x[5m])) * (1 + 1)`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(built, "Binary +") || strings.Contains(optimized, "Binary +") || !strings.Contains(optimized, "Aggregate sum by (job) fused") {
+		t.Errorf("built\n%s\noptimized\n%s", built, optimized)
+	}
+	if _, _, err := e.Explain(promql.Query{Expr: "("}); !as[*promql.ParseError](err) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -88,6 +88,15 @@ func (e *Engine) grid(ev evaluation, expr parser.Expr) (function.Grid, error) {
 
 // plan builds and improves a query's plan.
 func (e *Engine) plan(q Query, expr parser.Expr, ev evaluation) (plan.Node, error) {
+	p := e.params(q, ev)
+	node, err := plan.Build(expr, p)
+	if err != nil {
+		return nil, planError(err)
+	}
+	return plan.Optimize(node, p), nil
+}
+
+func (e *Engine) params(q Query, ev evaluation) plan.Params {
 	lookback := e.options.LookbackDelta
 	if q.LookbackDelta > 0 {
 		lookback = q.LookbackDelta
@@ -99,11 +108,28 @@ func (e *Engine) plan(q Query, expr parser.Expr, ev evaluation) (plan.Node, erro
 	if ev.instant {
 		p.Step = 0
 	}
+	return p
+}
+
+// Explain returns the plan of a query, one operator a line, with its inputs
+// indented below it: as built, and after the rewrite rules. It reads no data.
+// A query without a Step is an instant one.
+func (e *Engine) Explain(q Query) (built, optimized string, err error) {
+	expr, err := e.parser.ParseExpr(q.Expr)
+	if err != nil {
+		return "", "", &ParseError{Err: err}
+	}
+	p := e.params(q, evaluation{start: q.Start.UnixMilli(), end: q.End.UnixMilli(), step: q.Step.Milliseconds()})
+	if q.Step == 0 {
+		at := q.Time.UnixMilli()
+		p = e.params(q, evaluation{start: at, end: at, step: 1, instant: true})
+	}
 	node, err := plan.Build(expr, p)
 	if err != nil {
-		return nil, planError(err)
+		return "", "", planError(err)
 	}
-	return plan.Optimize(node, p), nil
+	built = plan.Explain(node)
+	return built, plan.Explain(plan.Optimize(node, p)), nil
 }
 
 // planError: what the planner refuses without a type of its own is wrong in

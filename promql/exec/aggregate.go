@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -213,7 +214,7 @@ func newGrouping(names []string, without bool) *grouping {
 	gr := &grouping{names: names, without: without, index: map[string]int32{}}
 	if without {
 		// A metric's name is never part of such a group.
-		gr.names = appendSorted(names, labels.MetricName)
+		gr.names = appendSorted(names, model.MetricNameLabel)
 	}
 	return gr
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/promql/function"
@@ -121,7 +122,7 @@ func absentLabels(n plan.Node) labels.Labels {
 	seen := make(map[string]bool, len(ms))
 	for _, m := range ms {
 		switch {
-		case m.Name == labels.MetricName:
+		case m.Name == model.MetricNameLabel:
 		case m.Type == labels.MatchEqual && !seen[m.Name]:
 			b.Set(m.Name, m.Value)
 			seen[m.Name] = true

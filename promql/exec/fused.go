@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/schema"
@@ -239,7 +240,7 @@ func (r *Run) checkRows(s storage.Scan, src *rowSource, f *fused) error {
 		if !some {
 			continue
 		}
-		r.notice(src, s.LabelValue(uint32(rank), labels.MetricName))
+		r.notice(src, s.LabelValue(uint32(rank), model.MetricNameLabel))
 		if unique {
 			continue
 		}

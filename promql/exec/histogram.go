@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/util/annotations"
 
@@ -107,7 +108,7 @@ func (c *histogramCall) group(m Matrix) []*classicHistogram {
 // name is how annotations call a metric: by name only where names are kept.
 func (c *histogramCall) name(lset labels.Labels) string {
 	if c.run.q.DelayedNames {
-		return lset.Get(labels.MetricName)
+		return lset.Get(model.MetricNameLabel)
 	}
 	return ""
 }

@@ -69,7 +69,7 @@ func (r *Run) relabel(ctx context.Context, in plan.Node, g function.Grid, dst st
 		b.Reset(row.Labels)
 		b.Set(dst, value)
 		row.Labels = b.Labels()
-		if dst == labels.MetricName {
+		if dst == model.MetricNameLabel {
 			row.DropName = false
 		}
 	}

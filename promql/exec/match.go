@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/schema"
@@ -25,7 +26,7 @@ func newSignatures(m *parser.VectorMatching) *signatures {
 	if s.on {
 		s.names = slices.Sorted(slices.Values(m.MatchingLabels))
 	} else {
-		s.names = appendSorted(m.MatchingLabels, labels.MetricName)
+		s.names = appendSorted(m.MatchingLabels, model.MetricNameLabel)
 	}
 	return s
 }

@@ -29,9 +29,6 @@ func (r *Row) At(step int) (float64, bool) {
 	return r.V[i], true
 }
 
-// points is the number of steps at which the row has a value.
-func (r *Row) points() int { return r.Present.count(len(r.V)) }
-
 // Matrix is what an operator returns. Its rows are in upstream's order where
 // that is determined (one step), else in an order that depends on the plan and
 // the data alone.

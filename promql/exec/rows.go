@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser/posrange"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -54,7 +55,7 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 				continue
 			}
 			row.Labels = s.Labels(uint32(rank))
-			r.notice(src, row.Labels.Get(labels.MetricName))
+			r.notice(src, row.Labels.Get(model.MetricNameLabel))
 			if loseName {
 				r.loseName(&row)
 			}

@@ -3,7 +3,7 @@ package exec
 import (
 	"context"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/promql/function"
@@ -59,7 +59,7 @@ func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Windo
 			continue
 		}
 		out.DropName = row.DropName
-		r.notice(src, row.Labels.Get(labels.MetricName))
+		r.notice(src, row.Labels.Get(model.MetricNameLabel))
 		if !src.fn.KeepsName {
 			r.loseName(&out)
 		}

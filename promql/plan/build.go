@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -191,7 +192,7 @@ func (b *builder) when(offset time.Duration, expr *parser.DurationExpr, ts *int6
 func scan(e *parser.VectorSelector) *Scan {
 	s := &Scan{Matchers: e.LabelMatchers}
 	for _, m := range s.Matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			s.NameFixed, s.Name = true, m.Value
 		}
 	}
