@@ -55,7 +55,7 @@ func TestStepScripts(t *testing.T) {
 				seen[rules.FingerprintOf(lset)] = rules.Alert{Labels: lset}
 			}
 			var changes []rules.Transition
-			alerts, changes = rules.Step(timing, alerts, seen, start.Add(d))
+			alerts, changes = rules.Step(timing, alerts, seen, epoch.Add(d))
 			got := render(alerts, changes)
 			if got != strings.TrimSpace(want) {
 				t.Errorf("line %d: at %s\n got %s\nwant %s", n, at, got, strings.TrimSpace(want))
@@ -68,16 +68,16 @@ func TestStepScripts(t *testing.T) {
 	}
 }
 
-var start = time.Unix(1_700_000_000, 0).UTC()
+var epoch = time.Unix(1_700_000_000, 0).UTC()
 
 // render writes alerts as name=state@seconds since active, and the number of
 // transitions.
 func render(alerts map[rules.Fingerprint]rules.Alert, changes []rules.Transition) string {
 	var parts []string
 	for _, a := range alerts {
-		text := fmt.Sprintf("%s=%s@%g", a.Labels.Get("alertname"), a.State, a.ActiveAt.Sub(start).Seconds())
+		text := fmt.Sprintf("%s=%s@%g", a.Labels.Get("alertname"), a.State, a.ActiveAt.Sub(epoch).Seconds())
 		if !a.ResolvedAt.IsZero() {
-			text += fmt.Sprintf("-%g", a.ResolvedAt.Sub(start).Seconds())
+			text += fmt.Sprintf("-%g", a.ResolvedAt.Sub(epoch).Seconds())
 		}
 		parts = append(parts, text)
 	}
@@ -93,8 +93,8 @@ func render(alerts map[rules.Fingerprint]rules.Alert, changes []rules.Transition
 func TestStepKeepsItsInput(t *testing.T) {
 	lset := labels.FromStrings("alertname", "a")
 	fp := rules.FingerprintOf(lset)
-	prev := map[rules.Fingerprint]rules.Alert{fp: {Labels: lset, State: rules.Firing, ActiveAt: start, FiredAt: start}}
-	rules.Step(rules.Timing{}, prev, nil, start.Add(time.Minute))
+	prev := map[rules.Fingerprint]rules.Alert{fp: {Labels: lset, State: rules.Firing, ActiveAt: epoch, FiredAt: epoch}}
+	rules.Step(rules.Timing{}, prev, nil, epoch.Add(time.Minute))
 	if prev[fp].State != rules.Firing {
 		t.Errorf("Step changed its input to %s", prev[fp].State)
 	}
