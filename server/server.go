@@ -82,6 +82,7 @@ func Run(ctx context.Context, opts Options, deps Deps) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(deps.Logger)
 	l, err := listen(opts.ListenAddress)
 	if err != nil {
 		return err
