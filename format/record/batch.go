@@ -3,8 +3,6 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
-	"math/bits"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -52,10 +50,10 @@ func (w *BatchWriter) AddMember(slot uint32, lset labels.Labels) {
 }
 
 // AddValue adds the value of a member whose last one had the bits prev (0 when
-// it had none); slots increase.
-func (w *BatchWriter) AddValue(slot uint32, prev, value uint64) {
+// it had none); slots increase. hint is the member's.
+func (w *BatchWriter) AddValue(slot uint32, prev, value uint64, hint *Hint) {
 	w.values = appendSlot(w.values, w.lastValue, slot)
-	w.values = appendValue(w.values, prev, value)
+	w.values = appendValue(w.values, prev, value, hint)
 	w.lastValue = int64(slot)
 	w.valueCount++
 }
@@ -150,65 +148,4 @@ func (b *Batch) Next() (slot uint32, ok bool, err error) {
 func (b *Batch) Bits(prev uint64) (uint64, error) {
 	v := b.r.value(prev)
 	return v, b.r.err
-}
-
-// deltaMax bounds the integers whose difference is exact in a float64.
-const deltaMax = 1 << 52
-
-// appendValue writes a value against the one before. Two integers: the zigzag
-// difference plus one, as a uvarint. Anything else: a zero, then the bytes of
-// the exclusive or that are not zero at its ends: one byte with how many are
-// left out at the top and how many follow, then these.
-func appendValue(dst []byte, prev, value uint64) []byte {
-	p, v := math.Float64frombits(prev), math.Float64frombits(value)
-	if isInteger(p, prev) && isInteger(v, value) {
-		delta := int64(v) - int64(p)
-		return binary.AppendUvarint(dst, (uint64(delta)<<1^uint64(delta>>63))+1)
-	}
-	x := prev ^ value
-	top := bits.LeadingZeros64(x) / 8
-	if x == 0 {
-		return append(dst, 0, 0)
-	}
-	bottom := bits.TrailingZeros64(x) / 8
-	n := 8 - top - bottom
-	dst = append(dst, 0, byte(top<<4|n))
-	for i := range n {
-		dst = append(dst, byte(x>>(8*(bottom+i))))
-	}
-	return dst
-}
-
-func isInteger(v float64, b uint64) bool {
-	return v > -deltaMax && v < deltaMax && v == math.Trunc(v) && b != 1<<63
-}
-
-func (r *reader) value(prev uint64) uint64 {
-	code := r.uvarint()
-	if code != 0 {
-		p := math.Float64frombits(prev)
-		if !isInteger(p, prev) {
-			r.fail("a difference to a value that is no integer")
-			return 0
-		}
-		zz := code - 1
-		delta := int64(zz>>1) ^ -int64(zz&1)
-		v := int64(p) + delta
-		if v <= -deltaMax || v >= deltaMax {
-			r.fail("a difference out of range")
-			return 0
-		}
-		return math.Float64bits(float64(v))
-	}
-	head := r.byte()
-	top, n := int(head>>4), int(head&15)
-	if top+n > 8 || n == 0 && head != 0 {
-		r.fail("bad value")
-		return 0
-	}
-	var x uint64
-	for i := range n {
-		x |= uint64(r.byte()) << (8 * (8 - top - n + i))
-	}
-	return prev ^ x
 }

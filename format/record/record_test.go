@@ -33,8 +33,9 @@ func exampleBatch() []byte {
 	var w record.BatchWriter
 	w.Reset(7, 42, 1_700_000_015_000, record.FlagBodyStale)
 	w.AddMember(4, labels.FromStrings("__name__", "y"))
-	w.AddValue(0, math.Float64bits(1), math.Float64bits(5))
-	w.AddValue(4, 0, math.Float64bits(0.25))
+	var hint record.Hint
+	w.AddValue(0, math.Float64bits(1), math.Float64bits(5), &hint)
+	w.AddValue(4, 0, math.Float64bits(0.25), &hint)
 	w.AddStale(3)
 	return w.Append(nil)
 }
@@ -117,14 +118,17 @@ func TestValuesComeBackBitForBit(t *testing.T) {
 		math.Float64bits(-(1 << 52)), math.Float64bits(1<<53 + 2), math.Float64bits(0.1), math.Float64bits(0.30000000000000004), math.MaxUint64,
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
+	sum := 0.0
 	for range 2000 {
-		odd = append(odd, rng.Uint64(), math.Float64bits(float64(rng.Int64N(1_000_000))), math.Float64bits(float64(rng.Int64N(1000))/100))
+		sum += float64(rng.IntN(1e9)) / 1e9 // near to decimals, not always one
+		odd = append(odd, math.Float64bits(sum), math.Float64bits(sum*1e4), rng.Uint64(), math.Float64bits(float64(rng.Int64N(1_000_000))), math.Float64bits(float64(rng.Int64N(1000))/100))
 	}
 	for i, prev := range odd {
-		for _, value := range odd[:min(len(odd), 40)] {
+		var hint record.Hint // whatever it remembers, bits come back
+		for _, value := range odd[:min(len(odd), 60)] {
 			var w record.BatchWriter
 			w.Reset(1, 1, 0, 0)
-			w.AddValue(9, prev, value)
+			w.AddValue(9, prev, value, &hint)
 			_, got, err := read(t, w.Append(nil), map[uint32]uint64{9: prev})
 			if err != nil || got[9] != value {
 				t.Fatalf("value %d: %x after %x came back as %x, %v", i, value, prev, got[9], err)

@@ -77,7 +77,7 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	}
 	logAll := g.kind == storage.Open || b.BodyStale
 	c.entries = c.entries[:0]
-	var fresh, stale []uint32
+	fresh, stale := c.fresh[:0], c.stale[:0]
 	for i, s := range b.Slots {
 		slot := uint32(s)
 		if int(s) >= len(g.members) || g.members[slot].state != own || g.members[slot].mention == g.mentions {
@@ -110,6 +110,7 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	if g.kind == storage.Closed {
 		res.Appended += g.presents
 	}
+	c.fresh, c.stale = fresh, stale
 	c.log(g, b.Time, flags, fresh, stale)
 }
 
@@ -173,7 +174,7 @@ func (c *commit) late(g *group, b *storage.Batch, res *storage.Result) {
 		}
 	}
 	c.entries = c.entries[:0]
-	var fresh, stale []uint32
+	fresh, stale := c.fresh[:0], c.stale[:0]
 	type alone struct {
 		index int
 		slot  uint32
@@ -210,6 +211,7 @@ func (c *commit) late(g *group, b *storage.Batch, res *storage.Result) {
 			g.presents--
 		}
 	}
+	c.fresh, c.stale = fresh, stale
 	if len(c.entries)+len(stale)+len(fresh) > 0 {
 		c.log(g, b.Time, 0, fresh, stale)
 	}

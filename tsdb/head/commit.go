@@ -16,12 +16,15 @@ import (
 type commit struct {
 	set     *Heads
 	locked  []*group // in order of their numbers
+	need    []*group // the memory of locked
 	private bool     // holds set.private
 	segment uint64
 	payload []byte
 	body    []byte
 	writer  record.BatchWriter
 	entries []entry
+	fresh   []uint32 // slots of a batch that are new to the log
+	stale   []uint32 // slots of a batch that end
 	publish []publication
 }
 
@@ -76,7 +79,8 @@ func (s *Heads) Commit(ctx context.Context, d storage.Durability, batches ...sto
 
 // apply logs and publishes the batches and returns where the log has them.
 func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
-	c := &commit{set: s}
+	c := s.commits.Get().(*commit)
+	defer s.recycle(c)
 	if err := c.lock(ps); err != nil {
 		return 0, err
 	}
@@ -104,6 +108,24 @@ func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
 	}
 	c.show()
 	return pos, nil
+}
+
+// scratchMax bounds the payload, in bytes, of a commit whose memory is kept: a
+// base of many series is rare.
+const scratchMax = 1 << 20
+
+// recycle keeps the memory of a commit that is over.
+func (s *Heads) recycle(c *commit) {
+	if cap(c.payload) > scratchMax {
+		return
+	}
+	clear(c.publish)
+	clear(c.need)
+	*c = commit{
+		set: s, need: c.need[:0], payload: c.payload[:0], body: c.body[:0], writer: c.writer,
+		entries: c.entries[:0], fresh: c.fresh[:0], stale: c.stale[:0], publish: c.publish[:0],
+	}
+	s.commits.Put(c)
 }
 
 // show makes the commit visible, all of it at once (I3).
@@ -141,7 +163,7 @@ func (p publication) show(n uint64) {
 // lock takes the locks of all groups that the batches touch: their own, and
 // those that own a series which a batch brings too.
 func (c *commit) lock(ps []*prepared) error {
-	need := make([]*group, 0, len(ps))
+	need := c.need
 	for _, p := range ps {
 		need = append(need, p.handle.group)
 	}
@@ -156,7 +178,7 @@ func (c *commit) lock(ps []*prepared) error {
 		for _, g := range need {
 			g.mu.Lock()
 		}
-		c.locked = need
+		c.locked, c.need = need, need
 		more, err := c.check(ps)
 		if err != nil {
 			c.unlock()
@@ -317,7 +339,7 @@ func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
 		x.mu.RUnlock()
 	}
 	for _, e := range c.entries {
-		c.writer.AddValue(e.slot, e.prev, e.bits)
+		c.writer.AddValue(e.slot, e.prev, e.bits, &g.members[e.slot].hint)
 	}
 	for _, slot := range stale {
 		c.writer.AddStale(slot)

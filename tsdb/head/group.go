@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/storage"
@@ -44,6 +45,7 @@ type member struct {
 	present    bool // its last position is no stale marker and no absence
 	carried    bool // present from position 0 of the open tile with bits, not in the stream
 	unlogged   bool // a new member that the log does not know yet
+	hint       record.Hint
 }
 
 // group is a set of series that share a time column.

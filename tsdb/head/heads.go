@@ -34,6 +34,9 @@ type Heads struct {
 	spanMs  int64
 	sealers sealerBox
 	snaps   snapshots
+	commits sync.Pool // of *commit
+
+	scratches sync.Pool // of *scratch
 
 	numbers atomic.Uint64 // the last group number in the log
 	tokens  atomic.Uint64 // the last writer of a closed group
@@ -66,6 +69,8 @@ func New(opts Options, deps Deps) (*Heads, error) {
 		deps.Now = time.Now
 	}
 	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, snaps: snapshots{live: map[uint64]int{}}}
+	s.scratches.New = func() any { return new(scratch) }
+	s.commits.New = func() any { return &commit{set: s} }
 	s.metrics = newMetrics(deps.Registerer, s)
 	return s, nil
 }

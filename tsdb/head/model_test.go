@@ -47,7 +47,9 @@ func (s *storm) fail(format string, args ...any) {
 		strings.Join(s.trace[max(0, len(s.trace)-25):], "\n\t"))
 }
 
-func (s *storm) note(format string, args ...any) { s.trace = append(s.trace, fmt.Sprintf(format, args...)) }
+func (s *storm) note(format string, args ...any) {
+	s.trace = append(s.trace, fmt.Sprintf(format, args...))
+}
 
 type heldView struct {
 	view storage.View
@@ -347,7 +349,7 @@ func (s *storm) compare() {
 }
 
 func TestStorms(t *testing.T) {
-	n := uint64(150)
+	n := uint64(60)
 	if testing.Short() {
 		n = 20
 	}
@@ -364,7 +366,7 @@ func TestStorms(t *testing.T) {
 // TestLongStorm fills tiles and spans.
 func TestLongStorm(t *testing.T) {
 	s := newStorm(t, 77)
-	for range 2500 {
+	for range 1200 {
 		s.now += 5
 		s.step()
 	}

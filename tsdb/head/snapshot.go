@@ -183,8 +183,9 @@ func (g *group) decodeLocked(t *tile, slot uint32, n int) ([]float64, []column.R
 		if count == 0 {
 			return nil, runs
 		}
-		var s sealer
-		return g.valuesLocked(make([]float64, 0, count), &s, slot, runs, n), runs
+		s := g.head.set.scratches.Get().(*scratch)
+		defer g.head.set.scratches.Put(s)
+		return g.valuesLocked(make([]float64, 0, count), s, slot, runs, n), runs
 	}
 	if !t.has(slot) {
 		return nil, []column.Run{{Len: uint16(n), State: column.Absent}}

@@ -101,11 +101,16 @@ func addRun(runs []column.Run, from, to int, s column.State) []column.Run {
 	return append(runs, column.Run{At: uint16(from), Len: uint16(to - from), State: s})
 }
 
+// scratch is the memory that decoding an open stream takes.
+type scratch struct {
+	bytes  []byte
+	values []float64
+}
+
 // sealer re-encodes open tiles. It is not safe for concurrent use.
 type sealer struct {
-	enc     format.Encoder
-	bytes   []byte
-	values  []float64
+	enc format.Encoder
+	scratch
 	present []float64
 }
 
@@ -127,7 +132,7 @@ func (g *group) sealLocked() {
 		m := &g.members[slot]
 		runs := g.runsLocked(t, uint32(slot), n)
 		if column.PresentCount(runs, n) > 0 {
-			s.present = g.valuesLocked(s.present[:0], &s.sealer, uint32(slot), runs, n)
+			s.present = g.valuesLocked(s.present[:0], &s.scratch, uint32(slot), runs, n)
 			data = s.enc.Append(data, s.present)
 		}
 		t.offsets = append(t.offsets, uint32(len(data)))
@@ -164,7 +169,7 @@ func (g *group) runsLocked(t *tile, slot uint32, n int) []column.Run {
 
 // valuesLocked appends a member's values at the present ones of the first n
 // positions of the open tile.
-func (g *group) valuesLocked(dst []float64, s *sealer, slot uint32, runs []column.Run, n int) []float64 {
+func (g *group) valuesLocked(dst []float64, s *scratch, slot uint32, runs []column.Run, n int) []float64 {
 	m := &g.members[slot]
 	if m.stream.state.Empty() {
 		v := math.Float64frombits(m.bits)

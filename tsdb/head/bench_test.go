@@ -1,0 +1,178 @@
+package head_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+
+	"github.com/nilometer/nilometer/bench/corpus"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/vfs"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// recording is one exporter's scrapes as batches: series by number, values by
+// scrape, stale markers where a series is missing.
+type recording struct {
+	lsets  []labels.Labels
+	values [][]float64
+}
+
+func record(tb testing.TB, name string, scrapes int) *recording {
+	tb.Helper()
+	r, err := corpus.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer r.Close()
+	rec, known := &recording{}, map[string]int{}
+	for len(rec.values) < scrapes {
+		s, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if !s.Failed() {
+			rec.values = append(rec.values, rec.parse(tb, s.Body, known, name))
+		}
+	}
+	for i, v := range rec.values { // series that came later
+		for len(v) < len(rec.lsets) {
+			v = append(v, column.StaleNaN())
+		}
+		rec.values[i] = v
+	}
+	return rec
+}
+
+func (r *recording) parse(tb testing.TB, body []byte, known map[string]int, name string) []float64 {
+	tb.Helper()
+	values := make([]float64, len(r.lsets))
+	for i := range values {
+		values[i] = column.StaleNaN()
+	}
+	p := textparse.NewPromParser(body, labels.NewSymbolTable(), false)
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return values
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if entry != textparse.EntrySeries {
+			continue
+		}
+		line, _, v := p.Series()
+		i, ok := known[string(line)]
+		if !ok {
+			var lset labels.Labels
+			p.Labels(&lset)
+			b := labels.NewBuilder(lset)
+			b.Set("job", name).Set("instance", "10.0.0.7:9100")
+			i = len(r.lsets)
+			known[string(line)] = i
+			r.lsets, values = append(r.lsets, b.Labels()), append(values, 0)
+		}
+		values[i] = v
+	}
+}
+
+// feed appends the scrapes of a recording over and over, five seconds apart.
+func (r *recording) feed(b *testing.B, g storage.Group, durability storage.Durability) {
+	out := make([]storage.Resolution, len(r.lsets))
+	version, err := g.Resolve(b.Context(), r.lsets, out)
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := &storage.Batch{Version: version, Slots: make([]storage.Slot, len(out))}
+	for i, x := range out {
+		batch.Slots[i] = x.Slot
+	}
+	samples := 0
+	b.ResetTimer()
+	for i := range b.N {
+		batch.Time = origin + 5000*int64(i)
+		batch.Values = r.values[i%len(r.values)]
+		res, err := g.Append(b.Context(), batch, durability)
+		if err != nil || len(res.Rejected) > 0 {
+			b.Fatal(res, err)
+		}
+		samples += len(batch.Slots)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
+}
+
+// BenchmarkAppend appends recorded scrapes, the log included.
+func BenchmarkAppend(b *testing.B) {
+	for _, name := range corpus.Names() {
+		b.Run(name, func(b *testing.B) { appendRecording(b, record(b, name, 400)) })
+	}
+	b.Run("every value changes", func(b *testing.B) {
+		rec, rng := &recording{}, rand.New(rand.NewPCG(1, 1))
+		const series, scrapes = 1000, 400
+		counters := make([]float64, series)
+		for i := range series {
+			rec.lsets = append(rec.lsets, storagetest.Named(name("m%d", i)))
+		}
+		for range scrapes {
+			row := make([]float64, series)
+			for i := range row {
+				counters[i] += float64(1 + rng.IntN(5000))
+				row[i] = counters[i]
+				if i%3 == 0 {
+					row[i] = counters[i] / 1000
+				}
+			}
+			rec.values = append(rec.values, row)
+		}
+		appendRecording(b, rec)
+	})
+}
+
+func appendRecording(b *testing.B, rec *recording) {
+	disk := mem.New()
+	s, err := open(disk, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := s.OpenGroup(b.Context(), tenant.Default, storagetest.Spec(storage.Closed, "scrape"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	rec.feed(b, g, storage.Logged)
+	b.StopTimer()
+	if err := s.log.Sync(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(logBytes(b, disk))/float64(b.N*len(rec.lsets)), "logB/sample")
+}
+
+func name(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+
+func logBytes(tb testing.TB, fs vfs.FS) (n int64) {
+	tb.Helper()
+	names, err := fs.List("wal")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := fs.Stat("wal/" + name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		n += info.Size()
+	}
+	return n
+}
