@@ -69,9 +69,11 @@ func (f *feed) advanceLocked(ctx context.Context) error {
 		f.recycleLocked(f.cur)
 		f.cur = nil
 	}
-	b := &sharedBatch{}
+	var b *sharedBatch
 	if n := len(f.free); n > 0 {
 		b, f.free = f.free[n-1], f.free[:n-1]
+	} else {
+		b = &sharedBatch{}
 	}
 	b.spent, b.id = false, id
 	ok, err := f.scan.Next(ctx, &b.ColumnBatch)
