@@ -115,7 +115,7 @@ crash: ## long: stop the file system at every operation of the database
 	@NILOMETER_CRASH=all $(GO) test -count=1 -timeout 120m ./tsdb/... -run Crash
 
 promql-long: ## long: 200,000 random expressions against the reference engine
-	@NILOMETER_PROMQL_RANDOM=200000 $(GO) test -count=1 -timeout 120m ./promql -run Random
+	@NILOMETER_PROMQL_EXPRESSIONS=200000 $(GO) test -count=1 -timeout 120m ./promql -run TestRandomExpressions
 
 fuzz-long: ## long: every fuzz target for 5 minutes
 	@scripts/fuzz 5m
