@@ -104,6 +104,19 @@ func ReadFrame(data, buf []byte) (payload []byte, size int, err error) {
 // without an error, was written when all frames before it were durable.
 func Begins(data []byte) bool { return data[HeaderSize-1]&flagBegins != 0 }
 
+// Unbegin takes back, in place, that frames were written when all before them
+// were durable: they are to be written elsewhere. frames are whole and intact.
+func Unbegin(frames []byte) {
+	for len(frames) > 0 {
+		size := HeaderSize + int(binary.LittleEndian.Uint32(frames))
+		if Begins(frames) {
+			frames[HeaderSize-1] &^= flagBegins
+			binary.LittleEndian.PutUint32(frames[4:], crc32.Checksum(frames[HeaderSize-1:size], castagnoli))
+		}
+		frames = frames[size:]
+	}
+}
+
 // findMax bounds the frames that FindFrame looks for, in bytes: a longer claim
 // is taken for an accident, so that a search reads each byte a few times only.
 const findMax = 4 << 20

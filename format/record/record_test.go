@@ -193,6 +193,19 @@ func TestFindFrame(t *testing.T) {
 	}
 }
 
+func TestUnbegin(t *testing.T) {
+	one, _ := record.AppendFrame(nil, []byte("one"), nil, true)
+	data, _ := record.AppendFrame(bytes.Clone(one), bytes.Repeat([]byte("two "), 500), nil, true)
+	record.Unbegin(data)
+	for at := 0; at < len(data); {
+		_, size, err := record.ReadFrame(data[at:], nil)
+		if err != nil || record.Begins(data[at:]) {
+			t.Fatalf("the frame at %d: begins is %v, %v", at, record.Begins(data[at:]), err)
+		}
+		at += size
+	}
+}
+
 func TestTheFutureIsRefused(t *testing.T) {
 	future := record.AppendSegmentHeader(nil, 1)
 	future[7] = '2'

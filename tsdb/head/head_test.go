@@ -29,22 +29,26 @@ type store struct {
 }
 
 func open(fs vfs.FS, admitter storage.Admitter) (*store, error) {
-	log, err := wal.Open(fs, "wal", wal.Options{}, wal.NewMetrics(nil))
-	if err != nil {
-		return nil, err
-	}
-	h, err := head.New(head.Options{}, head.Deps{Log: log, Admitter: admitter})
-	if err != nil {
-		return nil, err
-	}
-	replayed, err := h.Replay(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	if len(replayed.Losses)+len(replayed.Damage) > 0 {
+	s, replayed, err := openWith(fs, admitter, head.Options{}, -1<<62)
+	if err == nil && len(replayed.Losses)+len(replayed.Damage) > 0 {
 		return nil, fmt.Errorf("replay lost %v, damage %v", replayed.Losses, replayed.Damage)
 	}
-	return &store{h, fs, log, admitter}, nil
+	return s, err
+}
+
+// openWith opens heads whose samples before a horizon are in blocks.
+func openWith(fs vfs.FS, admitter storage.Admitter, o head.Options, horizon int64) (*store, head.Replayed, error) {
+	log, err := wal.Open(fs, "wal", wal.Options{}, wal.NewMetrics(nil))
+	if err != nil {
+		return nil, head.Replayed{}, err
+	}
+	h, err := head.New(o, head.Deps{Log: log, Admitter: admitter})
+	if err != nil {
+		return nil, head.Replayed{}, err
+	}
+	h.Head(tenant.Default).SetHorizon(horizon)
+	replayed, err := h.Replay(context.Background())
+	return &store{h, fs, log, admitter}, replayed, err
 }
 
 func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {

@@ -69,7 +69,7 @@ func (r *replay) payload(segment uint64, payload []byte) error {
 			if err != nil {
 				return err
 			}
-			if err := r.base(b); err != nil {
+			if err := r.base(segment, b); err != nil {
 				return err
 			}
 			continue
@@ -86,20 +86,30 @@ func (r *replay) payload(segment uint64, payload []byte) error {
 }
 
 // base makes a group, or brings one that missed records back.
-func (r *replay) base(b *record.Base) error {
+func (r *replay) base(segment uint64, b *record.Base) error {
 	id := tenant.ID(b.Tenant)
 	if err := id.Validate(); err != nil {
 		return fmt.Errorf("base of group %d: %w", b.Group, err)
 	}
 	g := r.groups[b.Group]
 	h := r.set.Head(id)
-	if g != nil && !g.broken && g.seq == b.Seq {
+	if g != nil {
+		g.baseSegment = segment
+	}
+	switch {
+	case g != nil && b.Seq < g.seq:
+		return nil // stands in the segment before, too (after a failed sync)
+	case g != nil && !g.broken && g.seq == b.Seq:
 		r.newcomers(g, b)
 		return nil
-	}
-	if g == nil {
+	case g == nil:
 		g = r.add(h, b)
-	} else {
+		g.baseSegment = segment
+		if i, ok := r.losses[b.Group]; ok { // batches without a base came before
+			r.out.Losses[i].Tenant, r.out.Losses[i].Group, r.out.Losses[i].To = id, b.Name, b.Last
+			delete(r.losses, b.Group)
+		}
+	default:
 		r.found(g, b)
 	}
 	g.seq, g.broken = b.Seq, false
@@ -197,6 +207,15 @@ func (r *replay) missed(g *group) {
 	r.out.Losses = append(r.out.Losses, Loss{Tenant: g.head.id, Group: g.name, From: g.lastTime})
 }
 
+// orphan notes a batch of a group that no base has introduced: who it is shows
+// with its next base.
+func (r *replay) orphan(b *record.Batch) {
+	if _, known := r.losses[b.Group]; !known {
+		r.losses[b.Group] = len(r.out.Losses)
+		r.out.Losses = append(r.out.Losses, Loss{Group: fmt.Sprintf("number %d of the log", b.Group), From: b.Time})
+	}
+}
+
 // found ends a group's loss.
 func (r *replay) found(g *group, b *record.Base) {
 	r.missed(g) // a base that says more than was read is how a loss shows, too
@@ -236,20 +255,24 @@ func (h *Head) adopt(g *group, slot uint32, lset labels.Labels) {
 // batch applies one batch record.
 func (r *replay) batch(segment uint64, b *record.Batch) error {
 	g := r.groups[b.Group]
-	if g == nil || g.broken || b.Seq > g.seq+1 {
-		if g != nil {
-			r.missed(g)
-		}
+	switch {
+	case g == nil:
+		r.orphan(b)
 		return nil
-	}
-	if b.Seq <= g.seq {
+	case b.Seq <= g.seq:
 		return nil // stands in the segment before, too (after a failed sync)
+	case g.broken || b.Seq > g.seq+1:
+		r.missed(g)
+		return nil
 	}
 	g.seq = b.Seq
 	r.out.Batches++
 	r.out.Samples += b.Count + len(b.Stale)
 	h := g.head
 	h.noteLogged(segment, b.Time)
+	if g.baseSegment != segment { // this segment leans on that one: both are needed
+		h.noteLogged(g.baseSegment, b.Time)
+	}
 	for _, m := range b.New {
 		h.adopt(g, m.Slot, m.Labels)
 	}

@@ -295,6 +295,7 @@ func (l *Log) rotate() error {
 func (l *Log) recover(to Position) error {
 	l.rotation.Lock()
 	defer l.rotation.Unlock()
+	record.Unbegin(l.unsynced) // they go into one write with the header
 	if err := l.begin(l.unsynced); err != nil {
 		l.mu.Lock()
 		l.failure = err

@@ -68,10 +68,14 @@ func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, [
 	case err == nil && number != n:
 		err = &record.CorruptError{What: fmt.Sprintf("the header says segment %d", number), Offset: 8}
 	}
+	pos := record.SegmentHeaderSize
 	if err != nil { // the frames have checksums of their own
+		if pos = resume(data, 0); pos < 0 {
+			return buf, nil // a crash during its making, too
+		}
 		l.damage(rep, n, 0, err)
 	}
-	for pos := record.SegmentHeaderSize; pos < len(data); {
+	for pos < len(data) {
 		payload, size, err := record.ReadFrame(data[pos:], buf)
 		if errors.Is(err, record.ErrFuture) {
 			return buf, fmt.Errorf("at offset %d: %w", pos, err)
