@@ -11,6 +11,7 @@ import { usePoll } from "../../poll";
 import { selectorOf, type Chart, type Machine } from "./charts";
 
 export const rangeSeconds = 900;
+const rangeLeast = 60; // what the time axis shows at the least
 const stepSeconds = 5;
 const refreshMs = 5000;
 
@@ -56,7 +57,7 @@ export function ChartCard({ chart, machine, window }: { chart: Chart; machine: M
         data={data}
         unit={chart.unit}
         height={190}
-        from={to - rangeSeconds}
+        from={begin(data, to)}
         to={to}
         {...(chart.min === undefined ? {} : { min: chart.min })}
         {...(chart.max === undefined ? {} : { max: chart.max })}
@@ -67,6 +68,12 @@ export function ChartCard({ chart, machine, window }: { chart: Chart; machine: M
       <GraphTable data={data} unit={chart.unit} title={chart.title} />
     </section>
   );
+}
+
+/** Where the time axis begins: 15 minutes ago, or later with a server that has just begun. */
+function begin(data: Lines, to: number): number {
+  const first = data.times.find((_, i) => data.lines.some((l) => l.values[i] !== null));
+  return Math.max(to - rangeSeconds, Math.min(first ?? to, to - rangeLeast));
 }
 
 function queries(chart: Chart, machine: Machine, window: string): URLSearchParams {

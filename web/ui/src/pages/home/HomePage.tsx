@@ -3,8 +3,8 @@ import { Notice } from "../../components/Notice";
 import { usePoll } from "../../poll";
 import { place, setParams } from "../../router";
 import { ChartCard } from "./ChartCard";
-import { charts, type Machine } from "./charts";
-import { askMachines, key, windowOf } from "./machines";
+import { charts, windowOf, type Machine } from "./charts";
+import { askMachines, key } from "./machines";
 
 /** This machine now: CPU, memory, load, disks, network. */
 export function HomePage() {

@@ -3,6 +3,7 @@
 import type { Labels } from "../../api/types";
 import { quote } from "../../model/labels";
 import { latest, type Lines } from "../../model/lines";
+import { formatDuration } from "../../model/time";
 import { formatValue, type Unit } from "../../model/units";
 
 /** The machine looked at. */
@@ -36,6 +37,13 @@ export function selectorOf(m: Machine): string {
   return `job=${quote(m.job)},instance=${quote(m.instance)}`;
 }
 
+const windowLeast = 30;
+
+/** What rates look back over: 30 s, or four scrapes where those are rarer. */
+export function windowOf(intervalSeconds: number | undefined): string {
+  return formatDuration(Math.max(windowLeast, 4 * (intervalSeconds ?? 0)));
+}
+
 const linesMax = 8;
 
 function valueOf(data: Lines, name: string): number | null {
@@ -52,6 +60,9 @@ function pair(first: string, second: string, unit: Unit): Chart["headline"] {
 // File systems in memory and images are full by design.
 const realFilesystems = 'fstype!~"tmpfs|devtmpfs|ramfs|squashfs|iso9660|efivarfs"';
 
+// What CPUs are busy with, in the order of the graph; interrupts are too short to see.
+const cpuModes = ["user", "system", "nice", "iowait", "steal"];
+
 export const charts: Chart[] = [
   {
     id: "cpu",
@@ -62,8 +73,9 @@ export const charts: Chart[] = [
     max: 100,
     exprs: (s, w) => [
       { expr: `100 * (1 - avg(rate(node_cpu_seconds_total{${s},mode="idle"}[${w}])))`, name: "busy" },
-      { expr: `100 * avg by (mode) (rate(node_cpu_seconds_total{${s},mode=~"user|system|iowait"}[${w}]))`, name: (l) => l["mode"] ?? "" },
+      { expr: `100 * avg by (mode) (rate(node_cpu_seconds_total{${s},mode=~"${cpuModes.join("|")}"}[${w}]))`, name: (l) => l["mode"] ?? "" },
     ],
+    arrange: inOrder,
     headline: (data, m) => ({
       big: formatValue(valueOf(data, "busy"), "percent"),
       beside: `busy, of ${m.cpus} ${m.cpus === 1 ? "CPU" : "CPUs"}`,
@@ -143,6 +155,12 @@ export const charts: Chart[] = [
     },
   },
 ];
+
+/** Lines in the order of CPU modes, "busy" first: a mode keeps its colour. */
+function inOrder(data: Lines): Lines {
+  const rank = (name: string) => cpuModes.indexOf(name);
+  return { times: data.times, lines: data.lines.toSorted((a, b) => rank(a.name) - rank(b.name)) };
+}
 
 /**
  * One line for each device, however often it is mounted, under its shortest

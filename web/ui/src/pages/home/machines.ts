@@ -2,7 +2,7 @@
 
 import { get } from "../../api/client";
 import type { InstantData, Targets } from "../../api/types";
-import { formatDuration, parseDuration } from "../../model/time";
+import { parseDuration } from "../../model/time";
 import type { Machine } from "./charts";
 
 /** The job under which the built-in collector's machine is scraped. */
@@ -37,11 +37,4 @@ export async function askMachines(signal: AbortSignal): Promise<Machines> {
 function ownFirst(a: Machine, b: Machine): number {
   if (a.job !== b.job && (a.job === ownJob || b.job === ownJob)) return a.job === ownJob ? -1 : 1;
   return a.job.localeCompare(b.job) || a.instance.localeCompare(b.instance);
-}
-
-const windowLeast = 30;
-
-/** What rates look back over: 30 s, or four scrapes where those are rarer. */
-export function windowOf(intervalSeconds: number | undefined): string {
-  return formatDuration(Math.max(windowLeast, 4 * (intervalSeconds ?? 0)));
 }

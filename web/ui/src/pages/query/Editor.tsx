@@ -2,14 +2,15 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { PromEditor } from "./editor";
 
 interface EditorProps {
-  value: string;
+  value: string; // what is typed
+  committed: string; // what was run: a change of it, as by the browser's back button, replaces what is typed
   label: string;
   onChange: (value: string) => void;
   onRun: () => void;
 }
 
 /** The PromQL editor: a plain field until the real one has come, and where it cannot. */
-export function Editor({ value, label, onChange, onRun }: EditorProps) {
+export function Editor({ value, committed, label, onChange, onRun }: EditorProps) {
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<PromEditor | null>(null);
   const [ready, setReady] = useState(false);
@@ -38,7 +39,8 @@ export function Editor({ value, label, onChange, onRun }: EditorProps) {
     };
   }, [label]);
 
-  useEffect(() => editor.current?.set(value), [value]);
+  // Not on value: an effect that comes late would undo what was typed since.
+  useEffect(() => editor.current?.set(committed), [committed]);
 
   const keys = (e: KeyboardEvent) => {
     if (e.key === "Enter" && !e.shiftKey) {

@@ -33,7 +33,7 @@ export function PanelCard({ panel, number, onChange, onRemove }: PanelProps) {
   return (
     <section class="card" aria-label={`Panel ${number}`}>
       <form class="query-form" onSubmit={(e) => { e.preventDefault(); execute(); }}>
-        <Editor value={draft} label={`Expression of panel ${number}`} onChange={setDraft} onRun={execute} />
+        <Editor value={draft} committed={panel.expr} label={`Expression of panel ${number}`} onChange={setDraft} onRun={execute} />
         <button type="submit" class="button primary" title="Ctrl+Enter or Cmd+Enter">Run</button>
         {onRemove && (
           <button type="button" class="button quiet icon" aria-label={`Remove panel ${number}`} title="Remove panel" onClick={onRemove}>

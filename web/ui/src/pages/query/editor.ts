@@ -1,6 +1,6 @@
 // The PromQL editor proper: a chunk of its own, loaded with the query page.
 
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, insertNewlineAndIndent } from "@codemirror/commands";
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { lintKeymap } from "@codemirror/lint";
@@ -60,7 +60,8 @@ function fetchOwn(input: RequestInfo, init?: RequestInit): Promise<Response> {
 
 /** Puts an editor into a box. */
 export function createEditor(parent: HTMLElement, text: string, label: string, on: Events): PromEditor {
-  const run = () => {
+  const run = (view: EditorView) => {
+    closeCompletion(view);
     on.run();
     return true;
   };
