@@ -26,7 +26,7 @@ type recording struct {
 	values [][]float64
 }
 
-func record(tb testing.TB, name string, scrapes int) *recording {
+func recordingOf(tb testing.TB, name string, scrapes int) *recording {
 	tb.Helper()
 	r, err := corpus.Open(name)
 	if err != nil {
@@ -116,7 +116,7 @@ func (r *recording) feed(b *testing.B, g storage.Group, durability storage.Durab
 // BenchmarkAppend appends recorded scrapes, the log included.
 func BenchmarkAppend(b *testing.B) {
 	for _, name := range corpus.Names() {
-		b.Run(name, func(b *testing.B) { appendRecording(b, record(b, name, 400)) })
+		b.Run(name, func(b *testing.B) { appendRecording(b, recordingOf(b, name, 400)) })
 	}
 	b.Run("every value changes", func(b *testing.B) {
 		rec, rng := &recording{}, rand.New(rand.NewPCG(1, 1))

@@ -2,6 +2,7 @@ package head
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -36,6 +37,7 @@ type replay struct {
 	set    *Heads
 	groups map[uint64]*group // by number in the log
 	losses map[uint64]int    // index in out.Losses of groups that are missing records
+	faults []wal.Damage      // records of whole frames that cannot be
 	out    Replayed
 }
 
@@ -46,6 +48,7 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	r := &replay{set: s, groups: map[uint64]*group{}, losses: map[uint64]int{}}
 	var err error
 	r.out.Report, err = s.deps.Log.Replay(ctx, r.payload)
+	r.out.Damage = append(r.out.Damage, r.faults...)
 	if err != nil {
 		return r.out, err
 	}
@@ -55,34 +58,48 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	return r.out, nil
 }
 
-// payload applies the records of one frame. What a record of a valid frame
-// breaks is our own fault: the replay ends.
+// faultsMax bounds the faults that are kept.
+const faultsMax = 1000
+
+// payload applies the records of one frame. A record that cannot be though its
+// frame is whole costs its group what a damaged frame would: it must not keep
+// all others from being read. A record of a newer version ends the replay.
 func (r *replay) payload(segment uint64, payload []byte) error {
 	for len(payload) > 0 {
 		typ, body, rest, err := record.ReadRecord(payload)
-		if err != nil {
+		if err == nil {
+			payload = rest
+			err = r.record(segment, typ, body)
+		} else {
+			payload = nil
+		}
+		if errors.Is(err, record.ErrFuture) {
 			return err
 		}
-		payload = rest
-		if typ == record.TypeBase {
-			b, err := record.ReadBase(body)
-			if err != nil {
-				return err
-			}
-			if err := r.base(segment, b); err != nil {
-				return err
-			}
-			continue
-		}
-		b, err := record.ReadBatch(body)
-		if err != nil {
-			return err
-		}
-		if err := r.batch(segment, b); err != nil {
-			return err
+		if err != nil && len(r.faults) < faultsMax {
+			r.faults = append(r.faults, wal.Damage{Segment: segment, Offset: -1, Err: err})
 		}
 	}
 	return nil
+}
+
+func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
+	if typ == record.TypeBase {
+		b, err := record.ReadBase(body)
+		if err != nil {
+			return err
+		}
+		return r.base(segment, b)
+	}
+	b, err := record.ReadBatch(body)
+	if err != nil {
+		return err
+	}
+	err = r.batch(segment, b)
+	if g := r.groups[b.Group]; err != nil && g != nil {
+		r.missed(g)
+	}
+	return err
 }
 
 // base makes a group, or brings one that missed records back.

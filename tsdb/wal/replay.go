@@ -12,12 +12,15 @@ import (
 // Damage is something in a segment that could not be read.
 type Damage struct {
 	Segment uint64
-	Offset  int64
+	Offset  int64 // -1: a record inside a frame that is whole
 	Err     error
 }
 
 // String names segment, offset and fault.
 func (d Damage) String() string {
+	if d.Offset < 0 {
+		return fmt.Sprintf("log segment %d: %v", d.Segment, d.Err)
+	}
 	return fmt.Sprintf("log segment %d at offset %d: %v", d.Segment, d.Offset, d.Err)
 }
 
