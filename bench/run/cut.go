@@ -14,7 +14,8 @@ import (
 
 // settleNilometer stops the server and brings all of its data into merged
 // blocks. By itself a server would cut its head half a block range after the
-// end of a span; here the clock is put forward instead.
+// end of a span; here the clock is put forward instead. The runner reads the
+// data with its own tsdb: binary and runner must be of the same tree.
 func settleNilometer(ctx context.Context, p *process) (dirs []string, err error) {
 	p.stop()
 	data := filepath.Join(p.dir, "data")

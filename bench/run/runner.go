@@ -26,8 +26,10 @@ func (r *runner) logf(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
 }
 
+// note keeps the first line of what was seen for the report, and logs all.
 func (r *runner) note(format string, args ...any) {
-	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+	first, _, _ := strings.Cut(fmt.Sprintf(format, args...), "\n")
+	r.notes = append(r.notes, first)
 	r.logf(format, args...)
 }
 
@@ -39,8 +41,7 @@ func (r *runner) runScenarios(ctx context.Context) error {
 	for _, name := range strings.Split(r.settings.scenarios, ",") {
 		r.logf("scenario %s", name)
 		if err := scenarios[name](ctx); err != nil {
-			first, _, _ := strings.Cut(err.Error(), "\n")
-			r.note("scenario %s failed: %s", name, first)
+			r.note("scenario %s failed: %v", name, err)
 			failed = errors.Join(failed, fmt.Errorf("scenario %s: %w", name, err))
 		}
 		if ctx.Err() != nil {
