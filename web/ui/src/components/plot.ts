@@ -78,7 +78,7 @@ export function plotOptions(lines: Line[], look: Look, width: number): uPlot.Opt
   return {
     width,
     height: look.height,
-    padding: [8, 12, 0, 0],
+    padding: [8, 30, 0, 0],
     legend: { show: false },
     cursor: {
       drag: { x: true, y: false, setScale: false },

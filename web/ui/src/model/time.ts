@@ -35,7 +35,7 @@ export function ago(moment: string | undefined, nowMs: number): string {
   const at = moment ? Date.parse(moment) : NaN;
   if (Number.isNaN(at) || at < 0) return "never";
   const seconds = Math.max(0, (nowMs - at) / 1000);
-  return `${coarse(seconds)} ago`;
+  return seconds < 1 ? "just now" : `${coarse(seconds)} ago`;
 }
 
 /** One unit that says it: "4 s", "12 min", "3 h", "2 d". */

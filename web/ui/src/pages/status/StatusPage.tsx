@@ -1,6 +1,7 @@
 import { get } from "../../api/client";
 import type { Info } from "../../api/types";
 import { Notice } from "../../components/Notice";
+import { formatValue } from "../../model/units";
 import { usePoll } from "../../poll";
 
 interface Status {
@@ -42,7 +43,7 @@ function Facts({ title, info }: { title: string; info: Info }) {
         {Object.entries(info).filter(([, v]) => v !== "" && v !== null).map(([name, value]) => (
           <>
             <dt>{words(name)}</dt>
-            <dd>{shown(value)}</dd>
+            <dd>{shown(name, value)}</dd>
           </>
         ))}
       </dl>
@@ -50,16 +51,28 @@ function Facts({ title, info }: { title: string; info: Info }) {
   );
 }
 
+/** What a name means here: the API's own are those of Prometheus. */
+const meanings: Record<string, string> = {
+  CWD: "data directory",
+  version: "version of Prometheus' API",
+  reloadConfigSuccess: "config loaded",
+  corruptionCount: "corruptions found",
+  goroutineCount: "goroutines",
+};
+
 /** "lastConfigTime" is "last config time"; abbreviations stay. */
 function words(name: string): string {
+  const meaning = meanings[name];
+  if (meaning) return meaning;
   if (name === name.toUpperCase()) return name;
   return name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 }
 
-function shown(value: string | number | boolean | null): string {
+function shown(name: string, value: string | number | boolean | null): string {
   if (value === true) return "yes";
   if (value === false) return "no";
   if (typeof value === "number" && value >= 2 ** 63 - 1) return "none"; // Go's way to say "no limit"
   if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return value.startsWith("0001") ? "never" : new Date(value).toLocaleString();
+  if (name === "GOMEMLIMIT" && typeof value === "number") return formatValue(value, "bytes");
   return String(value);
 }

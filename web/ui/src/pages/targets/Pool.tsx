@@ -48,7 +48,7 @@ function TargetRow({ target: t, nowMs }: { target: Target; nowMs: number }) {
         <dt>Interval</dt>
         <dd>{t.scrapeInterval}, timeout {t.scrapeTimeout}</dd>
         {t.lastSamples !== undefined && <><dt>Samples</dt><dd>{t.lastSamples}</dd></>}
-        {t.status && t.status !== t.health && <><dt>Status</dt><dd>{t.status}</dd></>}
+        {t.status && t.status.toLowerCase() !== t.health && <><dt>Status</dt><dd>{t.status}</dd></>}
       </dl>
     </div>
   );
