@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -248,7 +249,7 @@ func (b *layoutBuilder) series(it *item, name string, own []labels.Label) {
 
 // line adds one series: the position-th of its item.
 func (b *layoutBuilder) line(it *item, position int, name string, own []labels.Label) {
-	s := seriesLayout{labels: append(slices.Clone(own), labels.Label{Name: labels.MetricName, Value: name})}
+	s := seriesLayout{labels: append(slices.Clone(own), labels.Label{Name: model.MetricNameLabel, Value: name})}
 	sort.Slice(s.labels, func(i, j int) bool { return s.labels[i].Name < s.labels[j].Name })
 	b.text = append(append(b.text, name...), '{')
 	for i, l := range own {

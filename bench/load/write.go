@@ -40,7 +40,7 @@ const (
 	tagName         = 1<<3 | 2
 	tagValue        = 2<<3 | 2
 	tagSampleValue  = 1<<3 | 1
-	tagSampleUnixMs = 2<<3 | 0
+	tagSampleUnixMs = 2 << 3 // a varint, wire type 0
 )
 
 // Add appends a series with the labels of target and own, both sorted by name
