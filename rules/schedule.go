@@ -11,10 +11,11 @@ import (
 const madeUpMax = 120
 
 // phase spreads groups over their interval: the group's own, always the same
-// offset.
+// offset. It is whole milliseconds, as intervals are: so are then the times of
+// samples, and a time that was saved and loaded is still the same.
 func phase(file, name string, interval time.Duration) time.Duration {
 	h := xxhash.Sum64String(file + "\x00" + name)
-	return time.Duration(h % uint64(interval))
+	return time.Duration(h%uint64(max(interval.Milliseconds(), 1))) * time.Millisecond
 }
 
 // firstEvaluation is the first time of a group's schedule that is not before
