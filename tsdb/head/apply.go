@@ -223,7 +223,10 @@ func (c *commit) late(g *group, b *storage.Batch, res *storage.Result) {
 // forgetOld drops what only readers of long ago need: which commit brought a
 // position of a sealed tile.
 func (t *tile) forgetOld(s *Heads) {
-	if t.sealed && len(t.stamps) > 0 && t.stamps[len(t.stamps)-1] <= s.oldest() {
+	if !t.sealed || len(t.stamps) == 0 {
+		return
+	}
+	if oldest := s.oldest(); t.stamps[len(t.stamps)-1] <= oldest && t.filled <= oldest {
 		t.stamps, t.fills = nil, nil
 	}
 }

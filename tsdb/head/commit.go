@@ -158,6 +158,7 @@ func (p publication) show(n uint64) {
 		p.tile.fills = map[uint32][]fill{}
 	}
 	p.tile.fills[p.slot] = append(p.tile.fills[p.slot], fill{uint16(p.pos), n})
+	p.tile.filled = n
 }
 
 // lock takes the locks of all groups that the batches touch: their own, and

@@ -131,15 +131,16 @@ func (h *Head) forgetForeign(gone []seriesID) {
 	}
 }
 
-// dropGroups removes groups that have neither members nor a writer.
+// dropGroups removes groups that have neither members nor a writer. A group
+// whose lock is held is in use, and by somebody who may wait for h.mu: it is
+// looked at again at the next drop.
 func (h *Head) dropGroups() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, g := range h.groups {
-		if g == nil {
+		if g == nil || !g.mu.TryLock() {
 			continue
 		}
-		g.mu.Lock()
 		if g.handles == 0 && g.emptyLocked() {
 			g.handles = -1
 			h.groups[i] = nil

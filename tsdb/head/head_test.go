@@ -20,7 +20,7 @@ import (
 	"github.com/nilometer/nilometer/vfs/mem"
 )
 
-// store is heads as a whole engine: nothing is ever cut.
+// store is heads as a whole engine: what is cut, others keep.
 type store struct {
 	*head.Heads
 	fs       vfs.FS
@@ -55,7 +55,8 @@ func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {
 	if err := id.Validate(); err != nil {
 		return nil, err
 	}
-	return &view{snap: s.Head(id).Snapshot(-1 << 62)}, nil
+	h := s.Head(id)
+	return &view{snap: h.Snapshot(h.Horizon())}, nil
 }
 
 func (s *store) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matcher) error {

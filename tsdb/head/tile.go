@@ -24,7 +24,8 @@ type tile struct {
 	// at the end is in member.absentFrom.
 	runs map[uint32][]column.Run
 	// fills are values that came for positions that were published before.
-	fills map[uint32][]fill
+	fills  map[uint32][]fill
+	filled uint64 // the commit of the last fill
 
 	sealed  bool
 	offsets []uint32 // by slot, and one more: the chunk is data[offsets[i]:offsets[i+1]]
