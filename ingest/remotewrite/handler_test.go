@@ -90,7 +90,7 @@ func TestSamplesAreStoredBitForBit(t *testing.T) {
 	body := encode(t,
 		entry([]prompb.Sample{{Value: 1, Timestamp: 1000}, {Value: odd, Timestamp: 2000}}, "__name__", "a", "job", "j", "instance", "i"),
 		entry([]prompb.Sample{{Value: 5e-324, Timestamp: 1000}}, "__name__", "b", "job", "j", "instance", "i"),
-		entry([]prompb.Sample{{Value: math.Inf(1), Timestamp: 1500}}, "__name__", "c", "zone", "z"),
+		entry([]prompb.Sample{{Value: math.Inf(1), Timestamp: 1500}}, "__name__", "c", "empty", "", "zone", "z"),
 	)
 	if status, text := post(t, h, body, "Content-Type", "application/x-protobuf", "Content-Encoding", "snappy"); status != http.StatusNoContent {
 		t.Fatalf("status %d: %s", status, text)

@@ -124,7 +124,9 @@ func (r *request) members(o *outcome) []member {
 	for i, s := range r.series {
 		builder.Reset()
 		for _, l := range r.labels[s.labelsFrom:s.labelsTo] {
-			builder.Add(string(l.name), string(l.value))
+			if len(l.value) > 0 { // an empty label is no label, as Prometheus has it
+				builder.Add(string(l.name), string(l.value))
+			}
 		}
 		builder.Sort()
 		m := member{entry: i, lset: builder.Labels()}
