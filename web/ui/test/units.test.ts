@@ -10,6 +10,7 @@ describe("formatValue", () => {
     [12345, "number", "12.3 k"],
     [1.5e9, "number", "1.5 G"],
     [0.0012, "number", "1.2 m"],
+    [0.0009999, "number", "1 m"],
     [-12345, "number", "-12.3 k"],
     [1e-12, "number", "0.001 n"],
     [12.5, "percent", "12.5 %"],
@@ -44,6 +45,9 @@ describe("axisLabels", () => {
   test("neighbours differ, however close", () => {
     const labels = axisLabels([1.00001, 1.00002, 1.00003], "number");
     expect(new Set(labels).size).toBe(3);
+  });
+  test("large numbers near to each other are written out", () => {
+    expect(axisLabels([1795401000, 1795401500], "number")).toEqual(["1795401000", "1795401500"]);
   });
   test("none for none", () => {
     expect(axisLabels([], "bytes")).toEqual([]);

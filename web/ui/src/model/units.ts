@@ -57,7 +57,8 @@ function scaleOf(size: number, unit: Unit): Scale {
 export function formatValue(value: number | null | undefined, unit: Unit = "number"): string {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
-  const { divisor, suffix } = scaleOf(value, unit);
+  // Rounded first: 999.9 is 1 k, not 1000.
+  const { divisor, suffix } = scaleOf(unit === "bytes" || unit === "bytes/s" ? value : Number(value.toPrecision(3)), unit);
   return digits(value / divisor) + suffix;
 }
 
@@ -73,19 +74,23 @@ function digits(value: number): string {
 export function axisLabels(ticks: number[], unit: Unit): string[] {
   if (ticks.length === 0) return [];
   const largest = Math.max(...ticks.map(Math.abs));
-  const { divisor, suffix } = scaleOf(largest, unit);
-  const apart = ticks.length > 1 ? Math.abs(ticks[1]! - ticks[0]!) / divisor : 1;
+  const distance = ticks.length > 1 ? Math.abs(ticks[1]! - ticks[0]!) : largest;
+  const scaled = scaleOf(largest, unit);
+  // Ticks far from nought and near to each other are written out: 1795401250.
+  const { divisor, suffix } = unit === "number" && distance < scaled.divisor / 1000 ? { divisor: 1, suffix: "" } : scaled;
+  const apart = distance / divisor;
   const places = placesOf(apart);
   return ticks.map((t) => (t === 0 ? "0" : (t / divisor).toFixed(places)) + suffix);
 }
 
-/** How many decimal places show a step wholly: 0.25 needs two. At most six. */
+/** How many decimal places show a step wholly: 0.25 needs two. At most nine. */
 function placesOf(step: number): number {
-  for (let places = 0; places < 6; places++) {
+  for (let places = 0; places < 9; places++) {
     const scaled = step * 10 ** places;
-    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * Math.max(1, scaled)) return places;
+    const whole = Math.round(scaled);
+    if (whole >= 1 && Math.abs(scaled - whole) < 1e-4 * scaled) return places;
   }
-  return 6;
+  return 9;
 }
 
 /** Distances between ticks that read well in a unit; undefined: uPlot's own, of base ten. */
