@@ -65,6 +65,8 @@ const cpuModes = ["user", "system", "nice", "iowait", "steal"];
 
 export const charts: Chart[] = [
   {
+    // Shares of all modes, not of the time: a rate whose window is not yet full
+    // is too low, and too low an idle would make a young server look busy.
     id: "cpu",
     title: "CPU",
     unit: "percent",
@@ -72,8 +74,11 @@ export const charts: Chart[] = [
     min: 0,
     max: 100,
     exprs: (s, w) => [
-      { expr: `100 * (1 - avg(rate(node_cpu_seconds_total{${s},mode="idle"}[${w}])))`, name: "busy" },
-      { expr: `100 * avg by (mode) (rate(node_cpu_seconds_total{${s},mode=~"${cpuModes.join("|")}"}[${w}]))`, name: (l) => l["mode"] ?? "" },
+      { expr: `100 * (1 - sum(rate(node_cpu_seconds_total{${s},mode="idle"}[${w}])) / sum(rate(node_cpu_seconds_total{${s}}[${w}])))`, name: "busy" },
+      {
+        expr: `100 * sum by (mode) (rate(node_cpu_seconds_total{${s},mode=~"${cpuModes.join("|")}"}[${w}])) / on () group_left () sum(rate(node_cpu_seconds_total{${s}}[${w}]))`,
+        name: (l) => l["mode"] ?? "",
+      },
     ],
     arrange: inOrder,
     headline: (data, m) => ({
