@@ -256,7 +256,7 @@ func TestCrash(t *testing.T) {
 		}
 		checkRecovery(t, db, first)
 	}
-	vfstest.EveryCrashWith(t, crashes(t, 40), workload, check)
+	vfstest.EveryCrashWith(t, crashes(t, 24), workload, check)
 }
 
 // session writes, cuts and compacts for a while.
