@@ -47,7 +47,7 @@ func (s *server) scraped(c *config.Config) []string {
 func queries(c *config.Config) []string {
 	if c.Nilometer.HostCollector {
 		return []string{
-			`100 * (1 - avg(rate(node_cpu_seconds_total{mode="idle"}[1m])))`,
+			`100 * (1 - sum(rate(node_cpu_seconds_total{mode="idle"}[1m])) / sum(rate(node_cpu_seconds_total[1m])))`,
 			`node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes`,
 			`sum by (device) (rate(node_network_receive_bytes_total[1m]))`,
 		}

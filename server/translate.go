@@ -21,21 +21,25 @@ const (
 	hostJob = "host"
 )
 
+// builtinScheme is the scheme in the URL of a target that only this process
+// can scrape.
+const builtinScheme = "builtin"
+
 // pools translates a configuration into the scrape pools that it asks for.
 func (s *server) pools(c *config.Config) []scrape.PoolOptions {
 	var out []scrape.PoolOptions
 	interval, timeout := time.Duration(c.Global.ScrapeInterval), time.Duration(c.Global.ScrapeTimeout)
-	inside := func(job, address string, source scrape.Source) {
+	inside := func(job, scheme, address string, source scrape.Source) {
 		out = append(out, scrape.PoolOptions{
-			Job: job, Source: source, Interval: interval, Timeout: timeout,
+			Job: job, Source: source, Scheme: scheme, Interval: interval, Timeout: timeout,
 			Discovery: discovery.Options{Static: []discovery.Group{discovery.StaticGroup([]string{address}, labels.EmptyLabels())}},
 		})
 	}
 	if c.Nilometer.SelfScrape {
-		inside(selfJob, s.listener.Addr().String(), s.self)
+		inside(selfJob, "http", s.listener.Addr().String(), s.self)
 	}
 	if c.Nilometer.HostCollector {
-		inside(hostJob, s.hostname, s.host)
+		inside(hostJob, builtinScheme, s.hostname, s.host)
 	}
 	for _, sc := range c.ScrapeConfigs {
 		out = append(out, pool(sc))
