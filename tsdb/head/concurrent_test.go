@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/tenant"
@@ -121,7 +122,7 @@ func checkView(ctx context.Context, s *store, least []int64) error {
 	last := map[int]float64{}
 	for _, x := range got {
 		var w, g, k int
-		if n, _ := fmt.Sscanf(x.Labels.Get(labels.MetricName), "w%d_g%d_%d", &w, &g, &k); n != 3 {
+		if n, _ := fmt.Sscanf(x.Labels.Get(model.MetricNameLabel), "w%d_g%d_%d", &w, &g, &k); n != 3 {
 			continue
 		}
 		for i, sample := range x.Samples {

@@ -43,7 +43,7 @@ type member struct {
 	state      memberState
 	hasValue   bool
 	present    bool // its last position is no stale marker and no absence
-	carried    bool // present from position 0 of the open tile with bits, not in the stream
+	carried    bool // it has a value in the open tile: bits alone while the stream is empty
 	unlogged   bool // a new member that the log does not know yet
 	hint       record.Hint
 }
@@ -109,18 +109,15 @@ func (g *group) openPositionLocked(t int64) int {
 func (g *group) setValueLocked(slot uint32, pos int, t int64, bits uint64) {
 	m := &g.members[slot]
 	g.endAbsenceLocked(slot, pos)
-	v := math.Float64frombits(bits)
 	switch {
-	case m.carried && m.stream.state.Empty():
-		if bits == m.bits {
-			break
-		}
-		if pos > 0 {
+	case !m.carried:
+		m.carried = true
+	case bits == m.bits:
+	default:
+		if m.stream.state.Empty() && pos > 0 {
 			g.blocks.append(&m.stream, 0, math.Float64frombits(m.bits))
 		}
-		g.blocks.append(&m.stream, pos, v)
-	case m.stream.state.Empty() || m.stream.state.Bits() != bits:
-		g.blocks.append(&m.stream, pos, v)
+		g.blocks.append(&m.stream, pos, math.Float64frombits(bits))
 	}
 	m.bits, m.hasValue, m.lastTime = bits, true, t
 	if !m.present {

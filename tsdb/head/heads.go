@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -37,6 +38,7 @@ type Heads struct {
 	commits sync.Pool // of *commit
 
 	scratches sync.Pool // of *scratch
+	encoders  sync.Pool // of *format.Encoder
 
 	numbers atomic.Uint64 // the last group number in the log
 	tokens  atomic.Uint64 // the last writer of a closed group
@@ -69,6 +71,7 @@ func New(opts Options, deps Deps) (*Heads, error) {
 		deps.Now = time.Now
 	}
 	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, snaps: snapshots{live: map[uint64]int{}}}
+	s.encoders.New = func() any { return new(format.Encoder) }
 	s.scratches.New = func() any { return new(scratch) }
 	s.commits.New = func() any { return &commit{set: s} }
 	s.metrics = newMetrics(deps.Registerer, s)

@@ -2,6 +2,8 @@ package head
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -160,11 +162,30 @@ func (g *group) fillPieceLocked(p *part.Piece, t *tile, slot uint32, n int) bool
 		}
 		return true
 	}
+	if !t.sealed && int(slot) < len(g.members) && g.members[slot].stream.state.Empty() {
+		return g.fillConstantLocked(p, t, slot, n)
+	}
 	values, runs := g.decodeLocked(t, slot, n)
 	if column.SampleCount(runs, n) == 0 {
 		return false
 	}
 	p.Chunk = storage.Chunk{Kind: storage.Decoded, Values: values, Runs: runs}
+	return true
+}
+
+// fillConstantLocked is fillPieceLocked for a member whose value has not changed
+// in the open tile: most have not, and a chunk of one value costs no decoding.
+func (g *group) fillConstantLocked(p *part.Piece, t *tile, slot uint32, n int) bool {
+	runs := slices.Clone(g.runsLocked(t, slot, n))
+	if column.SampleCount(runs, n) == 0 {
+		return false
+	}
+	p.Chunk = storage.Chunk{Kind: storage.Decoded, Runs: runs}
+	if column.PresentCount(runs, n) > 0 {
+		e := g.head.set.encoders.Get().(*format.Encoder)
+		p.Chunk.Kind, p.Chunk.Data = storage.Encoded, e.Append(nil, []float64{math.Float64frombits(g.members[slot].bits)})
+		g.head.set.encoders.Put(e)
+	}
 	return true
 }
 
