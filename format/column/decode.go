@@ -208,7 +208,6 @@ func (r *reader) readPositions(p *positions, layer byte, n int) {
 		pos += gap
 		p.gaps[i] = uint16(gap)
 	}
-	return
 }
 
 // spread moves out[0:changes+1] to their positions and repeats each up to the

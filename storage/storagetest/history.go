@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/column"
@@ -166,7 +167,7 @@ func (h *history) compare() {
 		sel.MaxTime = sel.MinTime + int64(h.rng.IntN(3_600_000))
 	}
 	if h.rng.IntN(3) == 0 {
-		sel.Matchers = []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, "s[0-4]")}
+		sel.Matchers = []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, "s[0-4]")}
 	}
 	var found [2][]Series
 	for k, e := range h.stores {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/column"
@@ -233,7 +234,7 @@ type asked struct {
 func (a *asked) Admit(_ tenant.ID, key series.Key, lset labels.Labels) storage.Reason {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	name := lset.Get(labels.MetricName)
+	name := lset.Get(model.MetricNameLabel)
 	a.seen = append(a.seen, string([]byte(name)))
 	a.keys = append(a.keys, key)
 	if name == "refused" {
@@ -358,7 +359,7 @@ func membershipCases() []testCase {
 				e.Fatal(err)
 			}
 			defer v.Close()
-			names, _, err := v.LabelValues(e.ctx, labels.MetricName, everything(), 0)
+			names, _, err := v.LabelValues(e.ctx, model.MetricNameLabel, everything(), 0)
 			if err != nil || !slices.Equal(names, []string{"a", "other"}) {
 				e.Errorf("the names are %q, error %v", names, err)
 			}

@@ -159,7 +159,7 @@ func valueCases() []testCase {
 			for i := range int64(2 * len(curious())) {
 				var values []value
 				for k, v := range append(curious(), curious()[i%int64(len(curious()))]) {
-					values = append(values, value{want[k].Labels.Get(labels.MetricName), v})
+					values = append(values, value{want[k].Labels.Get(model.MetricNameLabel), v})
 					want[k].Samples = append(want[k].Samples, Sample{T: e.at(15 * i), V: v})
 				}
 				w.write(e.at(15*i), values...)
@@ -273,7 +273,7 @@ func optionalCases() []testCase {
 			w.write(e.at(0), value{"a", 1}, value{"b", 1})
 			w.write(e.at(15), value{"a", 2}, value{"b", 2})
 			w.write(e.at(30), value{"a", 3}, value{"b", 3})
-			matcher := labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "a")
+			matcher := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "a")
 			switch err := e.store.Delete(e.ctx, tenant.Default, e.at(15), e.at(30), matcher); {
 			case errors.Is(err, storage.ErrUnsupported):
 				return
@@ -311,7 +311,7 @@ func optionalCases() []testCase {
 				}
 				last = c
 				for i, lset := range b.Labels {
-					if v, ok := want[b.Time][lset.Get(labels.MetricName)]; !ok || v != b.Values[i] {
+					if v, ok := want[b.Time][lset.Get(model.MetricNameLabel)]; !ok || v != b.Values[i] {
 						e.Fatalf("the tail has %s %v at %d", lset, b.Values[i], b.Time)
 					}
 					n++
@@ -375,7 +375,7 @@ func (e *env) push(writer int, i int64) error {
 		}
 		break
 	}
-	got, err := ReadAll(e.ctx, e.store, tenant.Default, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name))
+	got, err := ReadAll(e.ctx, e.store, tenant.Default, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	if err != nil {
 		return err
 	}
