@@ -178,6 +178,9 @@ func (db *DB) View(ctx context.Context, id tenant.ID) (storage.View, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	// Asked first: the end of the replay makes tenants known, and a view without
+	// one would be taken for complete.
+	replayed := db.memory.isReplayed()
 	b, err := db.tenantBlocks(id)
 	if err != nil {
 		return nil, fmt.Errorf("view: %w", err)
@@ -187,7 +190,7 @@ func (db *DB) View(ctx context.Context, id tenant.ID) (storage.View, error) {
 	// The generation first: it keeps every span of the head that it does not
 	// have as a block (I1).
 	v.take(b)
-	if db.memory.isReplayed() {
+	if replayed {
 		v.pinHead()
 	}
 	return v, nil

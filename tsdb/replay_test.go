@@ -94,3 +94,43 @@ func TestBeforeTheReplay(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestViewsWhileTheReplayEnds: a tenant that is only in the log must not look
+// like one that has nothing, whenever the view was taken.
+func TestViewsWhileTheReplayEnds(t *testing.T) {
+	fs := mem.New()
+	want := storagetest.Series{Labels: storagetest.Named("a"), Samples: []storagetest.Sample{{T: at(0), V: 1}}}
+	first := mustStart(t, fs, quiet(time.Minute), tsdb.Deps{})
+	if err := storagetest.Load(t.Context(), first, tenant.Default, want); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	all := storage.Selection{MinTime: base, MaxTime: at(1000)}
+	for range 12 {
+		db := mustStart(t, fs, quiet(time.Minute), tsdb.Deps{})
+		var views []storage.View
+		for ready := false; !ready && len(views) < 100_000; {
+			ready = db.Ready() == nil
+			v, err := db.View(t.Context(), tenant.Default)
+			if err != nil {
+				t.Fatal(err)
+			}
+			views = append(views, v)
+		}
+		for i, v := range views {
+			got, err := storagetest.Read(t.Context(), v, all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := storagetest.Diff([]storagetest.Series{want}, got); d != "" {
+				t.Fatalf("view %d of %d: %s", i, len(views), d)
+			}
+			v.Close()
+		}
+		if err := db.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -14,5 +14,5 @@
 // What the contract leaves open the suite leaves open too: a sample behind its
 // series' last one may be stored or rejected, and what an engine does not
 // support yet it may refuse with storage.ErrUnsupported or
-// storage.ReasonUnsupported, but it may never do half of it in silence.
+// storage.ReasonUnsupported. Start timestamps it may leave out, all of them.
 package storagetest
