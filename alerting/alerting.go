@@ -10,7 +10,8 @@
 //   - I1: Apply builds everything that can fail first: on an error the
 //     configuration before goes on undisturbed.
 //   - I2: silences and the notification log survive a restart: they are
-//     snapshots below the directory given, written at intervals and at the end.
+//     snapshots below the directory given, written within a second of a change
+//     and at the end.
 //   - I3: Put never waits for a delivery.
 package alerting
 
@@ -128,11 +129,20 @@ func New(deps Deps) (*Manager, error) {
 
 func (m *Manager) file(name string) string { return filepath.Join(m.deps.Dir, name) }
 
-// Run writes the snapshots at intervals until ctx ends, then ends the routing
+// Run writes the snapshots after changes until ctx ends, then ends the routing
 // and writes them a last time.
 func (m *Manager) Run(ctx context.Context) error {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
+	log, silences := newSaver(m.file("nflog"), m.log.Snapshot), newSaver(m.file("silences"), m.silences.Snapshot)
+	m.log.SetBroadcast(log.note)
+	m.silences.SetBroadcast(silences.note)
+	log.note(nil) // a notification may have been sent since Apply
+	failed := func(err error) {
+		m.deps.Logger.Error("alerting state not saved, it is tried again", "err", err, "retry_after", saveInterval.String())
+	}
+	wg.Go(func() { log.run(ctx, failed) })
+	wg.Go(func() { silences.run(ctx, failed) })
 	wg.Go(func() { m.log.Maintenance(maintenanceInterval, m.file("nflog"), stop, nil) })
 	wg.Go(func() { m.silences.Maintenance(maintenanceInterval, m.file("silences"), stop, nil) })
 	<-ctx.Done()

@@ -137,3 +137,46 @@ receivers:
 	}
 	wait(t, got)
 }
+
+// The manager's directory is copied while it runs: that is what a crash leaves.
+func TestCrashedManagerStillResolves(t *testing.T) {
+	address, got := receive(t)
+	file := write(t, `
+route: {receiver: hook, group_wait: 10ms, group_interval: 100ms, repeat_interval: 1h}
+receivers:
+  - name: hook
+    webhook_configs: [{url: "`+address+`"}]
+`)
+	dir, crashed := t.TempDir(), t.TempDir()
+	first := start(t, dir)
+	if err := first.Apply(file, &url.URL{}); err != nil {
+		t.Fatal(err)
+	}
+	a := alerting.Alert{Labels: labels.FromStrings("alertname", "Flood"), StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}
+	if err := first.Put(context.Background(), []alerting.Alert{a}); err != nil {
+		t.Fatal(err)
+	}
+	if w := wait(t, got); w.Status != "firing" {
+		t.Fatalf("webhook is %+v, want firing", w)
+	}
+	var log []byte
+	for deadline := time.Now().Add(20 * time.Second); len(log) == 0; time.Sleep(10 * time.Millisecond) {
+		if log, _ = os.ReadFile(filepath.Join(dir, "nflog")); time.Now().After(deadline) {
+			t.Fatal("the notification log was not saved")
+		}
+	}
+	if err := os.WriteFile(filepath.Join(crashed, "nflog"), log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, crashed)
+	if err := second.Apply(file, &url.URL{}); err != nil {
+		t.Fatal(err)
+	}
+	a.EndsAt = time.Now()
+	if err := second.Put(context.Background(), []alerting.Alert{a}); err != nil {
+		t.Fatal(err)
+	}
+	if w := wait(t, got); w.Status != "resolved" {
+		t.Fatalf("webhook is %+v, want resolved", w)
+	}
+}
