@@ -88,8 +88,10 @@ func (r *recording) parse(tb testing.TB, body []byte, known map[string]int, name
 	}
 }
 
-// feed appends the scrapes of a recording over and over, five seconds apart.
-func (r *recording) feed(b *testing.B, g storage.Group, durability storage.Durability) {
+// append appends n scrapes of a recording, over and over, five seconds apart,
+// and returns the number of samples. It starts the timer before the first.
+func (r *recording) append(b *testing.B, g storage.Group, n int, durability storage.Durability) (samples int) {
+	b.Helper()
 	out := make([]storage.Resolution, len(r.lsets))
 	version, err := g.Resolve(b.Context(), r.lsets, out)
 	if err != nil {
@@ -99,9 +101,8 @@ func (r *recording) feed(b *testing.B, g storage.Group, durability storage.Durab
 	for i, x := range out {
 		batch.Slots[i] = x.Slot
 	}
-	samples := 0
 	b.ResetTimer()
-	for i := range b.N {
+	for i := range n {
 		batch.Time = origin + 5000*int64(i)
 		batch.Values = r.values[i%len(r.values)]
 		res, err := g.Append(b.Context(), batch, durability)
@@ -110,7 +111,7 @@ func (r *recording) feed(b *testing.B, g storage.Group, durability storage.Durab
 		}
 		samples += len(batch.Slots)
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
+	return samples
 }
 
 // BenchmarkAppend appends recorded scrapes, the log included.
@@ -151,8 +152,9 @@ func appendRecording(b *testing.B, rec *recording) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
-	rec.feed(b, g, storage.Logged)
+	samples := rec.append(b, g, b.N, storage.Logged)
 	b.StopTimer()
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
 	if err := s.log.Sync(b.Context()); err != nil {
 		b.Fatal(err)
 	}

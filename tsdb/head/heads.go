@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -33,12 +32,11 @@ type Heads struct {
 	deps    Deps
 	metrics *metrics
 	spanMs  int64
-	sealers sealerBox
 	snaps   snapshots
 	commits sync.Pool // of *commit
 
 	scratches sync.Pool // of *scratch
-	encoders  sync.Pool // of *format.Encoder
+	sealers   sync.Pool // of *sealer
 
 	numbers atomic.Uint64 // the last group number in the log
 	tokens  atomic.Uint64 // the last writer of a closed group
@@ -48,13 +46,6 @@ type Heads struct {
 
 	mu      sync.RWMutex // guards the field below
 	tenants map[tenant.ID]*Head
-}
-
-// sealerBox is the one sealer, with the buffer that chunks are encoded to.
-type sealerBox struct {
-	mu sync.Mutex // guards the rest
-	sealer
-	out []byte
 }
 
 // New returns heads without samples. Replay is called before anything else
@@ -71,7 +62,7 @@ func New(opts Options, deps Deps) (*Heads, error) {
 		deps.Now = time.Now
 	}
 	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, snaps: snapshots{live: map[uint64]int{}}}
-	s.encoders.New = func() any { return new(format.Encoder) }
+	s.sealers.New = func() any { return new(sealer) }
 	s.scratches.New = func() any { return new(scratch) }
 	s.commits.New = func() any { return &commit{set: s} }
 	s.metrics = newMetrics(deps.Registerer, s)

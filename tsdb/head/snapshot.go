@@ -162,7 +162,7 @@ func (g *group) fillPieceLocked(p *part.Piece, t *tile, slot uint32, n int) bool
 		}
 		return true
 	}
-	if !t.sealed && int(slot) < len(g.members) && g.members[slot].stream.state.Empty() {
+	if !t.sealed && int(slot) < len(g.members) && !g.members[slot].changed() {
 		return g.fillConstantLocked(p, t, slot, n)
 	}
 	values, runs := g.decodeLocked(t, slot, n)
@@ -182,9 +182,9 @@ func (g *group) fillConstantLocked(p *part.Piece, t *tile, slot uint32, n int) b
 	}
 	p.Chunk = storage.Chunk{Kind: storage.Decoded, Runs: runs}
 	if column.PresentCount(runs, n) > 0 {
-		e := g.head.set.encoders.Get().(*format.Encoder)
-		p.Chunk.Kind, p.Chunk.Data = storage.Encoded, e.Append(nil, []float64{math.Float64frombits(g.members[slot].bits)})
-		g.head.set.encoders.Put(e)
+		s := g.head.set.sealers.Get().(*sealer)
+		p.Chunk.Kind, p.Chunk.Data = storage.Encoded, s.enc.Append(nil, []float64{math.Float64frombits(g.members[slot].bits)})
+		g.head.set.sealers.Put(s)
 	}
 	return true
 }
@@ -206,7 +206,7 @@ func (g *group) decodeLocked(t *tile, slot uint32, n int) ([]float64, []column.R
 		}
 		s := g.head.set.scratches.Get().(*scratch)
 		defer g.head.set.scratches.Put(s)
-		return g.valuesLocked(make([]float64, 0, count), s, slot, runs, n), runs
+		return g.valuesLocked(t, make([]float64, 0, count), s, slot, runs, n), runs
 	}
 	if !t.has(slot) {
 		return nil, []column.Run{{Len: uint16(n), State: column.Absent}}

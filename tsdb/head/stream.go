@@ -27,7 +27,11 @@ type blocks []streamBlock
 // append adds the record that v is the value from position pos on.
 func (b *blocks) append(s *stream, pos int, v float64) {
 	var buf [column.StreamRecordMax]byte
-	rec := column.AppendStream(buf[:0], &s.state, pos, v)
+	b.write(s, column.AppendStream(buf[:0], &s.state, pos, v))
+}
+
+// write adds records to the stream.
+func (b *blocks) write(s *stream, rec []byte) {
 	for len(rec) > 0 {
 		at := int(s.size) % blockBytes
 		if at == 0 {

@@ -27,6 +27,9 @@ type tile struct {
 	fills  map[uint32][]fill
 	filled uint64 // the commit of the last fill
 
+	// stretches hold values of an open tile that are in no stream any more.
+	stretches []stretch
+
 	sealed  bool
 	offsets []uint32 // by slot, and one more: the chunk is data[offsets[i]:offsets[i+1]]
 	data    []byte
@@ -102,20 +105,26 @@ func addRun(runs []column.Run, from, to int, s column.State) []column.Run {
 	return append(runs, column.Run{At: uint16(from), Len: uint16(to - from), State: s})
 }
 
-// scratch is the memory that decoding an open stream takes.
+// scratch is the memory that decoding an open tile takes.
 type scratch struct {
 	bytes  []byte
+	chunk  []float64
 	values []float64
 }
 
-// sealer re-encodes open tiles. It is not safe for concurrent use.
+// sealer encodes what is in open tiles.
 type sealer struct {
 	enc format.Encoder
 	scratch
 	present []float64
+	out     []byte
+	kept    []byte
+	slots   []uint32
+	starts  []uint16
+	offsets []uint32
 }
 
-// seal encodes the group's open tile, in place. The caller holds the group's
+// sealLocked encodes the group's open tile, in place. The caller holds the group's
 // lock.
 func (g *group) sealLocked() {
 	t := g.open
@@ -124,16 +133,15 @@ func (g *group) sealLocked() {
 	}
 	g.open = nil
 	n := len(t.times)
-	s := &g.head.set.sealers
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s := g.head.set.sealers.Get().(*sealer)
+	defer g.head.set.sealers.Put(s)
 	t.offsets = make([]uint32, 1, len(g.members)+1)
 	data := s.out[:0]
 	for slot := range g.members {
 		m := &g.members[slot]
 		runs := g.runsLocked(t, uint32(slot), n)
 		if column.PresentCount(runs, n) > 0 {
-			s.present = g.valuesLocked(s.present[:0], &s.scratch, uint32(slot), runs, n)
+			s.present = g.valuesLocked(t, s.present[:0], &s.scratch, uint32(slot), runs, n)
 			data = s.enc.Append(data, s.present)
 		}
 		t.offsets = append(t.offsets, uint32(len(data)))
@@ -146,9 +154,9 @@ func (g *group) sealLocked() {
 			}
 			t.runs[uint32(slot)] = slices.Clone(runs)
 		}
-		m.stream = stream{}
-		m.carried = false
+		m.stream, m.carried, m.shelvedTo = stream{}, false, 0
 	}
+	t.stretches = nil
 	t.data = slices.Clone(data)
 	s.out = data
 	t.times = slices.Clip(t.times)
@@ -169,32 +177,17 @@ func (g *group) runsLocked(t *tile, slot uint32, n int) []column.Run {
 }
 
 // valuesLocked appends a member's values at the present ones of the first n
-// positions of the open tile.
-func (g *group) valuesLocked(dst []float64, s *scratch, slot uint32, runs []column.Run, n int) []float64 {
+// positions of the open tile t.
+func (g *group) valuesLocked(t *tile, dst []float64, s *scratch, slot uint32, runs []column.Run, n int) []float64 {
 	m := &g.members[slot]
-	if m.stream.state.Empty() {
-		v := math.Float64frombits(m.bits)
-		for range column.PresentCount(runs, n) {
-			dst = append(dst, v)
-		}
-		return dst
+	if !m.changed() {
+		return appendRepeated(dst, math.Float64frombits(m.bits), column.PresentCount(runs, n))
 	}
-	s.bytes = g.blocks.gather(s.bytes[:0], &m.stream)
-	var err error
-	s.values, err = format.DecodeStream(s.values[:0], s.bytes, n)
-	if err != nil { // our own memory
-		panic("head: an open stream does not decode: " + err.Error())
-	}
-	first := n - len(s.values) // position of the stream's first value
+	values := g.everyLocked(t, s, slot, n)
 	next := 0
 	for _, r := range runs {
-		for ; next < int(r.At); next++ {
-			dst = append(dst, s.values[next-first])
-		}
+		dst = append(dst, values[next:r.At]...)
 		next = r.End()
 	}
-	for ; next < n; next++ {
-		dst = append(dst, s.values[next-first])
-	}
-	return dst
+	return append(dst, values[next:n]...)
 }
