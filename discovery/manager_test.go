@@ -92,7 +92,10 @@ func TestFilesChange(t *testing.T) {
 	m, dir := start(t), t.TempDir()
 	one, two := filepath.Join(dir, "1.yml"), filepath.Join(dir, "2.json")
 	write(t, one, "- targets: [a:1]\n  labels: {env: x}\n- targets: [b:2]\n")
-	o := map[string]discovery.Options{"j": {File: []file.Options{{Files: []string{filepath.Join(dir, "*.yml"), two}}}}}
+	// The watch begins a moment after the first groups have come: a change just
+	// then is found when the files are read again.
+	files := file.Options{Files: []string{filepath.Join(dir, "*.yml"), two}, RefreshInterval: time.Second}
+	o := map[string]discovery.Options{"j": {File: []file.Options{files}}}
 	if err := m.Apply(o); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ type Options struct {
 	// .yml or .yaml.
 	Files []string
 	// RefreshInterval is how often the files are read again in any case; 0
-	// means 5 minutes. A change is seen at once where the system tells.
+	// means 5 minutes. A change is seen at once where the system tells; one in
+	// the first moments, before the watch has begun, only then.
 	RefreshInterval time.Duration
 }
 
