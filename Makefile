@@ -112,7 +112,7 @@ peers: $(PEERS)/promtool ## build Prometheus, promtool, amtool and VictoriaMetri
 	@ls -l $(PEERS)
 
 crash: ## long: stop the file system at every operation of the database
-	@NILOMETER_CRASH=all $(GO) test -count=1 -timeout 120m ./tsdb/... -run Crash
+	@NILOMETER_CRASH_STOPS=all $(GO) test -count=1 -timeout 120m ./tsdb/... -run Crash
 
 promql-long: ## long: 200,000 random expressions against the reference engine
 	@NILOMETER_PROMQL_EXPRESSIONS=200000 $(GO) test -count=1 -timeout 120m ./promql -run TestRandomExpressions
