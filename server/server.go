@@ -104,11 +104,21 @@ func Run(ctx context.Context, opts Options, deps Deps) error {
 	return s.run(ctx, conf)
 }
 
+// load reads the configuration and checks the file of alerting that it names.
 func load(opts Options) (*config.Config, error) {
 	if opts.ConfigFile == "" {
 		return config.Defaults(), nil
 	}
-	return config.Load(opts.ConfigFile)
+	c, err := config.Load(opts.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	if name := c.Nilometer.Alerting.ConfigFile; name != "" {
+		if err := alerting.Check(name); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // open makes the parts. What was opened is closed again when a later one
@@ -129,29 +139,31 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 		}
 	}()
 	s.self = scrape.NewRegistrySource(s.registry)
-	if s.host, err = hostmetrics.New(hostmetrics.Options{}, s.logger); err != nil {
+	s.host, err = hostmetrics.New(hostmetrics.Options{}, s.logger)
+	return err
+}
+
+// openData opens the database, and with it what else is in its directory.
+func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) (err error) {
+	s.db, err = tsdb.Open(ctx, s.databaseOptions(conf), tsdb.Deps{
+		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String(),
+		Beside: s.openBeside,
+	})
+	if err != nil && s.meta != nil {
+		err = errors.Join(err, s.meta.Close())
+	}
+	return err
+}
+
+// openBeside opens the metadata database and the state of alerting.
+func (s *server) openBeside(ctx context.Context) (err error) {
+	if s.meta, err = sqlite.Open(ctx, filepath.Join(s.opts.DataDir, "meta.db")); err != nil {
 		return err
 	}
 	s.alerting, err = alerting.New(alerting.Deps{
 		Dir: filepath.Join(s.opts.DataDir, "alerting"), Logger: s.logger.With("component", "alerting"), Registerer: s.registry,
 	})
 	return err
-}
-
-// openData opens the database and the metadata database.
-func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) error {
-	db, err := tsdb.Open(ctx, s.databaseOptions(conf), tsdb.Deps{
-		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String(),
-	})
-	if err != nil {
-		return err
-	}
-	meta, err := sqlite.Open(ctx, filepath.Join(s.opts.DataDir, "meta.db"))
-	if err != nil {
-		return errors.Join(err, db.Close())
-	}
-	s.db, s.meta = db, meta
-	return nil
 }
 
 func (s *server) close() {

@@ -101,6 +101,11 @@ func (db *DB) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if db.deps.Beside != nil {
+		if err := db.deps.Beside(ctx); err != nil {
+			return err
+		}
+	}
 	if db.memory, err = openMemory(db.directory, db.opts, db.deps); err != nil {
 		return err
 	}

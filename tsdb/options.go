@@ -1,6 +1,7 @@
 package tsdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,6 +97,10 @@ type Deps struct {
 	// Note says in the lock file who holds it, as in "nilometer on
 	// 127.0.0.1:9090"; empty: the process's number and command.
 	Note string
+	// Beside opens what others keep in the directory. It is called when the
+	// directory is locked and its blocks are open, before the log is touched: its
+	// error refuses the directory (I4). nil: there is nothing else.
+	Beside func(context.Context) error
 	// Logger is nil for silence.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil: nobody sees them.
