@@ -268,7 +268,9 @@ func (g *group) ownerElsewhereLocked(slot uint32) *group {
 // exist in another group since it was resolved, or a new one.
 func (g *group) settleLocked(slot uint32) {
 	lset := g.pending[slot]
-	delete(g.pending, slot)
+	if delete(g.pending, slot); len(g.pending) == 0 {
+		g.pending = nil // an empty map keeps the memory it once took
+	}
 	hash, _ := series.HashOf(lset, nil)
 	m := &g.members[slot]
 	x := &g.head.index

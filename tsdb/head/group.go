@@ -40,19 +40,16 @@ type member struct {
 	mention  uint32 // group.mentions when it was last mentioned in a batch
 	// absentFrom is the position of the open tile from which on it is absent.
 	absentFrom uint16
-	// shelvedTo is the position of the open tile from which on the stream has its
-	// values; those before are in stretches.
-	shelvedTo uint16
-	state     memberState
-	hasValue  bool
-	present   bool // its last position is no stale marker and no absence
-	carried   bool // it has a value in the open tile: bits alone until it has changed
-	unlogged  bool // a new member that the log does not know yet
-	hint      record.Hint
+	state      memberState
+	hasValue   bool
+	present    bool // its last position is no stale marker and no absence
+	carried    bool // it has a value in the open tile: bits alone until it has changed
+	unlogged   bool // a new member that the log does not know yet
+	hint       record.Hint
 }
 
 // changed tells whether the member has had more than one value in the open tile.
-func (m *member) changed() bool { return m.shelvedTo > 0 || !m.stream.state.Empty() }
+func (m *member) changed() bool { return m.stream.from > 0 || !m.stream.state.Empty() }
 
 // group is a set of series that share a time column.
 type group struct {
@@ -94,10 +91,10 @@ func (g *group) openPositionLocked(t int64) int {
 	}
 	if g.open == nil {
 		g.open = g.head.newTile(g, span)
-		g.blocks = g.blocks[:0]
+		g.blocks = nil
 		for slot := range g.members {
 			m := &g.members[slot]
-			m.stream, m.carried, m.shelvedTo, m.absentFrom = stream{}, false, 0, 0
+			m.stream, m.carried, m.absentFrom = stream{}, false, 0
 			if g.kind == storage.Closed && m.state == own && m.present {
 				m.carried, m.absentFrom = true, neverAbsent
 			}
@@ -124,8 +121,8 @@ func (g *group) setValueLocked(slot uint32, pos int, t int64, bits uint64) {
 		m.carried = true
 	case bits == m.bits:
 	default:
-		if m.stream.state.Empty() && pos > int(m.shelvedTo) {
-			g.blocks.append(&m.stream, int(m.shelvedTo), math.Float64frombits(m.bits))
+		if m.stream.state.Empty() && pos > int(m.stream.from) {
+			g.blocks.append(&m.stream, int(m.stream.from), math.Float64frombits(m.bits))
 		}
 		g.blocks.append(&m.stream, pos, math.Float64frombits(bits))
 	}

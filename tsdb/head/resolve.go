@@ -37,6 +37,9 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 	if err := hd.checkLocked(); err != nil {
 		return 0, err
 	}
+	if len(g.members) == 0 {
+		g.members = make([]member, 0, len(lsets)) // most groups never grow after that
+	}
 	var scratch []byte
 	var byHash map[series.Hash][]uint32 // of provisional members, made when there are any
 	for i, lset := range lsets {
@@ -202,7 +205,7 @@ func (g *group) forgetPendingLocked() {
 	for slot := range g.pending {
 		g.members[slot].state = dead
 	}
-	clear(g.pending)
+	g.pending = nil
 }
 
 // prepared is a batch on its way.

@@ -45,17 +45,17 @@ func (g *group) shelveLocked() {
 		case int(m.absentFrom) < to:
 			s.kept = g.blocks.gather(s.kept, &m.stream)
 		default:
-			s.slots, s.starts = append(s.slots, uint32(slot)), append(s.starts, m.shelvedTo)
+			s.slots, s.starts = append(s.slots, uint32(slot)), append(s.starts, m.stream.from)
 			s.offsets = append(s.offsets, uint32(len(s.out)))
 			s.out = s.enc.Append(s.out, g.streamLocked(&s.scratch, m, to))
-			m.stream, m.shelvedTo = stream{}, uint16(to)
+			m.stream = stream{from: uint16(to)}
 		}
 	}
 	t.stretches = append(t.stretches, stretch{
 		to: to, slots: slices.Clone(s.slots), starts: slices.Clone(s.starts),
 		offsets: append(slices.Clone(s.offsets), uint32(len(s.out))), data: slices.Clone(s.out),
 	})
-	g.blocks = g.blocks[:0]
+	g.blocks = nil // it grows for as long again: the garbage is less than what it would keep
 	for slot, left := 0, s.kept; len(left) > 0; slot++ {
 		if m := &g.members[slot]; !m.stream.state.Empty() {
 			n := m.stream.size
@@ -67,7 +67,7 @@ func (g *group) shelveLocked() {
 }
 
 // streamLocked decodes a member's stream: one value for each position from
-// shelvedTo to n, which is larger.
+// where it begins to n, which is larger.
 func (g *group) streamLocked(s *scratch, m *member, n int) []float64 {
 	s.bytes = g.blocks.gather(s.bytes[:0], &m.stream)
 	var err error

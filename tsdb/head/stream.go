@@ -18,7 +18,8 @@ type streamBlock struct {
 type stream struct {
 	state       column.StreamState
 	first, last uint32 // block indexes plus one; 0: no block
-	size        uint32 // bytes
+	size        uint16 // bytes: 13 for each of 480 positions at most
+	from        uint16 // the first position it is for: earlier ones are in stretches of the tile
 }
 
 // blocks are the stream blocks of one group's open tile.
@@ -45,7 +46,7 @@ func (b *blocks) write(s *stream, rec []byte) {
 			s.last = n
 		}
 		n := copy((*b)[s.last-1].data[at:], rec)
-		s.size += uint32(n)
+		s.size += uint16(n)
 		rec = rec[n:]
 	}
 }

@@ -154,13 +154,13 @@ func (g *group) sealLocked() {
 			}
 			t.runs[uint32(slot)] = slices.Clone(runs)
 		}
-		m.stream, m.carried, m.shelvedTo = stream{}, false, 0
+		m.stream, m.carried = stream{}, false
 	}
 	t.stretches = nil
 	t.data = slices.Clone(data)
 	s.out = data
 	t.times = slices.Clip(t.times)
-	g.blocks = g.blocks[:0]
+	g.blocks = nil
 	t.sealed = true
 	g.head.set.metrics.seals.Inc()
 }
