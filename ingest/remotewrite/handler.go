@@ -182,7 +182,7 @@ func requestStatus(err error) int {
 // storeStatus: whatever storage could not do is worth a retry.
 func storeStatus(err error) int {
 	switch {
-	case errors.Is(err, storage.ErrReadOnly), errors.Is(err, storage.ErrOverloaded), errors.Is(err, storage.ErrReplaying),
+	case errors.Is(err, storage.ErrReadOnly), errors.Is(err, storage.ErrUncertain), errors.Is(err, storage.ErrOverloaded), errors.Is(err, storage.ErrReplaying),
 		errors.Is(err, storage.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusServiceUnavailable
 	}
