@@ -43,7 +43,9 @@ func TestKillUnderLoad(t *testing.T) {
 				books.pushUntil(stop, s.client, fmt.Sprintf("r%d-w%d", w%2*round, w), seed+uint64(100*round+w), 0)
 			})
 		}
-		time.Sleep(time.Duration(500+rnd.IntN(2500)) * time.Millisecond)
+		for end := time.Now().Add(time.Duration(500+rnd.IntN(2500)) * time.Millisecond); time.Now().Before(end); {
+			books.verify(t, &s.client)
+		}
 		s.kill()
 		close(stop)
 		senders.Wait()

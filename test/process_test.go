@@ -78,15 +78,41 @@ func startProcess(t *testing.T, stdout *output, name string, args ...string) *pr
 		close(p.done)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && p.running() {
+			p.dump(t, filepath.Base(name))
+		}
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %s wrote:\n%s", filepath.Base(name), strings.Join(args, " "), lastLines(p.stderr.String(), 60))
+			t.Logf("%s %s wrote:\n%s", filepath.Base(name), strings.Join(args, " "), logLines(p.stderr.String(), 60))
 		}
 	})
 	return p
 }
 
-func lastLines(text string, n int) string {
+// dump keeps what every goroutine of a running Go program does, for the person
+// who looks into a failed test.
+func (p *process) dump(t *testing.T, name string) {
+	_ = p.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended meanwhile
+	select {
+	case <-p.done:
+	case <-time.After(5 * time.Second):
+	}
+	file, err := os.CreateTemp("", name+"-goroutines-*")
+	if err != nil {
+		t.Logf("goroutines not kept: %v", err)
+		return
+	}
+	_, err = file.WriteString(p.stderr.String())
+	if err = errors.Join(err, file.Close()); err != nil {
+		t.Logf("goroutines not kept: %v", err)
+		return
+	}
+	t.Logf("log and goroutines of %s are in %s", name, file.Name())
+}
+
+// logLines are the last n lines before a dump of goroutines.
+func logLines(text string, n int) string {
+	text, _, _ = strings.Cut(text, "SIGQUIT: quit")
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
@@ -118,7 +144,7 @@ func launch(t *testing.T, flags ...string) *server {
 	t.Helper()
 	s := &server{}
 	s.process = startProcess(t, &s.stdout, binary(t, "NILOMETER_BIN"), flags...)
-	s.client = client{t: t, http: &http.Client{Timeout: 2 * patience}}
+	s.client = client{t: t, http: &http.Client{Timeout: patience}}
 	eventually(t, "the banner with the URL", func() error {
 		if !s.running() {
 			t.Fatalf("nilometer ended at its start (%v):\n%s", s.err, s.stderr.String())
