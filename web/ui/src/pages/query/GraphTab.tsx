@@ -4,6 +4,7 @@ import type { MatrixData } from "../../api/types";
 import { Graph } from "../../components/Graph";
 import { GraphTable } from "../../components/GraphTable";
 import { AnswerNotes, Notice } from "../../components/Notice";
+import { unitOf } from "../../model/exprUnit";
 import { linesOf, noLines, type Lines } from "../../model/lines";
 import type { Panel } from "../../model/panels";
 import { autoStep, grid, pointsMax, type Grid } from "../../model/step";
@@ -33,6 +34,7 @@ export function GraphTab({ panel, run, onChange }: { panel: Panel; run: number; 
   const data: Lines = useMemo(() => (answer ? linesOf(answer.data.matrix.result.slice(0, linesMax), answer.data.on) : noLines), [answer]);
   const histograms = result?.some((s) => s.histograms && s.histograms.length > 0);
   const on = answer?.data.on;
+  const unit = unitOf(panel.expr);
   if (error) return <Notice kind="bad">{error}</Notice>;
   if (!answer || !on || !result) return <p class="soft" role="status">Reading…</p>;
   return (
@@ -47,14 +49,14 @@ export function GraphTab({ panel, run, onChange }: { panel: Panel; run: number; 
           <Graph
             title={panel.expr}
             data={data}
-            unit="number"
+            unit={unit}
             height={340}
             from={on.end - panel.rangeSeconds}
             to={on.end}
             legend="rows"
             onRange={(from, to) => onChange({ endSeconds: Math.round(to), rangeSeconds: Math.max(10, Math.round(to - from)) })}
           />
-          <GraphTable data={data} unit="number" title={panel.expr} />
+          <GraphTable data={data} unit={unit} title={panel.expr} />
         </>
       )}
       <p class="stats soft">{result.length} series · step {on.step} s · {Math.round(tookMs)} ms</p>
