@@ -25,3 +25,14 @@ test("rates look back over four scrapes, 30 s at the least", () => {
   expect(windowOf(60)).toBe("4m");
   expect(windowOf(undefined)).toBe("30s");
 });
+
+test("devices that pass on what others carry are not counted", () => {
+  const excluded = (id: string, device: string) => {
+    const [first] = charts.find((c) => c.id === id)!.exprs("", "30s");
+    return new RegExp(`^(?:${/device!~"([^"]*)"/.exec(first!.expr)![1]})$`).test(device);
+  };
+  for (const card of ["eth0", "enp3s0", "wlan0", "ens5", "en0"]) expect(excluded("network", card), card).toBe(false);
+  for (const card of ["lo", "lo0", "veth12ab", "docker0", "br-9f3a", "bond0", "eth0.100", "wg0", "tun0"]) expect(excluded("network", card), card).toBe(true);
+  for (const disk of ["sda", "nvme0n1", "vda", "mmcblk0", "xvda"]) expect(excluded("disk", disk), disk).toBe(false);
+  for (const disk of ["dm-0", "md127", "zram0", "zd16"]) expect(excluded("disk", disk), disk).toBe(true);
+});

@@ -60,6 +60,11 @@ function pair(first: string, second: string, unit: Unit): Chart["headline"] {
 // File systems in memory and images are full by design.
 const realFilesystems = 'fstype!~"tmpfs|devtmpfs|ramfs|squashfs|iso9660|efivarfs"';
 
+// Devices that pass on what others carry (volumes over disks; bridges, tunnels and
+// containers' ends over cards) would count a byte twice.
+const ownDisks = 'device!~"(dm-|drbd|md|zd|zram)[0-9].*"';
+const ownCards = 'device!~"lo[0-9]*|(bond|br-|bridge|cali|cni|docker|flannel|ifb|lxc|podman|tap|tun|utun|veth|virbr|vnet|wg).*|.+[.][0-9]+"';
+
 // What CPUs are busy with, in the order of the graph; interrupts are too short to see.
 const cpuModes = ["user", "system", "nice", "iowait", "steal"];
 
@@ -124,8 +129,8 @@ export const charts: Chart[] = [
     filled: true,
     min: 0,
     exprs: (s, w) => [
-      { expr: `sum(rate(node_disk_read_bytes_total{${s}}[${w}]))`, name: "read" },
-      { expr: `sum(rate(node_disk_written_bytes_total{${s}}[${w}]))`, name: "written" },
+      { expr: `sum(rate(node_disk_read_bytes_total{${s},${ownDisks}}[${w}]))`, name: "read" },
+      { expr: `sum(rate(node_disk_written_bytes_total{${s},${ownDisks}}[${w}]))`, name: "written" },
     ],
     headline: pair("read", "written", "bytes/s"),
   },
@@ -136,8 +141,8 @@ export const charts: Chart[] = [
     filled: true,
     min: 0,
     exprs: (s, w) => [
-      { expr: `sum(rate(node_network_receive_bytes_total{${s},device!="lo"}[${w}]))`, name: "received" },
-      { expr: `sum(rate(node_network_transmit_bytes_total{${s},device!="lo"}[${w}]))`, name: "sent" },
+      { expr: `sum(rate(node_network_receive_bytes_total{${s},${ownCards}}[${w}]))`, name: "received" },
+      { expr: `sum(rate(node_network_transmit_bytes_total{${s},${ownCards}}[${w}]))`, name: "sent" },
     ],
     headline: pair("received", "sent", "bytes/s"),
   },
