@@ -12,7 +12,7 @@ export interface Answer<T> extends Notes {
   data: T;
 }
 
-/** A refusal or failure: kind is the API's errorType, or "network" or "protocol". */
+/** A refusal or failure: kind is the API's errorType, "network" or "protocol"; "not_found" is also a 404 without an envelope. */
 export class ApiError extends Error {
   readonly kind: string;
   constructor(kind: string, message: string) {
@@ -56,7 +56,7 @@ async function ask<T>(path: string, init: RequestInit): Promise<Answer<T>> {
     envelope = (await response.json()) as Envelope<T>;
   } catch (err) {
     if (err instanceof DOMException && err.name === "AbortError") throw err;
-    throw new ApiError("protocol", `the server answered ${response.status} ${response.statusText} without JSON`);
+    throw new ApiError(response.status === 404 ? "not_found" : "protocol", `the server answered ${response.status} ${response.statusText} without JSON`);
   }
   if (envelope.status !== "success") {
     throw new ApiError(envelope.errorType ?? "unknown", envelope.error ?? `status ${response.status}`);

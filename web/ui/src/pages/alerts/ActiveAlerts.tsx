@@ -15,7 +15,7 @@ export function ActiveAlerts({ name, alerts, nowMs }: { name: string; alerts: Al
   return (
     <>
       <div class="table-box" tabIndex={0} role="region" aria-label={`Active alerts of ${name}`}>
-        <table>
+        <table class="stacking">
           <thead>
             <tr>
               <th scope="col">State</th>

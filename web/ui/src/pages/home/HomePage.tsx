@@ -68,8 +68,8 @@ function Nothing({ error }: { error: string | undefined }) {
       <section class="card empty">
         <h1>No machine to show yet</h1>
         <p>
-          Nothing has sent node_exporter's metrics. Look at the <Link to="/targets">targets</Link>, or let Nilometer watch its own
-          machine with this in its configuration:
+          Nothing has sent node_exporter's metrics. Look at the <Link to="/targets">targets</Link>, <Link to="/query">query</Link> what is
+          there, or let Nilometer watch its own machine with this in its configuration:
         </p>
         <pre>nilometer: {"{"}host_collector: true{"}"}</pre>
       </section>

@@ -19,18 +19,20 @@ export function RangeFields({ panel, onChange }: { panel: Panel; onChange: (part
           </select>
         </label>
       )}
-      <label class="field">
-        {graph ? "End" : "At"}
-        <input
-          type="datetime-local"
-          step="1"
-          value={panel.endSeconds === undefined ? "" : toLocalInput(panel.endSeconds)}
-          onChange={(e) => onChange({ endSeconds: fromLocalInput(e.currentTarget.value) })}
-        />
-      </label>
-      {panel.endSeconds === undefined
-        ? <span class="soft">now</span>
-        : <button type="button" class="button quiet" onClick={() => onChange({ endSeconds: undefined })}>Now</button>}
+      <div class="field moment-field">
+        <label class="field">
+          {graph ? "End" : "At"}
+          <input
+            type="datetime-local"
+            step="1"
+            value={panel.endSeconds === undefined ? "" : toLocalInput(panel.endSeconds)}
+            onChange={(e) => onChange({ endSeconds: fromLocalInput(e.currentTarget.value) })}
+          />
+        </label>
+        {panel.endSeconds === undefined
+          ? <span class="soft">now</span>
+          : <button type="button" class="button quiet" onClick={() => onChange({ endSeconds: undefined })}>Now</button>}
+      </div>
       {graph && (
         <label class="field">
           Step

@@ -1,20 +1,28 @@
-import { get } from "../../api/client";
+import { ApiError, get } from "../../api/client";
 import type { Info } from "../../api/types";
 import { Notice } from "../../components/Notice";
+import { formatMoment } from "../../model/time";
 import { formatValue } from "../../model/units";
 import { usePoll } from "../../poll";
 
 interface Status {
-  build: Info;
-  runtime: Info;
+  build: Info | undefined;
+  runtime: Info | undefined;
+}
+
+/** One part of the status; undefined from a server that does not have it. */
+async function part(endpoint: string, signal: AbortSignal): Promise<Info | undefined> {
+  try {
+    return (await get<Info>(endpoint, {}, signal)).data;
+  } catch (err) {
+    if (err instanceof ApiError && err.kind === "not_found") return undefined;
+    throw err;
+  }
 }
 
 async function ask(signal: AbortSignal): Promise<Status> {
-  const [build, runtime] = await Promise.all([
-    get<Info>("status/buildinfo", {}, signal),
-    get<Info>("status/runtimeinfo", {}, signal),
-  ]);
-  return { build: build.data, runtime: runtime.data };
+  const [build, runtime] = await Promise.all([part("status/buildinfo", signal), part("status/runtimeinfo", signal)]);
+  return { build, runtime };
 }
 
 /** What runs here: the build and the running process. */
@@ -27,8 +35,9 @@ export function StatusPage() {
       {!data && !error && <p class="soft">Reading…</p>}
       {data && (
         <div class="status-grid">
-          <Facts title="Server" info={data.runtime} />
-          <Facts title="Build" info={data.build} />
+          {data.runtime && <Facts title="Server" info={data.runtime} />}
+          {data.build && <Facts title="Build" info={data.build} />}
+          {!data.runtime && !data.build && <p class="soft">This server says nothing of itself.</p>}
         </div>
       )}
     </>
@@ -72,7 +81,7 @@ function shown(name: string, value: string | number | boolean | null): string {
   if (value === true) return "yes";
   if (value === false) return "no";
   if (typeof value === "number" && value >= 2 ** 63 - 1) return "none"; // Go's way to say "no limit"
-  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return value.startsWith("0001") ? "never" : new Date(value).toLocaleString();
+  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return value.startsWith("0001") ? "never" : formatMoment(Date.parse(value) / 1000);
   if (name === "GOMEMLIMIT" && typeof value === "number") return formatValue(value, "bytes");
   return String(value);
 }
