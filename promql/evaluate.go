@@ -221,7 +221,7 @@ func (res *Result) limit(n int) {
 	}
 	res.Vector = res.Vector[:min(n, len(res.Vector))]
 	res.Matrix = res.Matrix[:min(n, len(res.Matrix))]
-	res.Warnings.Add(fmt.Errorf("results truncated due to limit"))
+	res.Warnings.Add(storage.ErrTruncated)
 }
 
 // own copies the labels, which may lie in memory that storage takes back when

@@ -23,6 +23,9 @@ var (
 	ErrOverloaded = errors.New("storage is overloaded")
 	// ErrUnsupported: the engine cannot do this yet.
 	ErrUnsupported = errors.New("not supported yet")
+	// ErrTruncated is the warning of a result that was cut to a limit, in the
+	// words that clients of Prometheus' API look for.
+	ErrTruncated = errors.New("results truncated due to limit")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("storage is closed")
 )

@@ -52,7 +52,8 @@ type View interface {
 
 	// LabelNames returns the sorted names of the labels of the series that
 	// match and may have samples in the range; all series without matchers.
-	// limit bounds the result, 0 does not; a cut result has a warning.
+	// limit bounds the result, 0 does not; a cut result has the warning
+	// ErrTruncated.
 	LabelNames(ctx context.Context, s Selection, limit int) ([]string, annotations.Annotations, error)
 
 	// LabelValues is LabelNames for the values of one label.

@@ -94,7 +94,10 @@ func limitParam(r *http.Request) (int, error) {
 		return 0, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 {
+	if err != nil {
+		return 0, invalidParameter("limit", err)
+	}
+	if n < 0 {
 		return 0, invalidParameter("limit", errors.New("limit must be non-negative"))
 	}
 	return n, nil
@@ -103,8 +106,9 @@ func limitParam(r *http.Request) (int, error) {
 func partialParam(r *http.Request) bool { return r.FormValue("partial") == "true" }
 
 // selections reads match[], start and end: one selection a matcher set; none
-// when the request has no match[].
-func (a *API) selections(r *http.Request) ([]storage.Selection, storage.Selection, error) {
+// when the request has no match[]. refuse makes the error about a bad match[],
+// which Prometheus words differently by endpoint.
+func (a *API) selections(r *http.Request, refuse func(error) error) ([]storage.Selection, storage.Selection, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, storage.Selection{}, badData(fmt.Errorf("error parsing form values: %w", err))
 	}
@@ -124,10 +128,10 @@ func (a *API) selections(r *http.Request) ([]storage.Selection, storage.Selectio
 	for _, text := range r.Form["match[]"] {
 		ms, err := a.parser.ParseMetricSelector(text)
 		if err != nil {
-			return nil, all, invalidParameter("match[]", err)
+			return nil, all, refuse(err)
 		}
 		if !selective(ms) {
-			return nil, all, invalidParameter("match[]", errors.New("match[] must contain at least one non-empty matcher"))
+			return nil, all, refuse(errors.New("match[] must contain at least one non-empty matcher"))
 		}
 		s := all
 		s.Matchers = ms

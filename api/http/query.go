@@ -50,7 +50,7 @@ func (a *API) queryRange(r *http.Request) (answer, error) {
 		return answer{}, invalidParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
 	if q.End.Sub(q.Start)/q.Step > pointsMax {
-		return answer{}, badData(fmt.Errorf("exceeded maximum resolution of %d points per timeseries. Try decreasing the query resolution (?step=XX)", pointsMax))
+		return answer{}, badData(errors.New("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"))
 	}
 	res, err := a.deps.Engine.Range(r.Context(), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -75,8 +77,13 @@ func (a *API) ruleFilter(r *http.Request) (ruleFilter, error) {
 		return ruleFilter{}, badData(fmt.Errorf("error parsing form values: %w", err))
 	}
 	f := ruleFilter{
-		kind: r.FormValue("type"), names: r.Form["rule_name[]"], groups: r.Form["rule_group[]"], files: r.Form["file[]"],
-		withoutAlerts: r.FormValue("exclude_alerts") == "true",
+		kind: strings.ToLower(r.FormValue("type")), names: r.Form["rule_name[]"], groups: r.Form["rule_group[]"], files: r.Form["file[]"],
+	}
+	if text := r.FormValue("exclude_alerts"); text != "" {
+		var err error
+		if f.withoutAlerts, err = strconv.ParseBool(text); err != nil {
+			return f, invalidParameter("exclude_alerts", fmt.Errorf("error converting exclude_alerts: %w", err))
+		}
 	}
 	if f.kind != "" && f.kind != "alert" && f.kind != "record" {
 		return f, invalidParameter("type", fmt.Errorf("not supported value %q", f.kind))
@@ -84,7 +91,7 @@ func (a *API) ruleFilter(r *http.Request) (ruleFilter, error) {
 	for _, text := range r.Form["match[]"] {
 		ms, err := a.parser.ParseMetricSelector(text)
 		if err != nil {
-			return f, invalidParameter("match[]", err)
+			return f, badData(err)
 		}
 		f.matchers = append(f.matchers, ms)
 	}
@@ -123,7 +130,7 @@ func (a *API) rules(r *http.Request) (answer, error) {
 				out.Rules = append(out.Rules, ruleJSON(rule, f.withoutAlerts))
 			}
 		}
-		if len(out.Rules) > 0 || len(f.names) == 0 && f.kind == "" && len(f.matchers) == 0 {
+		if len(out.Rules) > 0 {
 			groups = append(groups, out)
 		}
 	}

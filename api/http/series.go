@@ -39,7 +39,7 @@ type stringsOf func(v storage.View, s storage.Selection, limit int) ([]string, a
 
 // labelStrings merges the sorted strings of every selection of the request.
 func (a *API) labelStrings(r *http.Request, get stringsOf) (answer, error) {
-	selections, all, err := a.selections(r)
+	selections, all, err := a.selections(r, badData)
 	if err != nil {
 		return answer{}, err
 	}
@@ -73,7 +73,7 @@ func (a *API) labelStrings(r *http.Request, get stringsOf) (answer, error) {
 
 // series answers /api/v1/series.
 func (a *API) series(r *http.Request) (answer, error) {
-	selections, _, err := a.selections(r)
+	selections, _, err := a.selections(r, func(err error) error { return invalidParameter("match[]", err) })
 	if err != nil {
 		return answer{}, err
 	}
@@ -115,12 +115,10 @@ func (a *API) series(r *http.Request) (answer, error) {
 	return out, nil
 }
 
-var errTruncated = errors.New("results truncated due to limit")
-
 func truncate[T any](found []T, limit int, warnings *annotations.Annotations) []T {
 	if limit == 0 || len(found) <= limit {
 		return found
 	}
-	warnings.Add(errTruncated)
+	warnings.Add(storage.ErrTruncated)
 	return found[:limit]
 }

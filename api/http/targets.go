@@ -158,7 +158,7 @@ func countParam(r *http.Request, name string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil {
-		return 0, invalidParameter(name, fmt.Errorf("%q is not a number", s))
+		return 0, badData(fmt.Errorf("%s must be a number", name))
 	}
 	return n, nil
 }
@@ -206,9 +206,6 @@ func (a *API) targetMetadata(r *http.Request) (answer, error) {
 			entry.Metric = m.Family
 		}
 		out = append(out, entry)
-	}
-	if len(out) == 0 {
-		return answer{}, &apiError{errNotFound, fmt.Errorf("specified metadata not found")}
 	}
 	return answer{data: out}, nil
 }

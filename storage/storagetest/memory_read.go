@@ -135,7 +135,7 @@ func cut[T any](all []T, limit int) ([]T, annotations.Annotations) {
 	if limit <= 0 || len(all) <= limit {
 		return all, nil
 	}
-	return all[:limit], annotations.New().Add(fmt.Errorf("results were cut to the limit of %d", limit))
+	return all[:limit], annotations.New().Add(storage.ErrTruncated)
 }
 
 func (v *memView) Series(ctx context.Context, s storage.Selection, limit int) ([]labels.Labels, annotations.Annotations, error) {

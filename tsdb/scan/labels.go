@@ -95,7 +95,7 @@ func cut[T any](all []T, limit int) ([]T, annotations.Annotations) {
 	if limit <= 0 || len(all) <= limit {
 		return all, nil
 	}
-	return all[:limit:limit], annotations.New().Add(fmt.Errorf("the result has %d entries and was cut to the limit of %d", len(all), limit))
+	return all[:limit:limit], annotations.New().Add(storage.ErrTruncated)
 }
 
 // Series returns the label sets that match in the parts that overlap the
