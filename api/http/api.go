@@ -118,7 +118,7 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 		begin := time.Now()
 		status := http.StatusOK
 		r.Body = http.MaxBytesReader(w, r.Body, formBytesMax)
-		ans, err := h(r)
+		ans, err := withForm(h)(r)
 		if err != nil {
 			status = statusOf[classify(err)]
 			err = writeError(w, err)
@@ -130,6 +130,19 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 		}
 		a.metrics.requests.WithLabelValues(path, strconv.Itoa(status)).Inc()
 		a.metrics.duration.WithLabelValues(path).Observe(time.Since(begin).Seconds())
+	}
+}
+
+// withForm refuses a body that cannot be read: its parameters would count as
+// absent.
+func withForm(h handler) handler {
+	return func(r *http.Request) (answer, error) {
+		if r.Method == http.MethodPost {
+			if err := r.ParseForm(); err != nil {
+				return answer{}, badData(fmt.Errorf("error parsing form values: %w", err))
+			}
+		}
+		return h(r)
 	}
 }
 
