@@ -71,7 +71,7 @@ func (h *Head) Drop(end int64) {
 	slices.Sort(gone)
 	h.forgetForeign(gone)
 	h.index.mu.Lock()
-	h.index.removeLocked(gone)
+	h.index.removeLocked(gone, h.set.visible.Load())
 	h.index.mu.Unlock()
 	h.dropGroups()
 }
@@ -100,10 +100,12 @@ func (h *Head) dropFrom(g *group, end int64, gone []seriesID) []seriesID {
 			continue
 		}
 		if last, ok := g.lastSampleLocked(uint32(slot)); !ok || last < end {
-			m.state = dead
-			g.irregular++
-			evicted = true
 			gone = append(gone, m.series)
+			h.index.mu.Lock()
+			h.index.hideLocked(m.series)
+			h.index.mu.Unlock()
+			g.freeLocked(uint32(slot))
+			evicted = true
 		}
 	}
 	if evicted {
@@ -123,7 +125,7 @@ func (h *Head) forgetForeign(gone []seriesID) {
 		for id, slot := range g.slots {
 			if _, ok := slices.BinarySearch(gone, id); ok {
 				delete(g.slots, id)
-				g.members[slot].state = dead
+				g.freeLocked(slot)
 				g.version++
 			}
 		}

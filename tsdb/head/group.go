@@ -72,6 +72,7 @@ type group struct {
 	members     []member
 	pending     map[uint32]labels.Labels // of provisional slots
 	slots       map[seriesID]uint32      // of foreign members
+	free        []uint32                 // slots of dead members; a version went by since
 	irregular   int                      // members that are not own
 	presents    int                      // own members that are present (closed groups)
 	mentions    uint32
@@ -164,6 +165,17 @@ func (g *group) addRunLocked(slot uint32, from, to int, s column.State) {
 		g.open.runs = map[uint32][]column.Run{}
 	}
 	g.open.runs[slot] = addRun(g.open.runs[slot], from, to, s)
+}
+
+// freeLocked ends a slot. The caller changes the version: nobody may use the
+// slot for what it stood for.
+func (g *group) freeLocked(slot uint32) {
+	m := &g.members[slot]
+	if m.state == own {
+		g.irregular++
+	}
+	*m = member{state: dead, series: noSeries}
+	g.free = append(g.free, slot)
 }
 
 // endLocked makes a present member absent from position pos of the open tile

@@ -130,7 +130,7 @@ func (s *Heads) Head(id tenant.ID) *Head {
 	defer s.mu.Unlock()
 	if h = s.tenants[id]; h == nil {
 		h = &Head{
-			set: s, id: id, index: newIndex(), tiles: columns{of: map[part.ColumnID]columnPlace{}},
+			set: s, id: id, index: newIndex(s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
 			byName: map[groupName]*group{}, logged: map[uint64]int64{},
 		}
 		h.horizon.Store(minTime)
@@ -218,5 +218,8 @@ func (h *Head) addGroupLocked(name groupName, number uint64) *group {
 func (h *Head) groupAt(index uint32) *group {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	if int(index) >= len(h.groups) {
+		return nil // nowhere
+	}
 	return h.groups[index]
 }

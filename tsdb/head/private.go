@@ -32,6 +32,9 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 	at := h.index.owners[m.series]
 	h.index.mu.RUnlock()
 	home := h.groupAt(at.group)
+	if home == nil {
+		return storage.ReasonUnknownSlot, false // a cut has just forgotten the series
+	}
 	if home.kind == private {
 		home.mu.Lock()
 		defer home.mu.Unlock()
@@ -65,7 +68,7 @@ func (c *commit) imply(g *group, b *storage.Batch, res *storage.Result) {
 		x.mu.RLock()
 		at := x.owners[id]
 		x.mu.RUnlock()
-		if home := g.head.groupAt(at.group); home.kind == private && c.continues(g, home, b) {
+		if home := g.head.groupAt(at.group); home != nil && home.kind == private && c.continues(g, home, b) {
 			res.Appended++
 		}
 	}

@@ -54,6 +54,12 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	}
 	for _, g := range r.groups {
 		g.takeover = g.kind == storage.Closed
+		g.free = g.free[:0]
+		for slot := range g.members {
+			if g.members[slot].state == dead {
+				g.free = append(g.free, uint32(slot))
+			}
+		}
 	}
 	return r.out, nil
 }
@@ -160,9 +166,11 @@ func (r *replay) newcomers(g *group, b *record.Base) {
 	for i := range b.Members {
 		m := &b.Members[i]
 		if int(m.Slot) < len(g.members) && g.members[m.Slot].state == own {
-			continue
+			if have := &g.members[m.Slot]; have.hasValue == m.HasValue && g.head.index.equalLocked(have.series, m.Labels) {
+				continue
+			}
 		}
-		g.head.adopt(g, m.Slot, m.Labels)
+		g.head.renew(g, m.Slot, m.Labels)
 	}
 }
 
@@ -201,8 +209,7 @@ func (h *Head) empty(g *group) {
 		}
 	}
 	slices.Sort(gone)
-	h.forgetForeign(gone)
-	h.index.removeLocked(gone)
+	h.forget(gone)
 	for id, places := range h.index.former { // they name slots that get other series now
 		places = slices.DeleteFunc(slices.Clone(places), func(at owner) bool { return at.group == g.index })
 		if h.index.former[id] = places; len(places) == 0 {
@@ -212,6 +219,15 @@ func (h *Head) empty(g *group) {
 	g.members, g.slots, g.irregular, g.presents = nil, nil, 0, 0
 	g.open, g.sealedTiles = nil, nil
 	g.lastTime, g.hasTime = 0, false
+}
+
+// forget drops series that no group has any more; ids is sorted.
+func (h *Head) forget(ids []seriesID) {
+	h.forgetForeign(ids)
+	for _, id := range ids {
+		h.index.hideLocked(id)
+	}
+	h.index.removeLocked(ids, 0)
 }
 
 // missed notes that a group misses records.
@@ -252,6 +268,9 @@ func (h *Head) adopt(g *group, slot uint32, lset labels.Labels) {
 	x := &h.index
 	m := &g.members[slot]
 	id, ok := x.findLocked(hash, lset)
+	if m.series != noSeries && (!ok || m.series != id) {
+		h.vacate(g, slot)
+	}
 	switch {
 	case !ok:
 		id = x.addLocked(hash, lset, owner{g.index, slot})
@@ -267,6 +286,40 @@ func (h *Head) adopt(g *group, slot uint32, lset labels.Labels) {
 		g.irregular--
 	}
 	m.state, m.series = own, id
+}
+
+// renew gives a slot a series that was new when the log was written: what the
+// head has under these labels was forgotten then, perhaps in this very slot.
+func (h *Head) renew(g *group, slot uint32, lset labels.Labels) {
+	if int(slot) < len(g.members) && g.members[slot].series != noSeries {
+		h.vacate(g, slot)
+	}
+	hash, _ := series.HashOf(lset, nil)
+	if id, ok := h.index.findLocked(hash, lset); ok {
+		at := h.index.owners[id]
+		h.vacate(h.groups[at.group], at.slot)
+	}
+	h.adopt(g, slot, lset)
+}
+
+// vacate ends a slot that the log gives another series: all that it stood for
+// was in blocks when that was written.
+func (h *Head) vacate(g *group, slot uint32) {
+	m := &g.members[slot]
+	id, state := m.series, m.state
+	if m.present {
+		g.presents--
+	}
+	if state == own {
+		g.irregular++
+	}
+	*m = member{state: dead, series: noSeries}
+	if state == own {
+		h.forget([]seriesID{id})
+		return
+	}
+	delete(g.slots, id)
+	h.index.former[id] = slices.DeleteFunc(slices.Clone(h.index.former[id]), func(at owner) bool { return at == owner{g.index, slot} })
 }
 
 // batch applies one batch record.
@@ -291,7 +344,7 @@ func (r *replay) batch(segment uint64, b *record.Batch) error {
 		h.noteLogged(g.baseSegment, b.Time)
 	}
 	for _, m := range b.New {
-		h.adopt(g, m.Slot, m.Labels)
+		h.renew(g, m.Slot, m.Labels)
 	}
 	g.mentions++
 	if b.Time < h.horizon.Load() {

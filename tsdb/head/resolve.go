@@ -124,8 +124,12 @@ func (g *group) settledLocked(hash series.Hash, lset labels.Labels) (uint32, boo
 
 // addMemberLocked gives a member the next slot.
 func (g *group) addMemberLocked(m member) uint32 {
-	if g.open != nil {
-		m.absentFrom = 0
+	if k := len(g.free) - 1; k >= 0 {
+		slot := g.free[k]
+		g.free = g.free[:k]
+		g.members[slot] = m
+		g.irregular-- // as a dead one
+		return slot
 	}
 	g.members = append(g.members, m)
 	return uint32(len(g.members) - 1)
@@ -203,9 +207,10 @@ func (g *group) forgetPendingLocked() {
 		return
 	}
 	for slot := range g.pending {
-		g.members[slot].state = dead
+		g.freeLocked(slot)
 	}
 	g.pending = nil
+	g.version++
 }
 
 // prepared is a batch on its way.

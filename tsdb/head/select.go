@@ -16,7 +16,7 @@ func (s *Snapshot) Select(ctx context.Context, ms ...*labels.Matcher) ([]part.Re
 	x.mu.RLock()
 	ids := x.selectLocked(ms)
 	// What was appended before stays as it is: the order needs no lock.
-	v := orderView{symbols: x.symbols, pairs: x.pairs, from: x.labelsFrom}
+	v := orderView{symbols: x.symbols, pairs: x.pairs, at: x.labelsAt}
 	x.mu.RUnlock()
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
@@ -33,12 +33,13 @@ func (s *Snapshot) Select(ctx context.Context, ms ...*labels.Matcher) ([]part.Re
 type orderView struct {
 	symbols []string
 	pairs   []pair
-	from    []uint32
+	at      []span32
 }
 
 // compare orders series as labels.Compare orders their labels.
 func (v orderView) compare(a, b seriesID) int {
-	pa, pb := v.pairs[v.from[a]:v.from[a+1]], v.pairs[v.from[b]:v.from[b+1]]
+	sa, sb := v.at[a], v.at[b]
+	pa, pb := v.pairs[sa.at:sa.at+sa.n], v.pairs[sb.at:sb.at+sb.n]
 	for i := range min(len(pa), len(pb)) {
 		if pa[i].name != pb[i].name {
 			return strings.Compare(v.symbols[pa[i].name], v.symbols[pb[i].name])
