@@ -77,7 +77,7 @@ func flagError(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
 		name := unknown.GetSpecifiedName()
-		if replacement, ok := refusedFlags[name]; ok {
+		if replacement, ok := refused(name); ok {
 			return usageError{fmt.Errorf("the flag --%s of Prometheus is not taken: %s", name, replacement)}
 		}
 		return usageError{fmt.Errorf("unknown flag --%s: nilometer --help lists the flags", name)}

@@ -1,5 +1,7 @@
 package cli
 
+import "strings"
+
 // ignoredFlags are flags of Prometheus that are taken so that a command line
 // goes on working, and have no effect: what they switch on is always on, or
 // has no counterpart that could differ.
@@ -16,10 +18,13 @@ var ignoredFlags = []struct {
 // refusedFlags are the flags of Prometheus that have another name or place
 // here, with the way out.
 var refusedFlags = map[string]string{
-	"agent":                       "a server without queries is configured under nilometer: in the configuration file",
-	"auto-gomaxprocs":             "the CPU quota is always respected: remove the flag, or set GOMAXPROCS in the environment",
-	"auto-gomemlimit":             "the memory limit is always respected: remove the flag, or set GOMEMLIMIT in the environment",
-	"auto-gomemlimit.ratio":       "set GOMEMLIMIT in the environment",
+	"agent":                 "a server without queries is configured under nilometer: in the configuration file",
+	"auto-gomaxprocs":       "the CPU quota is always respected: remove the flag, or set GOMAXPROCS in the environment",
+	"auto-gomemlimit":       "the memory limit is always respected: remove the flag, or set GOMEMLIMIT in the environment",
+	"auto-gomemlimit.ratio": "set GOMEMLIMIT in the environment",
+
+	"auto-gomemlimit.refresh-interval": "the memory limit is read at the start: remove the flag",
+
 	"config.auto-reload":          "reload with SIGHUP or POST /-/reload",
 	"config.auto-reload-interval": "reload with SIGHUP or POST /-/reload",
 	"log.format":                  "logs are text lines with key=value: remove the flag",
@@ -86,4 +91,24 @@ var refusedFlags = map[string]string{
 	"query.max-concurrency":                             "the limit is fixed: remove the flag",
 	"query.max-samples":                                 "the limit is fixed: remove the flag",
 	"write-documentation":                               "see README.md",
+}
+
+// refused returns the way out for a flag of Prometheus that is not taken.
+func refused(name string) (way string, ok bool) {
+	if way, ok = refusedFlags[name]; ok {
+		return way, true
+	}
+	name, negated := strings.CutPrefix(name, "no-") // Prometheus' form of =false
+	if !negated {
+		return "", false
+	}
+	if _, ok = refusedFlags[name]; ok {
+		return "remove the flag", true
+	}
+	for _, f := range ignoredFlags {
+		if f.isBool && f.name == name {
+			return f.why + ": remove the flag", true
+		}
+	}
+	return "", false
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -99,7 +100,7 @@ func (o *queryOptions) run(ctx context.Context, streams Streams, ask func(contex
 	defer cancel()
 	value, warnings, err := ask(ctx, promv1.NewAPI(client))
 	if err != nil {
-		return fmt.Errorf("query %s: %w", o.server, err)
+		return fmt.Errorf("query %s: %w%s", o.server, err, reason(err))
 	}
 	for _, w := range warnings {
 		_, _ = fmt.Fprintf(streams.Err, "warning: %s\n", w)
@@ -109,6 +110,17 @@ func (o *queryOptions) run(ctx context.Context, streams Streams, ask func(contex
 	}
 	_, err = fmt.Fprintln(streams.Out, value)
 	return err
+}
+
+// reason is what an answer with a status 5xx says: the client keeps it apart
+// from its error.
+func reason(err error) string {
+	var failure *promv1.Error
+	var body struct{ Error string }
+	if !errors.As(err, &failure) || json.Unmarshal([]byte(failure.Detail), &body) != nil || body.Error == "" {
+		return ""
+	}
+	return ": " + body.Error
 }
 
 // parseTime reads RFC 3339 or Unix seconds; "" is otherwise.
