@@ -1,0 +1,238 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nilometer/nilometer/server"
+)
+
+// text keeps what is written to it.
+type text struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (w *text) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.Write(p)
+}
+
+func (w *text) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
+
+// running is a server in this process.
+type running struct {
+	t      *testing.T
+	banner text
+	log    text
+	reload chan os.Signal
+	end    context.CancelFunc
+	ended  chan error
+}
+
+func start(t *testing.T, o server.Options) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{t: t, reload: make(chan os.Signal, 1), end: cancel, ended: make(chan error, 1)}
+	o.Version = "1.2.3"
+	go func() {
+		r.ended <- server.Run(ctx, o, server.Deps{Logger: slog.New(slog.NewTextHandler(&r.log, nil)), Banner: &r.banner, Reload: r.reload})
+	}()
+	t.Cleanup(cancel)
+	r.wait("the banner", func() bool { return strings.Contains(r.banner.String(), "Queries to paste") })
+	return r
+}
+
+func (r *running) wait(what string, done func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		select {
+		case err := <-r.ended:
+			r.t.Fatalf("waiting for %s: the server ended: %v\n%s", what, err, r.log.String())
+		default:
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("no %s\n%s%s", what, r.banner.String(), r.log.String())
+		}
+	}
+}
+
+func (r *running) stop() {
+	r.t.Helper()
+	r.end()
+	if err := <-r.ended; err != nil {
+		r.t.Fatalf("the server ended with %v", err)
+	}
+}
+
+func (r *running) url() string {
+	_, rest, _ := strings.Cut(r.banner.String(), "is running: ")
+	url, _, _ := strings.Cut(rest, "\n")
+	return url
+}
+
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get(url) //nolint:gosec,noctx // an address of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(content)
+}
+
+func write(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestStartServeEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	r := start(t, server.Options{DataDir: dir, ListenAddress: "127.0.0.1:0"})
+	for _, said := range []string{"Nilometer 1.2.3 is running: http://127.0.0.1:", dir + " (kept for 30d)", `(job "nilometer") every 5s`, `(job "host") every 5s`, "node_cpu_seconds_total"} {
+		if !strings.Contains(r.banner.String(), said) {
+			t.Errorf("the banner does not say %q:\n%s", said, r.banner.String())
+		}
+	}
+	r.wait("readiness", func() bool { status, _ := get(t, r.url()+"/-/ready"); return status == http.StatusOK })
+	r.wait("samples of both jobs", func() bool {
+		_, body := get(t, r.url()+"/api/v1/query?query=count(up==1)")
+		return strings.Contains(body, `"2"]`)
+	})
+	r.stop()
+
+	// What was stored is there when it starts again, at another address.
+	again := start(t, server.Options{DataDir: dir, ListenAddress: "127.0.0.1:0", RetentionTime: 48 * time.Hour, ConfigFile: write(t, filepath.Join(t.TempDir(), "c.yml"), "{}")})
+	if !strings.Contains(again.banner.String(), "kept for 2d") || !strings.Contains(again.banner.String(), "nothing: the configuration has no scrape_configs") {
+		t.Errorf("banner:\n%s", again.banner.String())
+	}
+	_, body := get(t, again.url()+"/api/v1/query?query=count(last_over_time(up[1h]))")
+	if !strings.Contains(body, `"2"]`) {
+		t.Errorf("after the restart: %s", body)
+	}
+	again.stop()
+}
+
+func TestExternalURL(t *testing.T) {
+	conf := write(t, filepath.Join(t.TempDir(), "c.yml"), "{}")
+	for given, want := range map[string]string{
+		"":                              "http://127.0.0.1:",
+		"metrics.example.org":           "http://metrics.example.org\n",
+		"https://example.org/a/b/":      "https://example.org/a/b\n",
+		"http://metrics.example.org:80": "http://metrics.example.org:80\n",
+	} {
+		r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ExternalURL: given, ConfigFile: conf})
+		if !strings.Contains(r.banner.String(), "is running: "+want) {
+			t.Errorf("%q: banner\n%s", given, r.banner.String())
+		}
+		r.stop()
+	}
+	for _, given := range []string{"ftp://example.org", "http://", "http://%zz"} {
+		dir := filepath.Join(t.TempDir(), "data")
+		err := server.Run(context.Background(), server.Options{DataDir: dir, ListenAddress: "127.0.0.1:0", ExternalURL: given, ConfigFile: conf}, server.Deps{Logger: slog.New(slog.DiscardHandler)})
+		if !errors.Is(err, server.ErrExternalURL) || !strings.HasPrefix(err.Error(), "--web.external-url: ") {
+			t.Errorf("%q: %v", given, err)
+		}
+		expectNothing(t, dir)
+	}
+}
+
+// expectNothing holds I1: a server that cannot start has written nothing.
+func expectNothing(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s was made (%v)", dir, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	dir := t.TempDir()
+	good := write(t, filepath.Join(dir, "good.yml"), "{}")
+	for _, c := range []struct {
+		name string
+		o    server.Options
+		says []string
+	}{
+		{"configuration", server.Options{ConfigFile: write(t, filepath.Join(dir, "bad.yml"), "a: 1\n")}, []string{"bad.yml:1", "a"}},
+		{"no configuration", server.Options{ConfigFile: filepath.Join(dir, "none.yml")}, []string{"none.yml"}},
+		{"alerting", server.Options{ConfigFile: write(t, filepath.Join(dir, "am.yml"), "nilometer: {alerting: {config_file: bad.yml}}\n")}, []string{"bad.yml"}},
+		{"port in use", server.Options{ConfigFile: good, ListenAddress: taken.Addr().String()}, []string{taken.Addr().String(), "is in use", "--web.listen-address"}},
+		{"address", server.Options{ConfigFile: good, ListenAddress: "nowhere"}, []string{"--web.listen-address=nowhere"}},
+		{"retention", server.Options{ConfigFile: good, RetentionTime: time.Second}, []string{"retention", "2h"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.DataDir = filepath.Join(t.TempDir(), "data")
+			if c.o.ListenAddress == "" {
+				c.o.ListenAddress = "127.0.0.1:0"
+			}
+			err := server.Run(context.Background(), c.o, server.Deps{Logger: slog.New(slog.DiscardHandler)})
+			if err == nil {
+				t.Fatal("it ran")
+			}
+			for _, text := range c.says {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q does not say %q", err, text)
+				}
+			}
+			expectNothing(t, c.o.DataDir)
+		})
+	}
+}
+
+func TestReloadBySignal(t *testing.T) {
+	dir := t.TempDir()
+	conf := write(t, filepath.Join(dir, "c.yml"), "rule_files: [r.yml]\n")
+	rule := func(expr string) {
+		write(t, filepath.Join(dir, "r.yml"), "groups: [{name: g, interval: 1s, rules: [{record: r, expr: '"+expr+"'}]}]\n")
+	}
+	rule("vector(1)")
+	r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf})
+	expect := func(query string, ok string) {
+		t.Helper()
+		r.reload <- syscall.SIGHUP
+		r.wait(query, func() bool {
+			_, list := get(t, r.url()+"/api/v1/rules")
+			_, info := get(t, r.url()+"/api/v1/status/runtimeinfo")
+			return strings.Contains(list, `"query":"`+query+`"`) && strings.Contains(info, `"reloadConfigSuccess":`+ok)
+		})
+	}
+	rule("vector(2)")
+	expect("vector(2)", "true")
+	rule("vector(")
+	expect("vector(2)", "false")
+	write(t, conf, "nothing: 1\n")
+	rule("vector(3)")
+	expect("vector(2)", "false")
+	write(t, conf, "rule_files: [r.yml]\n")
+	expect("vector(3)", "true")
+	r.stop()
+}
