@@ -1,0 +1,266 @@
+// Command head measures what the head takes for many series:
+//
+//	go run ./bench/head [-targets 250] [-scrapes 480] [-interval 5s]
+//
+// Each target has the series and values of the recorded node exporter (some
+// thousand series, about ten labels), so a thousand targets are over half a
+// million series. It prints resident bytes a series, the time of an append a
+// sample (the log is written to nowhere), of a full garbage collection, of a
+// selection, of reading all, and of a cut. The memory that the program itself
+// needs for the recording is subtracted.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+
+	"github.com/nilometer/nilometer/bench/corpus"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/part"
+	"github.com/nilometer/nilometer/tsdb/wal"
+	"github.com/nilometer/nilometer/vfs"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// begin is a multiple of two hours, 2023-11-14 22:00 UTC.
+const begin = 1_699_999_200_000
+
+func main() {
+	targets := flag.Int("targets", 250, "targets, each with the series of a node exporter")
+	scrapes := flag.Int("scrapes", 480, "scrapes of each target")
+	interval := flag.Duration("interval", 5*time.Second, "between two scrapes")
+	flag.Parse()
+	if err := run(context.Background(), *targets, *scrapes, *interval); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/head:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, targets, scrapes int, interval time.Duration) error {
+	rec, err := load(scrapes)
+	if err != nil {
+		return err
+	}
+	log, err := wal.Open(nowhere{mem.New()}, "wal", wal.Options{}, wal.NewMetrics(nil))
+	if err != nil {
+		return err
+	}
+	heads, err := head.New(head.Options{}, head.Deps{Log: log})
+	if err != nil {
+		return err
+	}
+	debug.FreeOSMemory()
+	before := resident()
+	elapsed, samples, err := fill(ctx, heads, log, rec, targets, scrapes, interval)
+	if err != nil {
+		return err
+	}
+	n := float64(heads.Series())
+	fmt.Printf("%d series, %d samples: append %.1f ns/sample\n", heads.Series(), samples, float64(elapsed.Nanoseconds())/float64(samples))
+	start := time.Now()
+	runtime.GC()
+	fmt.Printf("full collection %.1f ms\n", time.Since(start).Seconds()*1000)
+	fmt.Printf("resident %.0f bytes/series with garbage", float64(resident()-before)/n)
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fmt.Printf(", %.0f without; heap in use %.0f\n", float64(resident()-before)/n, float64(m.HeapInuse)/n)
+	return readAndCut(ctx, heads.Head(tenant.Default))
+}
+
+func fill(ctx context.Context, heads *head.Heads, log *wal.Log, rec *recording, targets, scrapes int, interval time.Duration) (elapsed time.Duration, samples int, err error) {
+	type target struct {
+		group storage.Group
+		batch storage.Batch
+	}
+	all := make([]target, targets)
+	for i := range all {
+		lsets := rec.of(fmt.Sprintf("10.0.%d.%d:9100", i/250, i%250))
+		key, _ := series.KeyOf(lsets[0], nil)
+		t := &all[i]
+		if t.group, err = heads.OpenGroup(ctx, tenant.Default, storage.GroupSpec{Kind: storage.Closed, Key: key, Name: "scrape"}); err != nil {
+			return 0, 0, err
+		}
+		out := make([]storage.Resolution, len(lsets))
+		if t.batch.Version, err = t.group.Resolve(ctx, lsets, out); err != nil {
+			return 0, 0, err
+		}
+		for _, r := range out {
+			t.batch.Slots = append(t.batch.Slots, r.Slot)
+		}
+	}
+	start := time.Now()
+	for k := range scrapes {
+		for i := range all {
+			t := &all[i]
+			// Every target is at another place of the recording.
+			t.batch.Time = begin + int64(k)*interval.Milliseconds() + int64(i)%interval.Milliseconds()
+			t.batch.Values = rec.values[(k+7*i)%len(rec.values)]
+			res, err := t.group.Append(ctx, &t.batch, storage.Logged)
+			if err != nil || len(res.Rejected) > 0 {
+				return 0, 0, fmt.Errorf("append: %+v, %w", res, err)
+			}
+			samples += len(t.batch.Slots)
+		}
+		if err := log.Sync(ctx); err != nil {
+			return 0, 0, err
+		}
+	}
+	return time.Since(start), samples, nil
+}
+
+func readAndCut(ctx context.Context, h *head.Head) error {
+	snap := h.Snapshot(h.Horizon())
+	start := time.Now()
+	one, err := snap.Select(ctx, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "node_cpu_seconds_total"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("select %d series of one name %.2f ms", len(one), time.Since(start).Seconds()*1000)
+	start = time.Now()
+	refs, err := snap.Select(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf(", all %.0f ms", time.Since(start).Seconds()*1000)
+	start = time.Now()
+	var pieces []part.Piece
+	for _, ref := range refs {
+		if pieces, err = snap.Pieces(ref, -1<<62, 1<<62, pieces[:0]); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("; pieces of all %.0f ns/series", float64(time.Since(start).Nanoseconds())/float64(len(refs)))
+	snap.Release()
+	start = time.Now()
+	cut := h.Cut(begin)
+	fmt.Printf("; cut %.0f ms", time.Since(start).Seconds()*1000)
+	cut.Release()
+	start = time.Now()
+	h.Drop(h.Horizon())
+	fmt.Printf(", drop %.0f ms\n", time.Since(start).Seconds()*1000)
+	return nil
+}
+
+// recording has the series of one exporter and their values by scrape.
+type recording struct {
+	lsets  []labels.Labels
+	values [][]float64
+}
+
+// of returns the series' labels for one instance, with labels that a fleet has.
+func (r *recording) of(instance string) []labels.Labels {
+	out := make([]labels.Labels, len(r.lsets))
+	for i, lset := range r.lsets {
+		out[i] = labels.NewBuilder(lset).Set("job", "node").Set("instance", instance).
+			Set("cluster", "eu-1").Set("region", "eu").Set("env", "production").Set("team", "infrastructure").Labels()
+	}
+	return out
+}
+
+func load(scrapes int) (*recording, error) {
+	r, err := corpus.Open("node")
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	rec, known := &recording{}, map[string]int{}
+	for len(rec.values) < scrapes {
+		s, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.Failed() {
+			continue
+		}
+		values, err := rec.parse(s.Body, known)
+		if err != nil {
+			return nil, err
+		}
+		rec.values = append(rec.values, values)
+	}
+	for i, v := range rec.values {
+		for len(v) < len(rec.lsets) {
+			v = append(v, column.StaleNaN())
+		}
+		rec.values[i] = v
+	}
+	return rec, nil
+}
+
+func (r *recording) parse(body []byte, known map[string]int) ([]float64, error) {
+	values := make([]float64, len(r.lsets))
+	for i := range values {
+		values[i] = column.StaleNaN()
+	}
+	p := textparse.NewPromParser(body, labels.NewSymbolTable(), false)
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return values, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if entry != textparse.EntrySeries {
+			continue
+		}
+		line, _, v := p.Series()
+		i, ok := known[string(line)]
+		if !ok {
+			var lset labels.Labels
+			p.Labels(&lset)
+			i = len(r.lsets)
+			known[string(line)] = i
+			r.lsets, values = append(r.lsets, lset), append(values, 0)
+		}
+		values[i] = v
+	}
+}
+
+// resident is the process' resident memory in bytes, 0 where there is no
+// /proc.
+func resident() int64 {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(data), "VmRSS:")
+	var kib int64
+	if _, err := fmt.Sscanf(rest, "%d", &kib); err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// nowhere is a file system whose files keep nothing.
+type nowhere struct{ vfs.FS }
+
+func (n nowhere) Create(name string) (vfs.File, error) {
+	f, err := n.FS.Create(name)
+	return nothing{f}, err
+}
+
+type nothing struct{ vfs.File }
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+
+func (nothing) Sync() error { return nil }
