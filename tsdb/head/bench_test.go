@@ -178,3 +178,34 @@ func logBytes(tb testing.TB, fs vfs.FS) (n int64) {
 	}
 	return n
 }
+
+// BenchmarkReplay rebuilds a head from the log of 2,000 recorded scrapes.
+func BenchmarkReplay(b *testing.B) {
+	rec := recordingOf(b, "node", 400)
+	disk := mem.New()
+	s, err := open(disk, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := s.OpenGroup(b.Context(), tenant.Default, storagetest.Spec(storage.Closed, "scrape"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	samples := rec.append(b, g, 2000, storage.Logged)
+	if err := s.log.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		s, err := open(disk, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if err := s.log.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
+}
