@@ -2,6 +2,8 @@ package server
 
 import (
 	"log/slog"
+	"os"
+	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -11,9 +13,17 @@ import (
 // mapped blocks.
 const memoryRatio = 0.75
 
-// limitMemory sets the runtime's memory limit, unless GOMEMLIMIT in the
-// environment has.
+// gcPercent is how much garbage may grow beside what lives, in percent. What
+// lives is nearly all without pointers: a collection costs 2-3 ms for 158,000
+// series, and less garbage is 30 % less memory (docs/design/head.md).
+const gcPercent = 40
+
+// limitMemory sets the runtime's memory limit and the garbage collector's pace,
+// unless GOMEMLIMIT and GOGC in the environment have.
 func limitMemory(logger *slog.Logger) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	limit, err := memlimit.Set(
 		memlimit.WithRatio(memoryRatio),
 		memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)),
