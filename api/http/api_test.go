@@ -62,7 +62,6 @@ func (r ruling) Groups() []rules.GroupStatus { return r }
 type site struct {
 	t        *testing.T
 	handler  http.Handler
-	reader   storage.Reader
 	process  *process
 	scraping *scraping
 	ruling   *ruling

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 
@@ -127,7 +128,7 @@ func fill(ctx context.Context, heads *head.Heads, log *wal.Log, rec *recording, 
 func readAndCut(ctx context.Context, h *head.Head) error {
 	snap := h.Snapshot(h.Horizon())
 	start := time.Now()
-	one, err := snap.Select(ctx, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "node_cpu_seconds_total"))
+	one, err := snap.Select(ctx, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "node_cpu_seconds_total"))
 	if err != nil {
 		return err
 	}
