@@ -12,7 +12,6 @@ import (
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/head"
-	"github.com/nilometer/nilometer/tsdb/manifest"
 )
 
 // quietness is what a cut remembers of a head to find out that nothing comes
@@ -101,10 +100,11 @@ func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64) 
 	default:
 		edit.Added = []format.Block{meta}
 	}
-	if err := b.commit(ctx, edit); err != nil {
-		if !errors.Is(err, manifest.ErrUncertain) && len(edit.Added) > 0 {
-			b.deleteFiles(ctx, meta.ID)
-		}
+	committed, err := b.commit(ctx, edit)
+	if !committed && len(edit.Added) > 0 {
+		b.deleteFiles(ctx, meta.ID)
+	}
+	if err != nil {
 		return err
 	}
 	db.metrics.cutSamples.Add(float64(meta.Stats.Samples))

@@ -174,7 +174,7 @@ func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options)
 		}
 		return r, err
 	}
-	return r, b.adopt(ctx, r.Current)
+	return r, b.adopt(context.WithoutCancel(ctx), r.Current)
 }
 
 // blockOptions are those of a new block.
@@ -182,13 +182,16 @@ func blockOptions(o planner.Options, compacted bool) block.Options {
 	return block.Options{RowMs: o.BlockRangeMs, Compress: compacted}
 }
 
-// commit puts an edit as the next version and adopts it.
-func (b *blocks) commit(ctx context.Context, edit format.Edit) error {
+// commit puts an edit as the next version and adopts it. committed is false
+// when the edit is in no version and never will be: only then may files that it
+// names be deleted. What is committed is adopted whether or not ctx has ended
+// meanwhile.
+func (b *blocks) commit(ctx context.Context, edit format.Edit) (committed bool, err error) {
 	c, err := b.manifest.Commit(ctx, func(manifest.Current) (format.Edit, error) { return edit, nil })
 	if err != nil {
-		return err
+		return errors.Is(err, manifest.ErrUncertain), err
 	}
-	return b.adopt(ctx, c)
+	return true, b.adopt(context.WithoutCancel(ctx), c)
 }
 
 // listTenants returns the tenants that have a manifest in the bucket.

@@ -1,0 +1,74 @@
+package tsdb_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/blob"
+	blobmem "github.com/nilometer/nilometer/blob/mem"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage/storagetest"
+	"github.com/nilometer/nilometer/tsdb"
+	"github.com/nilometer/nilometer/vfs/mem"
+)
+
+// endingBucket ends a context as soon as a version of a manifest was put.
+type endingBucket struct {
+	blob.Bucket
+	end func()
+}
+
+func (b *endingBucket) PutIfAbsent(ctx context.Context, name string, r io.Reader, sizeBytes int64) error {
+	err := b.Bucket.PutIfAbsent(ctx, name, r, sizeBytes)
+	if b.end != nil && strings.HasPrefix(name, "manifest/") {
+		b.end()
+	}
+	return err
+}
+
+// TestACutThatIsEndedLosesNothing ends a cut, or a compaction, right after its
+// version is in the manifest, as a server does that is told to stop: the blocks
+// that the version names must stay.
+func TestACutThatIsEndedLosesNothing(t *testing.T) {
+	fs, bucket := mem.New(), &endingBucket{Bucket: blobmem.New()}
+	o, d := quiet(time.Minute), tsdb.Deps{Bucket: bucket}
+	db := mustStart(t, fs, o, d)
+	s := storagetest.Series{Labels: labels.FromStrings("__name__", "a", "instance", "i", "job", "j")}
+	for i := range int64(20) {
+		s.Samples = append(s.Samples, storagetest.Sample{T: at(30 * i), V: float64(i)})
+	}
+	if err := storagetest.Load(t.Context(), db, tenant.Default, s); err != nil {
+		t.Fatal(err)
+	}
+	for name, work := range map[string]func(context.Context) error{"cut": db.Cut, "compact": db.Compact} {
+		for range 3 {
+			ctx, cancel := context.WithCancel(t.Context())
+			bucket.end = cancel
+			if err := work(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			cancel()
+		}
+	}
+	bucket.end = nil
+	if db.Stats().Blocks == 0 {
+		t.Fatal("nothing was cut")
+	}
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	db = mustStart(t, fs, o, d)
+	got, err := storagetest.ReadAll(t.Context(), db, tenant.Default, labels.MustNewMatcher(labels.MatchEqual, "job", "j"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := storagetest.Diff([]storagetest.Series{s}, got); diff != "" {
+		t.Error(diff)
+	}
+}
