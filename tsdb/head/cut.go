@@ -49,8 +49,7 @@ func (h *Head) Cut(span int64) *Snapshot {
 	for _, g := range h.allGroups() {
 		g.mu.Lock()
 		if o := g.open; o != nil && o.span < end {
-			g.sealLocked()
-			g.sealedTiles = append(g.sealedTiles, o)
+			g.endTileLocked()
 		}
 		g.mu.Unlock()
 	}

@@ -12,8 +12,9 @@
 // Heads has one Head per tenant; a Head has an index (series by labels) and
 // groups. A group has tiles: at most 480 positions of its time column, never
 // across a span (the block range, aligned to the epoch). The last tile is open:
-// each member streams its changed values into 32-byte blocks. A full tile, or
-// one whose span has ended, is sealed: one encoded chunk per member. A series
+// each member streams its changed values into 32-byte blocks. Every 120 to 240
+// positions, and at its end, it is sealed: a stretch with one encoded chunk per
+// member. A series
 // belongs to one group at a time; what is not in step with its group, or comes
 // from two groups, gets a private group of its own. Members that stand in
 // another group than the one that is written are foreign there.

@@ -43,13 +43,14 @@ type member struct {
 	state      memberState
 	hasValue   bool
 	present    bool // its last position is no stale marker and no absence
-	carried    bool // it has a value in the open tile: bits alone until it has changed
+	carried    bool // it has a value in what is not sealed: bits alone until it has changed
 	unlogged   bool // a new member that the log does not know yet
 	hint       record.Hint
 }
 
-// changed tells whether the member has had more than one value in the open tile.
-func (m *member) changed() bool { return m.stream.from > 0 || !m.stream.state.Empty() }
+// changed tells whether the member has had more than one value in what is not
+// sealed yet.
+func (m *member) changed() bool { return !m.stream.state.Empty() }
 
 // group is a set of series that share a time column.
 type group struct {
@@ -87,8 +88,7 @@ type group struct {
 func (g *group) openPositionLocked(t int64) int {
 	span := g.head.set.spanOf(t)
 	if o := g.open; o != nil && (o.span != span || len(o.times) == column.TilePositions) {
-		g.sealLocked()
-		g.sealedTiles = append(g.sealedTiles, o)
+		g.endTileLocked()
 	}
 	if g.open == nil {
 		g.open = g.head.newTile(g, span)
@@ -102,9 +102,8 @@ func (g *group) openPositionLocked(t int64) int {
 		}
 	}
 	o := g.open
-	every := g.head.set.opts.ShelveEvery
-	if n := len(o.times); n > 0 && (n+int(g.number%uint64(every)))%every == 0 {
-		g.shelveLocked() // not all groups at once
+	if to := g.sealDueLocked(); to > 0 {
+		g.sealLocked(to)
 	}
 	o.times = append(o.times, t)
 	o.stamps = append(o.stamps, unpublished)
@@ -122,10 +121,10 @@ func (g *group) setValueLocked(slot uint32, pos int, t int64, bits uint64) {
 		m.carried = true
 	case bits == m.bits:
 	default:
-		if m.stream.state.Empty() && pos > int(m.stream.from) {
-			g.blocks.append(&m.stream, int(m.stream.from), math.Float64frombits(m.bits))
+		if m.stream.state.Empty() && pos > g.open.from {
+			g.blocks.append(&m.stream, 0, math.Float64frombits(m.bits))
 		}
-		g.blocks.append(&m.stream, pos, math.Float64frombits(bits))
+		g.blocks.append(&m.stream, pos-g.open.from, math.Float64frombits(bits))
 	}
 	m.bits, m.hasValue, m.lastTime = bits, true, t
 	if !m.present {
@@ -158,7 +157,7 @@ func (g *group) endAbsenceLocked(slot uint32, pos int) {
 }
 
 func (g *group) addRunLocked(slot uint32, from, to int, s column.State) {
-	if from >= to {
+	if from = max(from, g.open.from); from >= to {
 		return
 	}
 	if g.open.runs == nil {
@@ -234,16 +233,24 @@ func (g *group) sampleAtLocked(slot uint32, t int64) (bits uint64, ok bool) {
 	if pos == len(at.times) || at.times[pos] != t {
 		return 0, false
 	}
-	values, runs := g.decodeLocked(at, slot, pos+1)
-	switch {
-	case len(values) == 0 && len(runs) == 0:
-		return 0, false
-	case column.StateAt(runs, pos) == column.Stale:
-		return math.Float64bits(column.StaleNaN()), true
-	case column.StateAt(runs, pos) == column.Absent:
+	from := 0
+	for i := range at.stretches {
+		if at.stretches[i].to <= pos {
+			from = at.stretches[i].to
+		}
+	}
+	chunk := g.chunkLocked(at, slot, from, pos+1)
+	if chunk.Kind == storage.None {
 		return 0, false
 	}
-	return math.Float64bits(values[len(values)-1]), true
+	switch column.StateAt(chunk.Runs, pos-from) {
+	case column.Stale:
+		return math.Float64bits(column.StaleNaN()), true
+	case column.Absent:
+		return 0, false
+	}
+	vs := values(chunk, pos+1-from)
+	return math.Float64bits(vs[len(vs)-1]), true
 }
 
 // tilesLocked returns the tiles that have positions, oldest first.

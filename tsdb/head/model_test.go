@@ -72,9 +72,9 @@ func stormGroups() []storage.GroupSpec {
 
 func (s *storm) options() head.Options {
 	if s.cuts {
-		return head.Options{BlockRange: time.Minute, ShelveEvery: 3}
+		return head.Options{BlockRange: time.Minute, SealEvery: 3}
 	}
-	return head.Options{ShelveEvery: 7}
+	return head.Options{SealEvery: 7}
 }
 
 func newStorm(t *testing.T, seed uint64, cuts bool) *storm {

@@ -12,9 +12,9 @@ import (
 type Options struct {
 	// BlockRange is the length of a span. Default 2 h.
 	BlockRange time.Duration
-	// ShelveEvery is the number of positions after which the streams of an open
+	// SealEvery is the number of positions after which the streams of an open
 	// tile are encoded, to bound what they take; 1 to 480, default 120.
-	ShelveEvery int
+	SealEvery int
 	// AheadMax is how far in the future a sample may lie. Default 10 min.
 	AheadMax time.Duration
 }
@@ -23,8 +23,8 @@ func (o Options) withDefaults() Options {
 	if o.BlockRange == 0 {
 		o.BlockRange = 2 * time.Hour
 	}
-	if o.ShelveEvery == 0 {
-		o.ShelveEvery = 120
+	if o.SealEvery == 0 {
+		o.SealEvery = 120
 	}
 	if o.AheadMax == 0 {
 		o.AheadMax = 10 * time.Minute
@@ -41,8 +41,8 @@ func (o Options) Validate() error {
 	if o.AheadMax < 0 {
 		errs = append(errs, fmt.Errorf("the allowance for the future is %s: it must not be negative", o.AheadMax))
 	}
-	if o.ShelveEvery < 0 || o.ShelveEvery > column.TilePositions {
-		errs = append(errs, fmt.Errorf("streams are to be encoded every %d positions: 1 to %d are allowed", o.ShelveEvery, column.TilePositions))
+	if o.SealEvery < 0 || o.SealEvery > column.TilePositions {
+		errs = append(errs, fmt.Errorf("streams are to be sealed every %d positions: 1 to %d are allowed", o.SealEvery, column.TilePositions))
 	}
 	return errors.Join(errs...)
 }

@@ -136,11 +136,7 @@ func (r *replay) base(segment uint64, b *record.Base) error {
 		r.found(g, b)
 	}
 	g.seq, g.broken = b.Seq, false
-	if g.open != nil { // what follows is not what the open tile leads to
-		o := g.open
-		g.sealLocked()
-		g.sealedTiles = append(g.sealedTiles, o)
-	}
+	g.endTileLocked() // what follows is not what the open tile leads to
 	for slot := range g.members {
 		g.endLocked(uint32(slot), 0, g.lastTime)
 	}
@@ -369,7 +365,7 @@ func (g *group) again(b *record.Batch) error {
 	if pos < 0 && b.Count+len(b.Stale) == 0 {
 		return nil // it brings members only, whose samples went to private groups
 	}
-	if pos < 0 {
+	if pos < 0 || pos < g.open.from {
 		return &record.CorruptError{What: fmt.Sprintf("group %d has no position at %d", g.number, b.Time)}
 	}
 	if b.Flags&record.FlagTakeover != 0 {

@@ -137,91 +137,145 @@ func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim 
 			continue
 		}
 		n := t.visibleOf(slot, s.commit)
-		if n == 0 || t.sealed && !t.has(slot) {
-			continue
+		parts := t.parts(s.commit)
+		for i := range parts {
+			from, to := t.bounds(i, parts)
+			if from >= n || t.times[from] > maxTime {
+				break
+			}
+			if to = min(to, n); t.times[to-1] < minTime {
+				continue
+			}
+			p := part.Piece{Column: t.id, From: uint32(from), To: uint32(to)}
+			if p.Chunk = g.chunkLocked(t, slot, from, to); p.Chunk.Kind == storage.None {
+				continue
+			}
+			if trim {
+				p = trimmed(p)
+			}
+			dst = append(dst, p)
 		}
-		p := part.Piece{Column: t.id, To: uint32(n)}
-		if !g.fillPieceLocked(&p, t, slot, n) {
-			continue
-		}
-		if trim {
-			p = trimmed(p)
-		}
-		dst = append(dst, p)
 	}
 	return dst
 }
 
-// fillPieceLocked sets the chunk of a piece on the first n positions; false
-// when there is no sample.
-func (g *group) fillPieceLocked(p *part.Piece, t *tile, slot uint32, n int) bool {
-	if t.sealed && n == len(t.times) {
-		p.Chunk = storage.Chunk{Kind: storage.Encoded, Data: t.chunk(slot), Runs: t.runs[slot]}
-		if len(p.Chunk.Data) == 0 {
-			p.Chunk.Kind = storage.Decoded
-		}
-		return true
+// parts is the number of pieces that a tile is handed out as: its stretches that
+// were made before a commit, and all that comes after them. A snapshot sees the
+// same pieces for as long as it lives.
+func (t *tile) parts(commit uint64) int {
+	n := 0
+	for n < len(t.stretches) && t.stretches[n].made < commit {
+		n++
 	}
-	if !t.sealed && int(slot) < len(g.members) && !g.members[slot].changed() {
-		return g.fillConstantLocked(p, t, slot, n)
+	if n == 0 || t.stretches[n-1].to < len(t.times) {
+		n++
 	}
-	values, runs := g.decodeLocked(t, slot, n)
-	if column.SampleCount(runs, n) == 0 {
-		return false
-	}
-	p.Chunk = storage.Chunk{Kind: storage.Decoded, Values: values, Runs: runs}
-	return true
+	return n
 }
 
-// fillConstantLocked is fillPieceLocked for a member whose value has not changed
-// in the open tile: most have not, and a chunk of one value costs no decoding.
-func (g *group) fillConstantLocked(p *part.Piece, t *tile, slot uint32, n int) bool {
-	runs := slices.Clone(g.runsLocked(t, slot, n))
-	if column.SampleCount(runs, n) == 0 {
-		return false
+// bounds are the positions of part i of several.
+func (t *tile) bounds(i, parts int) (from, to int) {
+	if i > 0 {
+		from = t.stretches[i-1].to
 	}
-	p.Chunk = storage.Chunk{Kind: storage.Decoded, Runs: runs}
-	if column.PresentCount(runs, n) > 0 {
+	if to = len(t.times); i+1 < parts {
+		to = t.stretches[i].to
+	}
+	return from, to
+}
+
+// chunkLocked returns a member's chunk on positions [from, to) of a tile, where
+// from begins a stretch; Kind None when it has no sample there.
+func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
+	var out storage.Chunk
+	if from < t.from {
+		i, _ := slices.BinarySearchFunc(t.stretches, from, func(st stretch, pos int) int { return st.from - pos })
+		st := &t.stretches[i]
+		if out = st.entry(slot); st.to == to {
+			return out
+		}
+		if st.to > to {
+			return cutChunk(out, st.to-from, to-from)
+		}
+		return joined(out, st.to-from, g.chunkLocked(t, slot, st.to, to), to-st.to)
+	}
+	if int(slot) >= len(g.members) {
+		return out
+	}
+	runs := clipRuns(nil, g.runsLocked(t, slot, to), from, to, from)
+	if column.SampleCount(runs, to-from) == 0 {
+		return out
+	}
+	m := &g.members[slot]
+	out = storage.Chunk{Kind: storage.Decoded, Runs: runs}
+	switch present := column.PresentCount(runs, to-from); {
+	case present == 0:
+	case m.changed():
+		out.Values = g.openLocked(make([]float64, 0, present), m, runs, to-from)
+	default: // most have not changed, and a chunk of one value costs no decoding
 		s := g.head.set.sealers.Get().(*sealer)
-		p.Chunk.Kind, p.Chunk.Data = storage.Encoded, s.enc.Append(nil, []float64{math.Float64frombits(g.members[slot].bits)})
+		out.Kind, out.Data = storage.Encoded, s.enc.Append(nil, []float64{math.Float64frombits(m.bits)})
 		g.head.set.sealers.Put(s)
 	}
-	return true
+	return out
 }
 
-// decodeLocked returns a member's values and exceptions on the first n
-// positions of a tile, in memory of their own.
-func (g *group) decodeLocked(t *tile, slot uint32, n int) ([]float64, []column.Run) {
-	if !t.sealed {
-		if int(slot) >= len(g.members) {
-			return nil, []column.Run{{Len: uint16(n), State: column.Absent}}
-		}
-		runs := g.runsLocked(t, slot, n)
-		if len(runs) > 0 { // the last run of an open tile may grow in place
-			runs = append([]column.Run(nil), runs...)
-		}
-		count := column.PresentCount(runs, n)
-		if count == 0 {
-			return nil, runs
-		}
-		s := g.head.set.scratches.Get().(*scratch)
-		defer g.head.set.scratches.Put(s)
-		return g.valuesLocked(t, make([]float64, 0, count), s, slot, runs, n), runs
+// entry is a member's chunk on the whole stretch.
+func (st *stretch) entry(slot uint32) storage.Chunk {
+	_, data, runs := st.Entry(int(slot), nil)
+	switch {
+	case len(data) > 0:
+		return storage.Chunk{Kind: storage.Encoded, Data: data, Runs: runs}
+	case len(runs) > 0:
+		return storage.Chunk{Kind: storage.Decoded, Runs: runs}
 	}
-	if !t.has(slot) {
-		return nil, []column.Run{{Len: uint16(n), State: column.Absent}}
+	return storage.Chunk{}
+}
+
+// values decodes a chunk on n positions.
+func values(c storage.Chunk, n int) []float64 {
+	if c.Kind != storage.Encoded {
+		return c.Values
 	}
-	runs := t.runs[slot]
-	data := t.chunk(slot)
-	if len(data) == 0 {
-		return nil, cutRuns(runs, n)
-	}
-	values, err := format.Decode(nil, data, column.PresentCount(runs, len(t.times)))
+	out, err := format.Decode(nil, c.Data, column.PresentCount(c.Runs, n))
 	if err != nil { // our own memory
-		panic("head: a sealed chunk does not decode: " + err.Error())
+		panic("head: a chunk does not decode: " + err.Error())
 	}
-	runs = cutRuns(runs, n)
-	return values[:column.PresentCount(runs, n)], runs
+	return out
+}
+
+// cutChunk returns a chunk on n positions as it is on the first to of them.
+func cutChunk(c storage.Chunk, n, to int) storage.Chunk {
+	if c.Kind == storage.None {
+		return c
+	}
+	runs := cutRuns(c.Runs, to)
+	if column.SampleCount(runs, to) == 0 {
+		return storage.Chunk{}
+	}
+	return storage.Chunk{Kind: storage.Decoded, Runs: runs, Values: values(c, n)[:column.PresentCount(runs, to)]}
+}
+
+// joined returns a chunk of n positions and one of the more that follow as one.
+func joined(a storage.Chunk, n int, b storage.Chunk, more int) storage.Chunk {
+	if a.Kind == storage.None && b.Kind == storage.None {
+		return a
+	}
+	out := storage.Chunk{Kind: storage.Decoded}
+	for _, c := range []struct {
+		storage.Chunk
+		at, n int
+	}{{a, 0, n}, {b, n, more}} {
+		if c.Kind == storage.None {
+			out.Runs = addRun(out.Runs, c.at, c.at+c.n, column.Absent)
+			continue
+		}
+		for _, r := range c.Runs {
+			out.Runs = addRun(out.Runs, c.at+int(r.At), c.at+r.End(), r.State)
+		}
+		out.Values = append(out.Values, values(c.Chunk, c.n)...)
+	}
+	return out
 }
 
 // trimmed cuts absence off both ends of a piece.
@@ -287,12 +341,16 @@ func (s *Snapshot) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples
 				continue
 			}
 			n := t.visibleOf(at.slot, s.commit)
-			switch {
-			case t.sealed && t.has(at.slot):
-				samples += int64(column.SampleCount(t.runs[at.slot], len(t.times)))
-				bytes += int64(len(t.chunk(at.slot)))
-			case !t.sealed && int(at.slot) < len(g.members):
-				samples += int64(column.SampleCount(g.runsLocked(t, at.slot, n), n))
+			for i := range t.stretches {
+				_, chunk, runs := t.stretches[i].Entry(int(at.slot), nil)
+				if len(chunk)+len(runs) > 0 {
+					samples += int64(column.SampleCount(runs, t.stretches[i].to-t.stretches[i].from))
+					bytes += int64(len(chunk))
+				}
+			}
+			if n > t.from && int(at.slot) < len(g.members) {
+				runs := clipRuns(nil, g.runsLocked(t, at.slot, n), t.from, n, t.from)
+				samples += int64(column.SampleCount(runs, n-t.from))
 				bytes += int64(g.members[at.slot].stream.size)
 			}
 		}

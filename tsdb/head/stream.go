@@ -14,12 +14,11 @@ type streamBlock struct {
 }
 
 // stream is a member's open value stream: records of format/column in linked
-// blocks of its group.
+// blocks of its group. Its positions count from those that are not sealed yet.
 type stream struct {
 	state       column.StreamState
 	first, last uint32 // block indexes plus one; 0: no block
 	size        uint16 // bytes: 13 for each of 480 positions at most
-	from        uint16 // the first position it is for: earlier ones are in stretches of the tile
 }
 
 // blocks are the stream blocks of one group's open tile.

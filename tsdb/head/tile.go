@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/format/seal"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -20,19 +20,29 @@ type tile struct {
 	times []int64
 	// stamps are the commits of the positions; nil when every reader sees all.
 	stamps []uint64
-	// runs are the exceptions to "present" by slot. In an open tile the absence
-	// at the end is in member.absentFrom.
+	// runs are the exceptions to "present" by slot, on positions that are in
+	// streams. The absence at the end is in member.absentFrom.
 	runs map[uint32][]column.Run
 	// fills are values that came for positions that were published before.
 	fills  map[uint32][]fill
 	filled uint64 // the commit of the last fill
 
-	// stretches hold values of an open tile that are in no stream any more.
+	// stretches hold the positions before from; those after it are in the
+	// streams of the members.
 	stretches []stretch
+	from      int
+	sealed    bool // nothing is in streams any more
+}
 
-	sealed  bool
-	offsets []uint32 // by slot, and one more: the chunk is data[offsets[i]:offsets[i+1]]
-	data    []byte
+// stretch is a run of positions, [from, to) of a tile, that are encoded: at two
+// to three bytes a change, streams of a whole tile would be most of the head's
+// memory.
+type stretch struct {
+	from, to int
+	// made is the last commit that was visible when it was sealed. What older
+	// snapshots see of the positions is one piece with all that follow.
+	made uint64
+	seal.Stretch
 }
 
 // fill is a position that a member got with a later commit than the others.
@@ -67,17 +77,6 @@ func (t *tile) visibleOf(slot uint32, commit uint64) int {
 	return n
 }
 
-// chunk returns a member's encoded chunk in a sealed tile.
-func (t *tile) chunk(slot uint32) []byte {
-	if int(slot)+1 >= len(t.offsets) {
-		return nil
-	}
-	return t.data[t.offsets[slot]:t.offsets[slot+1]]
-}
-
-// has tells whether a member has any sample in a sealed tile.
-func (t *tile) has(slot uint32) bool { return len(t.chunk(slot)) > 0 || len(t.runs[slot]) > 0 }
-
 // cutRuns returns runs as they are on the first n positions.
 func cutRuns(runs []column.Run, n int) []column.Run {
 	for i, r := range runs {
@@ -105,89 +104,23 @@ func addRun(runs []column.Run, from, to int, s column.State) []column.Run {
 	return append(runs, column.Run{At: uint16(from), Len: uint16(to - from), State: s})
 }
 
-// scratch is the memory that decoding an open tile takes.
-type scratch struct {
-	bytes  []byte
-	chunk  []float64
-	values []float64
-}
-
-// sealer encodes what is in open tiles.
-type sealer struct {
-	enc format.Encoder
-	scratch
-	present []float64
-	out     []byte
-	kept    []byte
-	slots   []uint32
-	starts  []uint16
-	offsets []uint32
-}
-
-// sealLocked encodes the group's open tile, in place. The caller holds the group's
-// lock.
-func (g *group) sealLocked() {
-	t := g.open
-	if t == nil {
-		return
-	}
-	g.open = nil
-	n := len(t.times)
-	s := g.head.set.sealers.Get().(*sealer)
-	defer g.head.set.sealers.Put(s)
-	t.offsets = make([]uint32, 1, len(g.members)+1)
-	data := s.out[:0]
-	for slot := range g.members {
-		m := &g.members[slot]
-		runs := g.runsLocked(t, uint32(slot), n)
-		if column.PresentCount(runs, n) > 0 {
-			s.present = g.valuesLocked(t, s.present[:0], &s.scratch, uint32(slot), runs, n)
-			data = s.enc.Append(data, s.present)
+// clipRuns appends the parts of runs on [from, to), counted from origin.
+func clipRuns(dst, runs []column.Run, from, to, origin int) []column.Run {
+	for _, r := range runs {
+		if a, b := max(from, int(r.At)), min(to, r.End()); a < b {
+			dst = append(dst, column.Run{At: uint16(a - origin), Len: uint16(b - a), State: r.State})
 		}
-		t.offsets = append(t.offsets, uint32(len(data)))
-		switch {
-		case column.SampleCount(runs, n) == 0:
-			delete(t.runs, uint32(slot))
-		case len(runs) > 0:
-			if t.runs == nil {
-				t.runs = map[uint32][]column.Run{}
-			}
-			t.runs[uint32(slot)] = slices.Clone(runs)
-		}
-		m.stream, m.carried = stream{}, false
 	}
-	t.stretches = nil
-	t.data = slices.Clone(data)
-	s.out = data
-	t.times = slices.Clip(t.times)
-	g.blocks = nil
-	t.sealed = true
-	g.head.set.metrics.seals.Inc()
+	return dst
 }
 
-// runsLocked returns the exceptions of a member on the first n positions of the
-// open tile t (or of one that is being sealed).
+// runsLocked returns the exceptions of a member on positions before n of the
+// open tile t, those in stretches aside.
 func (g *group) runsLocked(t *tile, slot uint32, n int) []column.Run {
 	m := &g.members[slot]
 	runs := t.runs[slot]
-	if from := int(m.absentFrom); m.absentFrom != neverAbsent && from < n {
+	if from := max(int(m.absentFrom), t.from); m.absentFrom != neverAbsent && from < n {
 		runs = addRun(slices.Clone(runs), from, n, column.Absent)
 	}
 	return cutRuns(runs, n)
-}
-
-// valuesLocked appends a member's values at the present ones of the first n
-// positions of the open tile t.
-func (g *group) valuesLocked(t *tile, dst []float64, s *scratch, slot uint32, runs []column.Run, n int) []float64 {
-	m := &g.members[slot]
-	if !m.changed() {
-		return appendRepeated(dst, math.Float64frombits(m.bits), column.PresentCount(runs, n))
-	}
-	values := g.everyLocked(t, s, slot, n)
-	next := 0
-	for _, r := range runs {
-		dst = append(dst, values[next:r.At]...)
-		next = r.End()
-	}
-	return append(dst, values[next:n]...)
 }

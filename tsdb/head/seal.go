@@ -1,0 +1,192 @@
+package head
+
+import (
+	"math"
+
+	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/format/seal"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// lagMax is the number of positions at the end of an open group's column that
+// stay in streams when those before them are sealed: senders of one scrape in
+// pieces are that much apart, and find their positions still open.
+const lagMax = 20
+
+// scratch is the memory that decoding an open stream takes.
+type scratch struct {
+	bytes  []byte
+	values []float64
+}
+
+// sealer encodes what is in streams.
+type sealer struct {
+	enc format.Encoder
+	scratch
+	builder seal.Builder
+	present []float64
+	chunk   []byte
+	runs    []column.Run
+	kept    blocks
+}
+
+// sealDueLocked returns the position before which the open tile is to be sealed,
+// 0 when it is not time yet. The first stretch of a tile is longer by up to
+// as much again, so that not all groups seal at once.
+func (g *group) sealDueLocked() int {
+	t := g.open
+	to := len(t.times)
+	if g.kind != storage.Closed {
+		to -= lagMax
+	}
+	every := g.head.set.opts.SealEvery
+	due := t.from + every
+	if t.from == 0 {
+		due += int(g.number % uint64(every))
+	}
+	if to < due {
+		return 0
+	}
+	return to
+}
+
+// endTileLocked seals all of the group's open tile: there is none after it.
+func (g *group) endTileLocked() {
+	t := g.open
+	if t == nil {
+		return
+	}
+	if t.from < len(t.times) {
+		g.sealLocked(len(t.times))
+	}
+	t.runs = nil
+	t.sealed = true
+	g.blocks = nil
+	g.open = nil
+	g.sealedTiles = append(g.sealedTiles, t)
+}
+
+// sealLocked encodes the positions of the open tile before to, all members, as
+// a stretch. What comes after them stays in streams.
+func (g *group) sealLocked(to int) {
+	t := g.open
+	s := g.head.set.sealers.Get().(*sealer)
+	defer g.head.set.sealers.Put(s)
+	s.builder.Reset()
+	s.kept = s.kept[:0]
+	for slot := range g.members {
+		g.sealMemberLocked(s, t, uint32(slot), to)
+	}
+	data, err := seal.ReadStretch(s.builder.Append(nil), to-t.from)
+	if err != nil { // our own memory
+		panic("head: a stretch that was just made cannot be read: " + err.Error())
+	}
+	t.stretches = append(t.stretches, stretch{from: t.from, to: to, made: g.head.set.visible.Load(), Stretch: data})
+	t.from = to
+	g.blocks = append(blocks(nil), s.kept...)
+	g.head.set.metrics.seals.Inc()
+}
+
+// sealMemberLocked adds a member's entry to the stretch that ends before to, and
+// begins its stream anew with what comes after it.
+func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
+	m := &g.members[slot]
+	n := len(t.times)
+	all := g.runsLocked(t, slot, n)
+	s.runs = clipRuns(s.runs[:0], all, t.from, to, t.from)
+	changed := m.changed()
+	if changed {
+		s.values = g.streamLocked(s.values[:0], &s.scratch, m, n-t.from)
+	}
+	s.chunk = s.chunk[:0]
+	switch present := column.PresentCount(s.runs, to-t.from); {
+	case present == 0 && column.SampleCount(s.runs, to-t.from) == 0:
+		s.runs = s.runs[:0] // absent throughout
+	case present == 0:
+	case changed:
+		s.present = appendPresent(s.present[:0], s.values, s.runs, to-t.from)
+		s.chunk = s.enc.Append(s.chunk, s.present)
+	default: // a chunk of equal values is the same whatever their number
+		s.present = append(s.present[:0], math.Float64frombits(m.bits))
+		s.chunk = s.enc.Append(s.chunk, s.present)
+	}
+	s.builder.Add(0, s.chunk, s.runs)
+
+	m.stream = stream{}
+	if to == n {
+		m.carried = g.kind == storage.Closed && m.state == own && m.present
+	} else if m.carried = column.PresentCount(clipRuns(s.runs[:0], all, to, n, to), n-to) > 0; m.carried && changed {
+		s.kept.restart(&m.stream, s.values[to-t.from:], m.bits)
+	}
+	if m.absentFrom != neverAbsent {
+		m.absentFrom = uint16(max(int(m.absentFrom), to))
+	}
+	if runs, ok := t.runs[slot]; ok {
+		if left := clipRuns(nil, runs, to, n, 0); len(left) > 0 {
+			t.runs[slot] = left
+		} else {
+			delete(t.runs, slot)
+		}
+	}
+}
+
+// restart writes values into an empty stream, unless all are the last one's.
+func (b *blocks) restart(s *stream, values []float64, last uint64) {
+	same := true
+	for _, v := range values {
+		same = same && math.Float64bits(v) == last
+	}
+	if same {
+		return
+	}
+	for i, v := range values {
+		if s.state.Empty() || math.Float64bits(v) != s.state.Bits() {
+			b.append(s, i, v)
+		}
+	}
+}
+
+// streamLocked appends a member's values to dst: one for each of the first n
+// positions that are in streams, absent ones included. Its value has changed in
+// them.
+func (g *group) streamLocked(dst []float64, s *scratch, m *member, n int) []float64 {
+	s.bytes = g.blocks.gather(s.bytes[:0], &m.stream)
+	dst, err := format.DecodeStream(dst, s.bytes, n)
+	if err != nil { // our own memory
+		panic("head: an open stream does not decode: " + err.Error())
+	}
+	return dst
+}
+
+// openLocked appends a member's values at the present ones of the first n
+// positions that are in streams. Its value has changed in them.
+func (g *group) openLocked(dst []float64, m *member, runs []column.Run, n int) []float64 {
+	s := g.head.set.scratches.Get().(*scratch)
+	defer g.head.set.scratches.Put(s)
+	s.values = g.streamLocked(s.values[:0], s, m, n)
+	return appendPresent(dst, s.values, runs, n)
+}
+
+// appendPresent appends the values of the present ones of the first n positions.
+func appendPresent(dst, values []float64, runs []column.Run, n int) []float64 {
+	next := 0
+	for _, r := range runs {
+		if int(r.At) >= n {
+			break
+		}
+		dst = append(dst, values[next:r.At]...)
+		next = r.End()
+	}
+	if next < n {
+		dst = append(dst, values[next:n]...)
+	}
+	return dst
+}
+
+func appendRepeated(dst []float64, v float64, n int) []float64 {
+	for range n {
+		dst = append(dst, v)
+	}
+	return dst
+}
