@@ -53,20 +53,35 @@ func (db *DB) replay(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("replay the write-ahead log in %s/%s: %w", db.deps.Dir, walName, err)
 	}
+	read := time.Since(start)
 	for _, d := range r.Damage {
 		db.logger.Warn("a part of the write-ahead log cannot be read, what was in it is lost", "damage", d.String())
 	}
-	for _, l := range r.Losses {
+	db.logLosses(r.Losses)
+	db.memory.err = err
+	close(db.memory.replayed)
+	if err != nil {
+		return err
+	}
+	// From here on queries are answered: they bring up to date what they touch.
+	lost, err := db.memory.heads.CatchUp(ctx)
+	if err != nil {
+		return err
+	}
+	db.logLosses(lost)
+	if r.Segments > 0 {
+		db.logger.Info("write-ahead log replayed", "segments", r.Segments, "batches", r.Batches, "samples", r.Samples,
+			"duration_ms", time.Since(start).Milliseconds(), "read_ms", read.Milliseconds())
+	}
+	return nil
+}
+
+// logLosses tells which groups have lost samples.
+func (db *DB) logLosses(losses []head.Loss) {
+	for _, l := range losses {
 		db.logger.Warn("a group has lost samples with the log", "tenant", string(l.Tenant), "group", l.Group,
 			"from", time.UnixMilli(l.From).UTC().String(), "to", time.UnixMilli(l.To).UTC().String())
 	}
-	if err == nil && r.Segments > 0 {
-		db.logger.Info("write-ahead log replayed", "segments", r.Segments, "batches", r.Batches, "samples", r.Samples,
-			"duration_ms", time.Since(start).Milliseconds())
-	}
-	db.memory.err = err
-	close(db.memory.replayed)
-	return err
 }
 
 // openReplayed opens the blocks of tenants that the log knows and the bucket

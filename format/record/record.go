@@ -19,6 +19,7 @@ const (
 	TypeTombstone Type = 4
 	TypeExemplar  Type = 5
 	TypeMetadata  Type = 6
+	TypeLeave     Type = 7
 )
 
 // AppendRecord appends a record with a body to a frame's payload.
@@ -38,7 +39,7 @@ func ReadRecord(payload []byte) (t Type, body, rest []byte, err error) {
 	if r.err != nil {
 		return 0, nil, nil, r.err
 	}
-	if t != TypeBase && t != TypeBatch {
+	if t != TypeBase && t != TypeBatch && t != TypeLeave {
 		return 0, nil, nil, fmt.Errorf("record type %d: %w", t, ErrFuture)
 	}
 	end := r.pos + int(n)
@@ -117,9 +118,18 @@ func AppendBase(dst []byte, b *Base) []byte {
 	return dst
 }
 
-// ReadBase decodes the body of a base record. The label sets are copies.
-func ReadBase(body []byte) (*Base, error) {
+// ReadBaseHeader decodes the body of a base record up to its members: enough to
+// know whether they are needed.
+func ReadBaseHeader(body []byte) (*Base, error) {
 	r := reader{data: body}
+	b := readBaseHeader(&r)
+	if r.err != nil {
+		return nil, fmt.Errorf("base: %w", r.err)
+	}
+	return b, nil
+}
+
+func readBaseHeader(r *reader) *Base {
 	b := &Base{Tenant: string(r.bytes()), Group: r.uvarint(), Kind: r.byte(), Key: r.uint64(), Name: string(r.bytes()), Seq: r.uvarint()}
 	switch flags := r.byte(); flags {
 	case 0:
@@ -128,6 +138,13 @@ func ReadBase(body []byte) (*Base, error) {
 	default:
 		r.fail("unknown flags of a base")
 	}
+	return b
+}
+
+// ReadBase decodes the body of a base record. The label sets are copies.
+func ReadBase(body []byte) (*Base, error) {
+	r := reader{data: body}
+	b := readBaseHeader(&r)
 	n := r.count(3)
 	builder := labels.NewScratchBuilder(16)
 	prev := int64(-1)
@@ -157,4 +174,31 @@ func ReadBase(body []byte) (*Base, error) {
 		return nil, fmt.Errorf("base: %w", r.err)
 	}
 	return b, nil
+}
+
+// Leave says that the series of a slot goes elsewhere: what follows of it is in
+// another group's records.
+type Leave struct {
+	Group, Seq uint64 // Seq counts through batches and leaves
+	Slot       uint32
+}
+
+// AppendLeave appends the body of a leave record.
+func AppendLeave(dst []byte, l Leave) []byte {
+	dst = binary.AppendUvarint(dst, l.Group)
+	dst = binary.AppendUvarint(dst, l.Seq)
+	return appendSlot(dst, -1, l.Slot)
+}
+
+// ReadLeave decodes the body of a leave record.
+func ReadLeave(body []byte) (Leave, error) {
+	r := reader{data: body}
+	l := Leave{Group: r.uvarint(), Seq: r.uvarint(), Slot: uint32(r.slot(-1))}
+	if r.err == nil && r.pos != len(body) {
+		r.fail("bytes after the end of a leave")
+	}
+	if r.err != nil {
+		return Leave{}, fmt.Errorf("leave: %w", r.err)
+	}
+	return l, nil
 }

@@ -236,6 +236,7 @@ func FuzzReadFrame(f *testing.F) {
 func FuzzReadRecords(f *testing.F) {
 	f.Add(record.AppendRecord(nil, record.TypeBase, record.AppendBase(nil, exampleBase())))
 	f.Add(record.AppendRecord(nil, record.TypeBatch, exampleBatch()))
+	f.Add(record.AppendRecord(nil, record.TypeLeave, record.AppendLeave(nil, record.Leave{Group: 300, Seq: 7, Slot: 4})))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for len(payload) > 0 {
 			typ, body, rest, err := record.ReadRecord(payload)
@@ -244,7 +245,17 @@ func FuzzReadRecords(f *testing.F) {
 			}
 			payload = rest
 			if typ == record.TypeBase {
-				if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
+				if l, err := record.ReadLeave(body); err == nil {
+				if again, err := record.ReadLeave(record.AppendLeave(nil, l)); err != nil || again != l {
+					t.Fatalf("%+v comes back as %+v: %v", l, again, err)
+				}
+			}
+			if h, err := record.ReadBaseHeader(body); err == nil {
+				if b, err := record.ReadBase(body); err == nil && (b.Group != h.Group || b.Seq != h.Seq || b.Last != h.Last || b.Name != h.Name) {
+					t.Fatalf("the header of %+v is %+v", b, h)
+				}
+			}
+			if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
 					t.Errorf("%d members of %d bytes", len(b.Members), len(body))
 				}
 				continue

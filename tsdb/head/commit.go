@@ -310,10 +310,9 @@ func (g *group) baseLocked() *record.Base {
 	defer x.mu.RUnlock()
 	for slot := range g.members {
 		m := &g.members[slot]
-		if m.state != own {
+		if m.state != own || m.unlogged { // a new one comes with its first batch
 			continue
 		}
-		m.unlogged = false
 		last, hasLast := g.lastSampleLocked(uint32(slot))
 		b.Members = append(b.Members, record.Member{
 			Slot: uint32(slot), Labels: x.labelsLocked(m.series), Bits: m.bits, Time: last,

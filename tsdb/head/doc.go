@@ -36,6 +36,14 @@
 //     that is cut already.
 //   - I5: a group's first record in a segment is its base.
 //
+// # Coming back
+//
+// Replay reads the log once, in order, and finds out which series there are and
+// in which group. What a group has to apply waits in its backlog: the records of
+// different groups do not depend on one another. Whoever takes the lock of a
+// group applies its backlog first (groupLock), so that a query after a start
+// waits for the groups that it touches; CatchUp does the others.
+//
 // Lock order: groups by their number (a commit locks all of its own), then
 // Heads.private, then Head.index, then Heads.publish. A private group's own
 // lock is the last of all.

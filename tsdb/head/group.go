@@ -3,7 +3,6 @@ package head
 import (
 	"math"
 	"sort"
-	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -61,9 +60,9 @@ type group struct {
 	key    series.Key
 	name   string
 
-	mu          sync.RWMutex // guards the fields below
-	seq         uint64       // of the last batch in the log
-	baseSegment uint64       // the segment that has this group's base
+	mu          groupLock // guards the fields below
+	seq         uint64    // of the last batch in the log
+	baseSegment uint64    // the segment that has this group's base
 	version     uint64
 	handles     int
 	writer      uint64 // of a closed group: the handle that may write

@@ -43,6 +43,7 @@ type Heads struct {
 	private sync.Mutex    // held by a commit from its first private sample to its publication
 	publish sync.Mutex    // held while a commit is published
 	visible atomic.Uint64 // the last published commit
+	lost    losses        // what backlogs could not be applied to
 
 	mu      sync.RWMutex // guards the field below
 	tenants map[tenant.ID]*Head
@@ -208,6 +209,7 @@ func (h *Head) group(name groupName) *group {
 
 func (h *Head) addGroupLocked(name groupName, number uint64) *group {
 	g := &group{head: h, index: uint32(len(h.groups)), number: number, kind: name.kind, key: name.key, name: name.name, version: 1}
+	g.mu.group = g
 	h.groups = append(h.groups, g)
 	if name.kind != private {
 		h.byName[name] = g

@@ -408,6 +408,9 @@ func (s *storm) restart() {
 		s.fail("replay lost %v, damage %v", replayed.Losses, replayed.Damage)
 	}
 	s.compare()
+	if lost, err := s.engine.CatchUp(s.Context()); err != nil || len(lost) > 0 {
+		s.fail("catching up lost %v: %v", lost, err)
+	}
 }
 
 // hold takes a view that is looked at again later.

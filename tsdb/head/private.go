@@ -3,6 +3,7 @@ package head
 import (
 	"math"
 
+	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
 )
@@ -140,6 +141,9 @@ func (c *commit) leave(from *group, slot uint32) *group {
 	last, _ := from.lastSampleLocked(slot)
 	c.base(from) // a segment without it could not tell that the series was there
 	from.leaveLocked(slot)
+	from.seq++
+	c.body = record.AppendLeave(c.body[:0], record.Leave{Group: from.number, Seq: from.seq, Slot: slot})
+	c.payload = record.AppendRecord(c.payload, record.TypeLeave, c.body)
 	h.mu.Lock()
 	p := h.addGroupLocked(groupName{private, from.key, ""}, h.set.numbers.Add(1))
 	h.mu.Unlock()

@@ -1,0 +1,147 @@
+package head
+
+import (
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/series"
+)
+
+// grow makes the slots of a group reach to slot.
+func (p *replayed) grow(slot uint32) *place {
+	for int(slot) >= len(p.slots) {
+		p.slots = append(p.slots, place{series: noSeries, state: dead})
+	}
+	return &p.slots[slot]
+}
+
+// adopt gives a slot of a group the series of a label set: the log says that it
+// is there now, wherever it was before.
+func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels) seriesID {
+	at := p.grow(slot)
+	hash, _ := series.HashOf(lset, nil)
+	x := &p.group.head.index
+	x.mu.Lock()
+	id, ok := x.findLocked(hash, lset)
+	x.mu.Unlock()
+	if at.series != noSeries && (!ok || at.series != id) {
+		r.vacate(p, slot)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	here := owner{p.group.index, slot}
+	switch {
+	case !ok:
+		id = x.addLocked(hash, lset, here)
+	case x.owners[id] == nowhere:
+		x.owners[id] = here
+	case x.owners[id] != here:
+		if from := r.at(p.group.head, x.owners[id]); from != nil && from.series == id && from.state == own {
+			from.state = foreign
+		}
+		x.moveLocked(id, here)
+	}
+	*at = place{series: id, state: own}
+	return id
+}
+
+// at is what the log says about the slot of an owner.
+func (r *replay) at(h *Head, o owner) *place {
+	g := h.groupAt(o.group)
+	if g == nil {
+		return nil
+	}
+	if p := r.groups[g.number]; p != nil && int(o.slot) < len(p.slots) {
+		return &p.slots[o.slot]
+	}
+	return nil
+}
+
+// renew gives a slot a series that was new when the log was written: what the
+// head has under these labels was forgotten then, perhaps in this very slot.
+func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels) seriesID {
+	if at := p.grow(slot); at.series != noSeries {
+		r.vacate(p, slot)
+	}
+	x := &p.group.head.index
+	hash, _ := series.HashOf(lset, nil)
+	x.mu.Lock()
+	id, ok := x.findLocked(hash, lset)
+	var at owner
+	if ok {
+		at = x.owners[id]
+	}
+	x.mu.Unlock()
+	if ok {
+		if g := p.group.head.groupAt(at.group); g != nil && r.groups[g.number] != nil {
+			r.vacate(r.groups[g.number], at.slot)
+		} else {
+			r.forget(p.group.head, id)
+		}
+	}
+	return r.adopt(p, slot, lset)
+}
+
+// vacate ends a slot that the log gives another series: all that it stood for
+// was in blocks when that was written.
+func (r *replay) vacate(p *replayed, slot uint32) {
+	if int(slot) >= len(p.slots) {
+		return
+	}
+	was := p.slots[slot]
+	p.slots[slot] = place{series: noSeries, state: dead}
+	switch was.state {
+	case own:
+		r.forget(p.group.head, was.series)
+	case foreign:
+		x := &p.group.head.index
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.notAtLocked(was.series, func(at owner) bool { return at == owner{p.group.index, slot} })
+	}
+}
+
+// forget drops a series that no group has any more.
+func (r *replay) forget(h *Head, id seriesID) {
+	if r.gone[h] == nil {
+		r.gone[h] = map[seriesID]bool{}
+	}
+	r.gone[h][id] = true
+	h.index.mu.Lock()
+	defer h.index.mu.Unlock()
+	h.index.hideLocked(id)
+	h.index.removeLocked([]seriesID{id}, 0)
+}
+
+// notAtLocked takes places out of those that a series was in before.
+func (x *index) notAtLocked(id seriesID, not func(owner) bool) {
+	places := slices.DeleteFunc(slices.Clone(x.former[id]), not)
+	if x.former[id] = places; len(places) == 0 {
+		delete(x.former, id)
+	}
+}
+
+// empty makes a group as it was when it was new. It was dropped when the log
+// was written, so all that it had lies before the horizon.
+func (r *replay) empty(g *group) {
+	if p := r.groups[g.number]; p != nil {
+		for _, at := range p.slots {
+			if at.state == own {
+				r.forget(g.head, at.series)
+			}
+		}
+	}
+	x := &g.head.index
+	x.mu.Lock()
+	for id := range x.former { // they name slots that get other series now
+		x.notAtLocked(id, func(at owner) bool { return at.group == g.index })
+	}
+	x.mu.Unlock()
+	g.mu.hold(nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members, g.slots, g.free, g.irregular, g.presents = nil, nil, nil, 0, 0
+	g.open, g.sealedTiles, g.blocks = nil, nil, nil
+	g.lastTime, g.hasTime = 0, false
+}
