@@ -28,7 +28,7 @@ func newCompact(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 	var retention string
 	cmd := &cobra.Command{
 		Use:   "compact",
-		Short: "Merge blocks, and drop those that are older than the retention",
+		Short: "Bring the data into its final state: the log into blocks, all blocks merged and compressed",
 		Args:  args(cobra.NoArgs, "nilometer tsdb compact --data.dir DIR"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			keep, err := parseDuration("storage.tsdb.retention.time", retention)
@@ -38,15 +38,14 @@ func newCompact(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 			if keep == 0 {
 				keep = -1 // nobody asked to drop anything
 			}
-			jobs := 0
-			err = tsdb.Compact(cmd.Context(), tsdb.Options{Retention: keep}, deps(), func(r tsdb.CompactReport) {
-				jobs++
+			c, err := tsdb.Compact(cmd.Context(), tsdb.Options{Retention: keep}, deps(), func(r tsdb.CompactReport) {
 				_, _ = fmt.Fprintf(streams.Out, "%s: %s of %d blocks: %s\n", r.Tenant, r.Job.Kind, len(r.Job.Blocks), r.Job.Reason)
 			})
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(streams.Out, "done: %d jobs\n", jobs)
+			_, err = fmt.Fprintf(streams.Out, "done: %d jobs, %d samples cut from the log; the data directory had %s and has %s%s\n",
+				c.Jobs, c.CutSamples, bytesText(c.Before.Total()), bytesText(c.After.Total()), perSample(c.After, c.Samples))
 			return err
 		},
 	}
@@ -78,4 +77,27 @@ func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// perSample is the sentence about the bytes that a sample takes.
+func perSample(u tsdb.Usage, samples uint64) string {
+	if samples == 0 {
+		return ""
+	}
+	of := func(n int64) float64 { return float64(n) / float64(samples) }
+	return fmt.Sprintf(": %.4f bytes/sample of %d samples (blocks %.4f)", of(u.Total()), samples, of(u.Blocks))
+}
+
+// bytesText writes a size in the unit that fits, and exactly.
+func bytesText(n int64) string {
+	const kib = 1 << 10
+	switch {
+	case n < kib:
+		return fmt.Sprintf("%d bytes", n)
+	case n < kib*kib:
+		return fmt.Sprintf("%.1f KiB (%d bytes)", float64(n)/kib, n)
+	case n < kib*kib*kib:
+		return fmt.Sprintf("%.1f MiB (%d bytes)", float64(n)/(kib*kib), n)
+	}
+	return fmt.Sprintf("%.1f GiB (%d bytes)", float64(n)/(kib*kib*kib), n)
 }

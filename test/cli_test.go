@@ -59,8 +59,8 @@ func TestCLI(t *testing.T) {
 	s.stop()
 
 	expectRun(t, 0, `(?m)^default: block \S+, \S+ to \S+, 1 series, \d+ samples: sound$[\s\S]*^done: [1-9]\d* blocks\n$`, `^$`, "tsdb", "verify", "--data.dir", data)
-	expectRun(t, 0, `done: \d+ jobs\n$`, `^$`, "tsdb", "compact", "--data.dir", data)
-	expectRun(t, 0, `done: 0 jobs\n$`, `^$`, "tsdb", "compact", "--data.dir", data)
+	expectRun(t, 0, `done: \d+ jobs, \d+ samples cut from the log; .* bytes/sample of 21 samples .*\n$`, `^$`, "tsdb", "compact", "--data.dir", data)
+	expectRun(t, 0, `done: 0 jobs, 0 samples cut from the log; .*\n$`, `^$`, "tsdb", "compact", "--data.dir", data)
 	expectRun(t, 1, `^$`, `^nilometer: .*missing`, "tsdb", "verify", "--data.dir", filepath.Join(dir, "missing"))
 	s = start(t, data, good)
 	if n, _ := s.number("sum(count_over_time(cli[1h]))"); n != 21 {

@@ -50,7 +50,7 @@ func (db *DB) cutTenant(ctx context.Context, b *blocks) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := db.cutSpan(ctx, b, h, span); err != nil {
+		if err := db.cutSpan(ctx, b, h, span, untilEnd); err != nil {
 			return err
 		}
 	}
@@ -73,33 +73,51 @@ func (db *DB) completeBefore(b *blocks, h *head.Head) int64 {
 	return newest - half.Milliseconds()
 }
 
+// extent says up to where a span counts as cut.
+type extent bool
+
+const (
+	// untilEnd: to the span's end. What comes before it from now on is refused.
+	untilEnd extent = false
+	// untilNewest: to the last sample that it has. What comes after it begins
+	// the rest of the span.
+	untilNewest extent = true
+)
+
 // cutSpan makes one span a block: the block, the manifest with the horizon, the
 // generation, in this order (I1). The span is dropped by what adopt leaves for
 // sweep.
-func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64) error {
+func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, to extent) error {
 	b.work.Lock()
 	defer b.work.Unlock()
 	if err := b.resume(ctx); err != nil {
 		return err
 	}
-	if span < b.newest.Load().horizon() {
+	if span+db.opts.BlockRange.Milliseconds() <= b.newest.Load().horizon() {
 		return nil // it is in a block, and not dropped yet
 	}
 	start := time.Now()
 	source := h.Cut(span)
 	defer source.Release()
-	edit := format.Edit{Horizon: map[string]format.Mark{horizonKey: {Time: h.Horizon()}}}
+	horizon := h.Horizon()
 	// A block's place in the order of acceptance is the version that adds it.
 	seq := b.manifest.Current().Number + 1
 	meta, err := block.Write(ctx, b.bucket, b.id, ulid.Make(), blockOptions(db.plannerOptions(), false),
 		block.Meta{Level: 1, LowestSeq: seq, HighestSeq: seq}, source)
+	edit := format.Edit{}
 	switch {
+	case errors.Is(err, block.ErrEmpty) && to == untilNewest:
+		return nil
 	case errors.Is(err, block.ErrEmpty):
 	case err != nil:
 		return err
 	default:
 		edit.Added = []format.Block{meta}
+		if to == untilNewest {
+			horizon = meta.MaxTime + 1
+		}
 	}
+	edit.Horizon = map[string]format.Mark{horizonKey: {Time: horizon}}
 	committed, err := b.commit(ctx, edit)
 	if !committed && len(edit.Added) > 0 {
 		b.deleteFiles(ctx, meta.ID)

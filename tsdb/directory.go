@@ -19,7 +19,10 @@ const (
 	lockName    = "LOCK"
 	versionName = "VERSION"
 	storeName   = "store"
-	metaPrefix  = "meta.db"
+	headName    = "head"
+	// snapshotsName has a data directory of its own for each snapshot.
+	snapshotsName = "snapshots"
+	metaPrefix    = "meta.db"
 )
 
 // layoutVersion is the version of the data directory's layout: what is written,

@@ -7,30 +7,38 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/nilometer/nilometer/blob"
 	blobdir "github.com/nilometer/nilometer/blob/dir"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/compact"
-	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/planner"
+	"github.com/nilometer/nilometer/vfs"
 )
 
-// openOffline locks an existing data directory and opens its bucket, for work
-// while no server runs on it.
-func openOffline(d Deps) (*directory, blob.Bucket, error) {
+// existing returns the file system of a data directory, and refuses one that
+// there is not: opening it would make it.
+func existing(d Deps) (vfs.FS, error) {
 	if d.FS == nil {
-		if _, err := os.Stat(d.Dir); err != nil { // opening it would make it
-			return nil, nil, fmt.Errorf("open data directory: %w", err)
+		if _, err := os.Stat(d.Dir); err != nil {
+			return nil, fmt.Errorf("open data directory: %w", err)
 		}
 	}
 	fsys, err := d.fileSystem()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if _, err := fsys.Stat(versionName); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s has no file %s: it is no data directory; name another one with --data.dir", d.Dir, versionName)
+		return nil, fmt.Errorf("%s has no file %s: it is no data directory; name another one with --data.dir", d.Dir, versionName)
+	}
+	return fsys, nil
+}
+
+// openOffline locks an existing data directory and opens its bucket, for work
+// while no server runs on it.
+func openOffline(d Deps) (*directory, blob.Bucket, error) {
+	fsys, err := existing(d)
+	if err != nil {
+		return nil, nil, err
 	}
 	d.FS = fsys
 	dir, err := openDirectory(d)
@@ -46,6 +54,25 @@ func openOffline(d Deps) (*directory, blob.Bucket, error) {
 	return dir, bucket, nil
 }
 
+// OpenIdle opens an existing data directory that no server uses, with
+// everything that its log holds, for work on the whole of it. Run must not be
+// called: nothing is cut, compacted or dropped unless it is asked for.
+func OpenIdle(ctx context.Context, o Options, d Deps) (*DB, error) {
+	fsys, err := existing(d)
+	if err != nil {
+		return nil, err
+	}
+	d.FS = fsys
+	db, err := Open(ctx, o, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.replay(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
 // Verify reads every block of a data directory that no server uses, and
 // reports each. It returns an error that names the damaged blocks. The log is
 // not looked at: its damage is reported when it is replayed.
@@ -58,46 +85,93 @@ func Verify(ctx context.Context, d Deps, report func(BlockReport)) error {
 	return errors.Join(verifyBlocks(ctx, bucket, report), dir.close())
 }
 
-// CompactReport is one job that Compact has run.
+// CompactReport is one step of Compact.
 type CompactReport struct {
 	Tenant tenant.ID
 	Job    planner.Job
 	Result compact.Result
 }
 
-// Compact runs every compaction that is due, retention included, on a data
-// directory that no server uses. What is in the log stays there: the server
-// cuts it into blocks.
-func Compact(ctx context.Context, o Options, d Deps, report func(CompactReport)) error {
-	if err := o.Validate(); err != nil {
-		return err
-	}
-	o, d = o.withDefaults(), d.withDefaults()
-	dir, bucket, err := openOffline(d)
-	if err != nil {
-		return err
-	}
-	return errors.Join(compactAll(ctx, o, d, bucket, report), dir.close())
+// Compacted is what Compact has made of a data directory.
+type Compacted struct {
+	Before, After Usage
+	// Samples is the number of samples in blocks.
+	Samples uint64
+	// CutSamples is how many of them came from the log.
+	CutSamples uint64
+	Jobs       int
 }
 
-func compactAll(ctx context.Context, o Options, d Deps, bucket blob.Bucket, report func(CompactReport)) error {
-	tenants, err := listTenants(ctx, bucket)
+// Compact brings a data directory that no server uses into its final state:
+// what the log holds is cut into blocks, unfinished spans too, and the log is
+// emptied; then blocks are merged to the largest ranges, compressed, and
+// dropped by the retention. report is called after each job of the planner. A
+// server that is started later goes on after the last sample.
+func Compact(ctx context.Context, o Options, d Deps, report func(CompactReport)) (c Compacted, err error) {
+	fsys, err := existing(d)
 	if err != nil {
+		return c, err
+	}
+	d.FS = fsys
+	if c.Before, err = measure(fsys); err != nil {
+		return c, err
+	}
+	db, err := OpenIdle(ctx, o, d)
+	if err != nil {
+		return c, err
+	}
+	err = db.finish(ctx, &c, report)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return c, err
+	}
+	c.After, err = measure(fsys)
+	return c, err
+}
+
+// finish runs the steps of Compact.
+func (db *DB) finish(ctx context.Context, c *Compacted, report func(CompactReport)) error {
+	before := db.Stats().BlockSamples
+	if err := db.cutAll(ctx); err != nil {
 		return err
 	}
-	p := o.planner()
-	for _, id := range tenants {
-		store, err := manifest.Open(ctx, bucket, id, shard)
-		if err != nil {
-			return err
-		}
-		deps := compact.Deps{Bucket: bucket, Tenant: id, Manifest: store, NewID: ulid.Make}
-		err = compact.Offline(ctx, deps, blockOptions(p, true), p, d.Clock().UnixMilli(), func(j planner.Job, r compact.Result) {
-			report(CompactReport{Tenant: id, Job: j, Result: r})
+	c.CutSamples = db.Stats().BlockSamples - before
+	p := db.plannerOptions()
+	p.Final = true
+	for _, b := range db.opened() {
+		err := b.compact(ctx, db.now(), p, func(j planner.Job, r compact.Result, err error) {
+			if err == nil {
+				c.Jobs++
+				report(CompactReport{Tenant: b.id, Job: j, Result: r})
+			}
 		})
 		if err != nil {
-			return fmt.Errorf("compact tenant %s: %w", id, err)
+			return fmt.Errorf("compact tenant %s: %w", b.id, err)
 		}
+		b.sweep()
+	}
+	c.Samples = db.Stats().BlockSamples
+	return nil
+}
+
+// cutAll cuts every span of every head up to its last sample, and drops the log:
+// all of it is in blocks then.
+func (db *DB) cutAll(ctx context.Context) error {
+	db.cutting.Lock()
+	defer db.cutting.Unlock()
+	for _, b := range db.opened() {
+		h := db.memory.head(b.id)
+		for _, span := range h.Spans(endOfTime) {
+			if err := db.cutSpan(ctx, b, h, span, untilNewest); err != nil {
+				return fmt.Errorf("cut the head of tenant %s: %w", b.id, err)
+			}
+		}
+		b.sweep()
+	}
+	if err := db.memory.log.DropBefore(db.memory.log.Segment()); err != nil {
+		return fmt.Errorf("empty the log: %w", err)
 	}
 	return nil
 }
+
+// endOfTime is after every sample, with room for a span.
+const endOfTime = 1 << 62

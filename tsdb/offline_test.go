@@ -3,6 +3,7 @@ package tsdb_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/tsdb/block"
@@ -111,7 +113,7 @@ func TestCompactOffline(t *testing.T) {
 	withBlocks(t, fs, 6)
 	o := quiet(time.Minute)
 	var jobs []string
-	err := tsdb.Compact(t.Context(), o, offlineDeps(fs), func(r tsdb.CompactReport) {
+	_, err := tsdb.Compact(t.Context(), o, offlineDeps(fs), func(r tsdb.CompactReport) {
 		jobs = append(jobs, fmt.Sprintf("%s %d -> %d samples", r.Job.Kind, len(r.Job.Blocks), r.Result.Block.Stats.Samples))
 	})
 	if err != nil {
@@ -133,13 +135,71 @@ func TestCompactOffline(t *testing.T) {
 	}
 }
 
+// TestCompactTakesTheLog: what the log holds, of an unfinished span too, is in
+// blocks afterwards, and a server goes on after the last sample.
+func TestCompactTakesTheLog(t *testing.T) {
+	fs := mem.New()
+	o := quiet(time.Hour)
+	db := mustStart(t, fs, o, tsdb.Deps{})
+	appendMinutes(t, db, 0, 150) // two spans and a half
+	before := mustRead(t, db)
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time there is nothing to do
+		c, err := tsdb.Compact(t.Context(), o, offlineDeps(fs), func(tsdb.CompactReport) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.After.Log != 0 || c.After.Blocks == 0 || c.Samples != 300 {
+			t.Errorf("compacted to %+v", c)
+		}
+	}
+	db = mustStart(t, fs, o, tsdb.Deps{})
+	if s := db.Stats(); s.Blocks != 1 || s.BlockSamples != 300 {
+		t.Errorf("there are %+v", s)
+	}
+	if got := mustRead(t, db); !reflect.DeepEqual(got, before) {
+		t.Errorf("got %v, want %v", got, before)
+	}
+	appendMinutes(t, db, 150, 240)
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := db.Stats(); s.BlockSamples <= 300 {
+		t.Errorf("the rest of the span was not cut: %+v", s)
+	}
+	got := mustRead(t, db)
+	for _, s := range got {
+		if len(s.Samples) != 240 {
+			t.Errorf("%s has %d samples, want 240", s.Labels, len(s.Samples))
+		}
+	}
+}
+
+// appendMinutes appends to two series one sample a minute.
+func appendMinutes(t *testing.T, db storage.Store, from, to int64) {
+	t.Helper()
+	g := open(db, storage.Closed, "minutes")
+	if g == nil {
+		t.Fatal("no group")
+	}
+	defer func() { _ = g.Close() }()
+	for m := from; m < to; m++ {
+		values := map[string]float64{"a": float64(m), "b": float64(m % 7)}
+		if _, err := appendBatch(g, []string{"a", "b"}, storage.Batch{Time: at(60 * m)}, values, storage.Synced); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOfflineNeedsTheDirectoryAlone(t *testing.T) {
 	fs := mem.New()
 	if err := tsdb.Verify(t.Context(), offlineDeps(fs), nil); err == nil || !strings.Contains(err.Error(), "no data directory") {
 		t.Errorf("on an empty directory verify ends with %v", err)
 	}
 	mustStart(t, fs, quiet(time.Hour), tsdb.Deps{})
-	if err := tsdb.Compact(t.Context(), tsdb.Options{}, offlineDeps(fs), nil); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := tsdb.Compact(t.Context(), tsdb.Options{}, offlineDeps(fs), nil); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("beside a server compact ends with %v", err)
 	}
 }

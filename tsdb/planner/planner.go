@@ -15,6 +15,7 @@ package planner
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -92,6 +93,9 @@ type Options struct {
 	JobBytesMax uint64
 	// JobBlocksMax bounds the number of sources of one job; default 64.
 	JobBlocksMax int
+	// Final takes every range for closed, merges into the largest at once, and
+	// rewrites what was cut and never compacted: no more data is to come soon.
+	Final bool
 }
 
 // levelFactor is the ratio of one range to the next.
@@ -260,7 +264,11 @@ func (p *plan) levels(blocks []manifest.Block) {
 	o := p.options
 	newest := slices.MaxFunc(blocks, func(a, b manifest.Block) int { return cmp.Compare(a.MinTime, b.MinTime) })
 	closed := max(floor(newest.MinTime, o.BlockRangeMs), p.now-2*o.BlockRangeMs)
-	for _, r := range o.Ranges()[1:] {
+	ranges := o.Ranges()[1:]
+	if o.Final {
+		closed, ranges = math.MaxInt64, o.Ranges()[len(ranges):]
+	}
+	for _, r := range ranges {
 		for i := 0; i < len(blocks); {
 			from := floor(blocks[i].MinTime, r)
 			n := 0
@@ -269,12 +277,17 @@ func (p *plan) levels(blocks []manifest.Block) {
 				bytes += blocks[i+n].Stats.Bytes()
 				n++
 			}
+			n = max(1, n) // a block that no range holds stands alone
 			group := blocks[i : i+n]
 			free := !slices.ContainsFunc(group, func(b manifest.Block) bool { return p.taken[b.ID] })
-			if n > 1 && free && from+r <= closed && bytes <= o.JobBytesMax {
+			switch {
+			case !free || n > 1 && (from+r > closed || bytes > o.JobBytesMax):
+			case n > 1:
 				p.add(Level, fmt.Sprintf("%d blocks of a range of %s", n, time.Duration(r)*time.Millisecond), group)
+			case o.Final && group[0].Level <= 1:
+				p.add(Level, "it was never compacted", group)
 			}
-			i += max(1, n)
+			i += n
 		}
 	}
 }

@@ -103,6 +103,8 @@ func (s *script) command(f []string) {
 				s.opts.RetentionBytes = uint64(s.number(v))
 			case "range":
 				s.opts.RangeMaxMs = s.ms(v)
+			case "final":
+				s.opts.Final = v == "true"
 			case "jobblocks":
 				s.opts.JobBlocksMax = int(s.number(v))
 			case "jobbytes":
