@@ -40,10 +40,20 @@ func exampleBatch() []byte {
 	return w.Append(nil)
 }
 
+func exampleLate() []byte {
+	var w record.LateWriter
+	w.Reset("default", 12)
+	up := w.AddSeries(labels.FromStrings("__name__", "up"))
+	w.AddSample(up, 1_699_999_000_000, math.Float64bits(0))
+	w.AddSample(up, 1_699_999_015_000, math.Float64bits(1))
+	return w.Append(nil)
+}
+
 func TestGolden(t *testing.T) {
 	base := record.AppendBase(nil, exampleBase())
 	payload := record.AppendRecord(nil, record.TypeBase, base)
 	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
+	payload = record.AppendRecord(payload, record.TypeLate, exampleLate())
 	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil, true)
 	got := hex.Dump(frame)
 	const file = "testdata/segment.golden"
@@ -237,6 +247,7 @@ func FuzzReadRecords(f *testing.F) {
 	f.Add(record.AppendRecord(nil, record.TypeBase, record.AppendBase(nil, exampleBase())))
 	f.Add(record.AppendRecord(nil, record.TypeBatch, exampleBatch()))
 	f.Add(record.AppendRecord(nil, record.TypeLeave, record.AppendLeave(nil, record.Leave{Group: 300, Seq: 7, Slot: 4})))
+	f.Add(record.AppendRecord(nil, record.TypeLate, exampleLate()))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for len(payload) > 0 {
 			typ, body, rest, err := record.ReadRecord(payload)
@@ -257,6 +268,12 @@ func FuzzReadRecords(f *testing.F) {
 			}
 			if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
 					t.Errorf("%d members of %d bytes", len(b.Members), len(body))
+				}
+				continue
+			}
+			if typ == record.TypeLate {
+				if l, err := record.ReadLate(body); err == nil && 3*len(l.Samples) > len(body) {
+					t.Errorf("%d late samples of %d bytes", len(l.Samples), len(body))
 				}
 				continue
 			}
