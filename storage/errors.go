@@ -46,12 +46,14 @@ const (
 	ReasonSeriesLimit                 // a limit on the number of series was reached
 	ReasonMemory                      // memory pressure: new series are refused
 	ReasonUnsupported                 // a kind of sample that the engine cannot keep yet
+	ReasonOverloaded                  // no room for late samples now: send them again later (ErrOverloaded)
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "unknown_slot", "conflict", "out_of_order", "too_old",
 	"too_far_ahead", "invalid_labels", "series_limit", "memory", "unsupported",
+	"overloaded",
 }
 
 // String returns the reason as a label value.

@@ -193,6 +193,7 @@ func storeStatus(err error) int {
 var retriable = map[storage.Reason]int{
 	storage.ReasonMemory:      http.StatusServiceUnavailable,
 	storage.ReasonSeriesLimit: http.StatusTooManyRequests,
+	storage.ReasonOverloaded:  http.StatusTooManyRequests,
 }
 
 func outcomeStatus(o outcome) (status int, text string) {
