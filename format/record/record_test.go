@@ -257,16 +257,16 @@ func FuzzReadRecords(f *testing.F) {
 			payload = rest
 			if typ == record.TypeBase {
 				if l, err := record.ReadLeave(body); err == nil {
-				if again, err := record.ReadLeave(record.AppendLeave(nil, l)); err != nil || again != l {
-					t.Fatalf("%+v comes back as %+v: %v", l, again, err)
+					if again, err := record.ReadLeave(record.AppendLeave(nil, l)); err != nil || again != l {
+						t.Fatalf("%+v comes back as %+v: %v", l, again, err)
+					}
 				}
-			}
-			if h, err := record.ReadBaseHeader(body); err == nil {
-				if b, err := record.ReadBase(body); err == nil && (b.Group != h.Group || b.Seq != h.Seq || b.Last != h.Last || b.Name != h.Name) {
-					t.Fatalf("the header of %+v is %+v", b, h)
+				if h, err := record.ReadBaseHeader(body); err == nil {
+					if b, err := record.ReadBase(body); err == nil && (b.Group != h.Group || b.Seq != h.Seq || b.Last != h.Last || b.Name != h.Name) {
+						t.Fatalf("the header of %+v is %+v", b, h)
+					}
 				}
-			}
-			if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
+				if b, err := record.ReadBase(body); err == nil && len(b.Members) > len(body) {
 					t.Errorf("%d members of %d bytes", len(b.Members), len(body))
 				}
 				continue
