@@ -78,8 +78,10 @@ type View interface {
 	Close()
 }
 
-// Estimate is the cost of a Selection: upper bounds, usually within a factor
-// of two.
+// Estimate is the cost of a Selection. Series is an upper bound. Samples and
+// Bytes come from averages: of many series they are usually within a factor of
+// two, of a single one they may be further off. Samples is 0 only where there
+// is nothing.
 type Estimate struct {
 	Series  int64
 	Samples int64

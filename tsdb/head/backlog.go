@@ -195,6 +195,9 @@ func (g *group) settleAllLocked(b *backlog) {
 	g.irregular, g.presents, g.free = 0, 0, g.free[:0]
 	for slot := range g.members {
 		m := &g.members[slot]
+		if m.state == own {
+			g.forgottenLocked(uint32(slot))
+		}
 		if m.state != own {
 			g.irregular++
 		} else if m.present {
@@ -203,6 +206,19 @@ func (g *group) settleAllLocked(b *backlog) {
 		if m.state == dead {
 			g.free = append(g.free, uint32(slot))
 		}
+	}
+}
+
+// forgottenLocked makes a member new whose samples are all in blocks: a cut has
+// forgotten it, and only segments that are kept for others brought it back. The
+// next base does not name it, as it would not have without this start.
+func (g *group) forgottenLocked(slot uint32) {
+	m := &g.members[slot]
+	if g.kind == storage.Closed && m.present {
+		return
+	}
+	if last, ok := g.lastSampleLocked(slot); ok && last < g.head.horizon.Load() {
+		*m = member{state: own, series: m.series, lastTime: last, unlogged: true}
 	}
 }
 

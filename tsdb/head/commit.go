@@ -68,10 +68,16 @@ func (s *Heads) Commit(ctx context.Context, d storage.Durability, batches ...sto
 	if err != nil {
 		return err
 	}
-	if d != storage.Synced {
+	if d != storage.Synced || len(ps) == 0 {
 		return nil
 	}
-	if err := s.deps.Log.Wait(ctx, pos); err != nil {
+	if pos == 0 {
+		// Nothing to log, as in a repeat: what it repeats must be durable.
+		err = s.deps.Log.Sync(ctx)
+	} else {
+		err = s.deps.Log.Wait(ctx, pos)
+	}
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
@@ -79,6 +85,9 @@ func (s *Heads) Commit(ctx context.Context, d storage.Durability, batches ...sto
 
 // apply logs and publishes the batches and returns where the log has them.
 func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
+	if err := s.deps.Log.Err(); err != nil { // before new members get series
+		return 0, err
+	}
 	c := s.commits.Get().(*commit)
 	defer s.recycle(c)
 	if err := c.lock(ps); err != nil {

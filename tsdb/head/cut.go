@@ -64,8 +64,13 @@ func (h *Head) Cut(span int64) *Snapshot {
 // nothing left. No snapshot that sees these spans is alive.
 func (h *Head) Drop(end int64) {
 	var gone []seriesID
-	for _, g := range h.allGroups() {
-		gone = h.dropFrom(g, end, gone)
+	all := h.allGroups()
+	closed := map[uint64]bool{} // the numbers of closed groups: these imply
+	for _, g := range all {
+		closed[g.number] = g.kind == storage.Closed
+	}
+	for _, g := range all {
+		gone = h.dropFrom(g, end, closed, gone)
 	}
 	slices.Sort(gone)
 	h.forgetForeign(gone)
@@ -76,8 +81,9 @@ func (h *Head) Drop(end int64) {
 }
 
 // dropFrom frees the tiles of a group, and adds the series that have nothing
-// left to gone.
-func (h *Head) dropFrom(g *group, end int64, gone []seriesID) []seriesID {
+// left to gone. One that is present and that a closed group wrote last stays:
+// the group's next batch may imply that it goes on.
+func (h *Head) dropFrom(g *group, end int64, closed map[uint64]bool, gone []seriesID) []seriesID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
@@ -95,7 +101,8 @@ func (h *Head) dropFrom(g *group, end int64, gone []seriesID) []seriesID {
 	evicted := false
 	for slot := range g.members {
 		m := &g.members[slot]
-		if m.state != own || m.unlogged || g.kind == storage.Closed && m.present {
+		implied := g.kind == storage.Closed || g.kind == private && closed[g.lastWriter]
+		if m.state != own || m.unlogged && m.lastTime == 0 || implied && m.present {
 			continue
 		}
 		if last, ok := g.lastSampleLocked(uint32(slot)); !ok || last < end {

@@ -139,11 +139,16 @@ func (c *commit) leave(from *group, slot uint32) *group {
 	id := from.members[slot].series
 	bits, has := from.members[slot].bits, from.members[slot].hasValue
 	last, _ := from.lastSampleLocked(slot)
-	c.base(from) // a segment without it could not tell that the series was there
-	from.leaveLocked(slot)
-	from.seq++
-	c.body = record.AppendLeave(c.body[:0], record.Leave{Group: from.number, Seq: from.seq, Slot: slot})
-	c.payload = record.AppendRecord(c.payload, record.TypeLeave, c.body)
+	if m := &from.members[slot]; m.unlogged { // the log has never heard of it
+		m.unlogged = false
+		from.leaveLocked(slot)
+	} else {
+		c.base(from) // a segment without it could not tell that the series was there
+		from.leaveLocked(slot)
+		from.seq++
+		c.body = record.AppendLeave(c.body[:0], record.Leave{Group: from.number, Seq: from.seq, Slot: slot})
+		c.payload = record.AppendRecord(c.payload, record.TypeLeave, c.body)
+	}
 	h.mu.Lock()
 	p := h.addGroupLocked(groupName{private, from.key, ""}, h.set.numbers.Add(1))
 	h.mu.Unlock()
@@ -166,7 +171,11 @@ func (c *commit) alone(p *group, t int64, bits uint64) {
 	c.publish = append(c.publish, publication{group: p, tile: p.open, pos: pos})
 	saved := c.entries
 	c.entries = nil
-	var stale []uint32
+	var fresh, stale []uint32
+	if p.members[0].unlogged {
+		p.members[0].unlogged = false
+		fresh = []uint32{0}
+	}
 	if column.IsStale(math.Float64frombits(bits)) {
 		p.setStaleLocked(0, pos, t)
 		stale = []uint32{0}
@@ -174,6 +183,6 @@ func (c *commit) alone(p *group, t int64, bits uint64) {
 		c.entries = []entry{{0, p.members[0].bits, bits}}
 		p.setValueLocked(0, pos, t, bits)
 	}
-	c.log(p, t, 0, nil, stale)
+	c.log(p, t, 0, fresh, stale)
 	c.entries = saved
 }
