@@ -32,8 +32,8 @@ var heavy = map[string][]string{
 	"github.com/shirou/gopsutil":                     {"hostmetrics"},
 	"github.com/minio/minio-go":                      {"blob/s3"},
 	"github.com/prometheus/prometheus/discovery":     {"discovery"},
-	"github.com/prometheus/prometheus/tsdb":          {"cli"},
-	"github.com/prometheus/prometheus/storage":       {"cli"},
+	"github.com/prometheus/prometheus/tsdb":          {"tsdb/prometheus"},
+	"github.com/prometheus/prometheus/storage":       {"tsdb/prometheus"},
 	"github.com/spf13/cobra":                         {"cli"},
 	"github.com/prometheus/prometheus/promql":        {"rules"}, // its Vector is in the signature of upstream's templates
 	"github.com/prometheus/prometheus/config":        {},

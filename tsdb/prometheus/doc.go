@@ -1,0 +1,28 @@
+// Package prometheus imports the data directory of a Prometheus into this
+// database.
+//
+// It owns what is known about Prometheus' directory (blocks, out-of-order
+// blocks, tombstones, the head in wal, wbl and chunks_head) and is the only
+// package that sees Prometheus' tsdb library, whose readers it stands on.
+//
+// Import goes by ranges of time that are as long as a compacted block. Each is
+// read twice: first the chunks' ends and lengths, to find out which series of a
+// placement key were scraped together; then the samples, which are put on the
+// time columns found. A wrong guess costs bytes and never a sample.
+//
+// Callers give Import an open database (tsdb.Open) whose log is replayed by
+// its Run, and nobody else uses the source while it is read, or what is
+// appended meanwhile is not taken.
+//
+// Invariants:
+//
+//   - I1: values and timestamps come over bit for bit, stale markers included.
+//   - I2: a range is in the database whole or not at all: its block is verified
+//     against what was read, and then added by one version of the manifest.
+//   - I3: what was in the database first stays (N1): a sample whose series has
+//     one at its timestamp already is left out, and counted. So an import that is
+//     repeated adds nothing twice, whatever became of its record.
+//   - I4: the source is never written to.
+//   - I5: memory is bounded by the numbers of series and of distinct time
+//     columns of one range (see timesBudget), not by its samples.
+package prometheus
