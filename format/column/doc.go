@@ -1,9 +1,10 @@
 // Package column turns columns of samples into bytes and back: the values of
 // one series on one tile (a chunk), the time column that the series of a group
 // share, the presence of one series on it, and the open stream in which the
-// head gathers the values of a tile that is still being written.
+// head gathers the values of a tile that is still being written. Beside the values of a chunk stand int64s,
+// in integer chunks: start timestamps, and what histograms are made of.
 //
-// It owns the four encodings, described byte by byte in FORMAT.md. It does no
+// It owns the five encodings, described byte by byte in FORMAT.md. It does no
 // I/O, keeps no state between calls except the scratch memory of an Encoder,
 // and starts no goroutine. Checksums are the business of whoever frames the
 // bytes (pages, WAL records): a decoder here is safe on any bytes, but it

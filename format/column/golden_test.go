@@ -68,6 +68,9 @@ func goldenLines() []string {
 		add("times", c.name, len(c.times), column.AppendTimes(nil, c.times))
 	}
 	add("runs", "example", 480, column.AppendRuns(nil, goldenRuns()))
+	for _, c := range intColumns() {
+		add("ints", c.name, len(c.x), enc.AppendInts(nil, c.x))
+	}
 	for _, c := range goldenChunks() {
 		var st column.StreamState
 		var data []byte
@@ -142,6 +145,10 @@ func TestGoldenDecodes(t *testing.T) {
 	for _, c := range goldenTimes() {
 		times[c.name] = c.times
 	}
+	ints := map[string][]int64{}
+	for _, c := range intColumns() {
+		ints[c.name] = c.x
+	}
 	for line := range strings.Lines(string(content)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), " | ")
 		var n int
@@ -159,6 +166,11 @@ func TestGoldenDecodes(t *testing.T) {
 				t.Fatalf("%s: %v", line, err)
 			}
 			sameBits(t, got, values[f[1]])
+		case "ints":
+			got, err := column.DecodeInts(nil, data, n)
+			if err != nil || !slices.Equal(got, ints[f[1]]) {
+				t.Fatalf("%s: %v, %v", line, got, err)
+			}
 		case "stream":
 			got, err := column.DecodeStream(nil, data, n)
 			if err != nil {
