@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +102,7 @@ func foreign(fsys vfs.FS, name string) error {
 func (d *directory) checkVersion(name string) error {
 	f, err := d.fs.Open(versionName)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := d.writeVersion(); err != nil {
+		if err := writeVersion(d.fs, "."); err != nil {
 			return fmt.Errorf("begin %s: write %s: %w", name, versionName, err)
 		}
 		return nil
@@ -128,13 +129,14 @@ func (d *directory) checkVersion(name string) error {
 	return nil
 }
 
-// writeVersion makes VERSION appear whole or not at all.
-func (d *directory) writeVersion() error {
-	const temporary = versionName + ".new"
-	if err := d.fs.RemoveAll(temporary); err != nil {
+// writeVersion makes VERSION appear in a directory, whole or not at all.
+func writeVersion(fsys vfs.FS, dir string) error {
+	name := path.Join(dir, versionName)
+	temporary := name + ".new"
+	if err := fsys.RemoveAll(temporary); err != nil {
 		return err
 	}
-	f, err := d.fs.Create(temporary)
+	f, err := fsys.Create(temporary)
 	if err != nil {
 		return err
 	}
@@ -145,10 +147,10 @@ func (d *directory) writeVersion() error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := d.fs.Rename(temporary, versionName); err != nil {
+	if err := fsys.Rename(temporary, name); err != nil {
 		return err
 	}
-	return d.fs.SyncDir(".")
+	return fsys.SyncDir(dir)
 }
 
 func (d *directory) close() error { return d.lock.Close() }
