@@ -35,7 +35,7 @@ var refusedFlags = strings.Fields(`
 	storage.remote.read-concurrent-limit storage.remote.read-max-bytes-in-frame storage.remote.read-sample-limit
 	storage.tsdb.max-block-duration storage.tsdb.min-block-duration storage.tsdb.no-lockfile
 	storage.tsdb.wal-compression storage.tsdb.wal-segment-size web.config.file web.console.libraries
-	web.console.templates web.cors.origin web.enable-admin-api web.enable-otlp-receiver web.max-connections
+	web.console.templates web.cors.origin web.enable-otlp-receiver web.max-connections
 	web.max-notifications-subscribers web.page-title web.read-timeout
 	web.remote-write-receiver.accepted-protobuf-messages web.route-prefix web.user-assets
 	no-agent no-web.enable-lifecycle no-storage.tsdb.wal-compression`)
@@ -58,7 +58,7 @@ func TestTakenFlags(t *testing.T) {
 		{"--config.file=a.yml"}, {"--config.file", "a.yml"}, {"--data.dir=d"}, {"--data.dir", "d"},
 		{"--web.listen-address=127.0.0.1:0"}, {"--web.external-url=http://a/b"},
 		{"--storage.tsdb.path=d"}, {"--storage.tsdb.retention.time=15d"}, {"--storage.tsdb.retention.size=1GB"},
-		{"--web.enable-lifecycle"}, {"--web.enable-lifecycle=false"}, {"--web.enable-remote-write-receiver"},
+		{"--web.enable-lifecycle"}, {"--web.enable-admin-api"}, {"--web.enable-lifecycle=false"}, {"--web.enable-remote-write-receiver"},
 		{"--enable-feature=a,b", "--enable-feature", "c"},
 	} {
 		code, _, stderr := run(t, append(args, "--log.level=loud")...)

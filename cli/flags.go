@@ -35,7 +35,6 @@ var refusedFlags = map[string]string{
 	"web.max-notifications-subscribers": "there are no live notifications: remove the flag",
 	"web.route-prefix":                  "the path of --web.external-url is the prefix",
 	"web.user-assets":                   "there are no user assets: remove the flag",
-	"web.enable-admin-api":              "the admin API is not supported yet: remove the flag",
 	"web.enable-otlp-receiver":          "OTLP is not supported yet: remove the flag",
 	"web.remote-write-receiver.accepted-protobuf-messages": "the messages are chosen by content type: remove the flag",
 	"web.console.templates":                                "there are no console templates: remove the flag",

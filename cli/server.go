@@ -55,6 +55,7 @@ prometheus.yml, it does only what the file says.`,
 	f.StringVar(&opts.DataDir, "storage.tsdb.path", "./data", "alias of --data.dir")
 	f.StringVar(&opts.ListenAddress, "web.listen-address", "127.0.0.1:9090", "`address` of page and API")
 	f.StringVar(&opts.ExternalURL, "web.external-url", "", "`URL` under which users reach the server, path included")
+	f.BoolVar(&opts.AdminAPI, "web.enable-admin-api", false, "answer the requests that delete samples and make snapshots, under /api/v1/admin/tsdb/")
 	f.StringVar(&retention, "storage.tsdb.retention.time", "", "how `long` samples are kept; overrides the configuration file (default 30d)")
 	f.StringVar(&level, "log.level", "info", "`level` of the log: debug, info, warn, error")
 	for _, ignored := range ignoredFlags {

@@ -24,6 +24,8 @@ type Options struct {
 	ExternalURL string
 	// RetentionTime overrides the configuration's; 0 does not.
 	RetentionTime time.Duration
+	// AdminAPI switches on the requests that delete samples and make snapshots.
+	AdminAPI bool
 	// Version and Revision name the program.
 	Version, Revision string
 }

@@ -146,7 +146,7 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 // openData opens the database, and with it what else is in its directory.
 func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) (err error) {
 	s.db, err = tsdb.Open(ctx, s.databaseOptions(conf), tsdb.Deps{
-		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String(),
+		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
 		Beside: s.openBeside,
 	})
 	if err != nil && s.meta != nil {
@@ -157,11 +157,11 @@ func (s *server) openData(ctx context.Context, conf *config.Config, admitter *li
 
 // openBeside opens the metadata database and the state of alerting.
 func (s *server) openBeside(ctx context.Context) (err error) {
-	if s.meta, err = sqlite.Open(ctx, filepath.Join(s.opts.DataDir, "meta.db")); err != nil {
+	if s.meta, err = sqlite.Open(ctx, filepath.Join(s.opts.DataDir, metaName)); err != nil {
 		return err
 	}
 	s.alerting, err = alerting.New(alerting.Deps{
-		Dir: filepath.Join(s.opts.DataDir, "alerting"), Logger: s.logger.With("component", "alerting"), Registerer: s.registry,
+		Dir: filepath.Join(s.opts.DataDir, alertingName), Logger: s.logger.With("component", "alerting"), Registerer: s.registry,
 	})
 	return err
 }
@@ -260,8 +260,12 @@ func (s *server) serve(ctx context.Context, conf *config.Config, srv *http.Serve
 
 func (s *server) handler(engine *promql.Engine) http.Handler {
 	prefix := s.externalURL.Path
+	var admin httpapi.Admin
+	if s.opts.AdminAPI {
+		admin = s
+	}
 	return httpapi.New(httpapi.Deps{
-		Reader: s.db, Engine: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Tenant: tenant.Default,
+		Reader: s.db, Engine: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Admin: admin, Tenant: tenant.Default,
 		Build:   httpapi.Build{Version: s.opts.Version, Revision: s.opts.Revision},
 		Started: s.started, Logger: s.logger, Registry: s.registry,
 		Write: remotewrite.New(remotewrite.Options{}, remotewrite.Deps{Writer: s.db, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry}),

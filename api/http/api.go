@@ -47,6 +47,7 @@ type Deps struct {
 	Targets  Targets
 	Rules    Rules
 	Server   Server
+	Admin    Admin // nil: administration is not switched on
 	Tenant   tenant.ID
 	Build    Build
 	Started  time.Time
@@ -92,6 +93,7 @@ func New(deps Deps, prefix string) http.Handler {
 	get("/api/v1/alerts", a.alerts)
 	get("/api/v1/status/buildinfo", a.buildInfo)
 	get("/api/v1/status/runtimeinfo", a.runtimeInfo)
+	a.adminRoutes(mux)
 	mux.HandleFunc("/api/", a.serve("unknown", a.unknown))
 
 	mux.Handle("/api/v1/write", deps.Write)

@@ -69,6 +69,10 @@ type site struct {
 }
 
 func newSite(t *testing.T, prefix string, reader storage.Reader) *site {
+	return newAdminSite(t, prefix, reader, nil)
+}
+
+func newAdminSite(t *testing.T, prefix string, reader storage.Reader, admin httpapi.Admin) *site {
 	t.Helper()
 	s := &site{t: t, process: &process{}, scraping: &scraping{}, ruling: &ruling{}, log: &strings.Builder{}}
 	if reader == nil {
@@ -83,7 +87,7 @@ func newSite(t *testing.T, prefix string, reader storage.Reader) *site {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, text+" "+r.URL.Path) })
 	}
 	s.handler = httpapi.New(httpapi.Deps{
-		Reader: reader, Engine: engine, Targets: s.scraping, Rules: s.ruling, Server: s.process, Tenant: tenant.Default,
+		Reader: reader, Engine: engine, Targets: s.scraping, Rules: s.ruling, Server: s.process, Admin: admin, Tenant: tenant.Default,
 		Build: httpapi.Build{Version: "1.2.3", Revision: "abc"}, Started: time.Unix(500, 0),
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Registry: registry, Write: say("write"), Page: say("page"),
 	}, prefix)
