@@ -268,7 +268,7 @@ func (g *group) ownerElsewhereLocked(slot uint32) *group {
 	}
 	x := &g.head.index
 	x.mu.RLock()
-	at := x.owners[m.series]
+	at := x.ownerLocked(m.series)
 	x.mu.RUnlock()
 	return g.head.groupAt(at.group)
 }

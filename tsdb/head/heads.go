@@ -13,6 +13,7 @@ import (
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/wal"
 )
@@ -23,6 +24,9 @@ type Deps struct {
 	Admitter   storage.Admitter
 	Now        func() time.Time
 	Registerer prometheus.Registerer
+	// Memory is where series and samples are kept outside of the Go heap; nil: in
+	// memory of the heads' own.
+	Memory *arena.Allocator
 }
 
 // Heads are the heads of all tenants over one log. It is safe for concurrent
@@ -59,6 +63,9 @@ func New(opts Options, deps Deps) (*Heads, error) {
 	if deps.Admitter == nil {
 		deps.Admitter = storage.AdmitAll{}
 	}
+	if deps.Memory == nil {
+		deps.Memory = arena.New()
+	}
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
@@ -83,6 +90,8 @@ func (s *Heads) spanOf(t int64) int64 {
 type Head struct {
 	set *Heads
 	id  tenant.ID
+
+	memory *arena.Owner // of what the head has outside of the Go heap
 
 	horizon atomic.Int64 // samples before it are refused (I4)
 
@@ -130,8 +139,9 @@ func (s *Heads) Head(id tenant.ID) *Head {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h = s.tenants[id]; h == nil {
+		mem := s.deps.Memory.Owner()
 		h = &Head{
-			set: s, id: id, index: newIndex(s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
+			set: s, memory: mem, id: id, index: newIndex(mem, s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
 			byName: map[groupName]*group{}, logged: map[uint64]int64{},
 		}
 		h.horizon.Store(minTime)

@@ -34,10 +34,10 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels) seriesID {
 	switch {
 	case !ok:
 		id = x.addLocked(hash, lset, here)
-	case x.owners[id] == nowhere:
-		x.owners[id] = here
-	case x.owners[id] != here:
-		if from := r.at(p.group.head, x.owners[id]); from != nil && from.series == id && from.state == own {
+	case x.ownerLocked(id) == nowhere:
+		x.owners.All()[id] = here
+	case x.ownerLocked(id) != here:
+		if from := r.at(p.group.head, x.ownerLocked(id)); from != nil && from.series == id && from.state == own {
 			from.state = foreign
 		}
 		x.moveLocked(id, here)
@@ -70,7 +70,7 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels) seriesID {
 	id, ok := x.findLocked(hash, lset)
 	var at owner
 	if ok {
-		at = x.owners[id]
+		at = x.ownerLocked(id)
 	}
 	x.mu.Unlock()
 	if ok {

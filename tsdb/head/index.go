@@ -1,12 +1,14 @@
 package head
 
 import (
-	"slices"
+	"strings"
 	"sync"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/tsdb/arena"
 )
 
 // seriesID numbers the series of one head. The number of a forgotten series is
@@ -14,6 +16,9 @@ import (
 type seriesID uint32
 
 const noSeries = seriesID(1<<32 - 1)
+
+// seriesMax bounds the numbers of one head.
+const seriesMax = 1 << 30
 
 // owner is the place where a series' samples go: a slot of a group.
 type owner struct {
@@ -24,44 +29,31 @@ type owner struct {
 // nowhere is the owner of a series that was forgotten.
 var nowhere = owner{group: 1<<32 - 1}
 
-// symbolID numbers the strings of labels.
-type symbolID uint32
-
-// pair is a label: two symbols.
-type pair struct{ name, value symbolID }
-
-// index finds series by labels. Its methods ending in Locked are called with
-// mu held.
+// index finds series by labels. All that there is one of per series, or per
+// label, is in flat memory outside of the Go heap: about 30 bytes a series
+// beside its tuples. Its methods ending in Locked are called with mu held.
 type index struct {
 	mu sync.RWMutex // guards everything
 
-	// symbols may have holes, which freeSymbols lists. It is replaced, and never
-	// changed in place, where a symbol goes.
-	symbols     []string
-	symbolOf    map[string]symbolID
-	freeSymbols []symbolID
+	tuples     tuples
+	metricName symbolID
+	sharing    sharing
+	pairs      []pairID // scratch of addLocked
 
-	// By seriesID. pairs has the labels in order of names; both are replaced when
-	// they are compacted.
-	pairs     []pair
-	labelsAt  []span32
-	deadPairs int // in pairs, of forgotten series
-	hashes    []series.Hash
-	owners    []owner
-	former    map[seriesID][]owner // places it was in before, oldest first
-	dead      int
-	free      []freeID
+	// By seriesID.
+	left, right arena.Array[tupleID] // the labels: what the group shares, and the rest; 0 and 0 of numbers that are free
+	hashes      arena.Array[series.Hash]
+	owners      arena.Array[owner]
+	byHash      table
+
+	former map[seriesID][]owner // places it was in before, oldest first
+	dead   int
+	free   []freeID
 	// oldest is the oldest commit that a snapshot may see.
 	oldest func() uint64
-
-	byHash   map[series.Hash]seriesID
-	chain    map[seriesID]seriesID // further series of the same hash
-	postings map[pair][]seriesID   // ascending; never changed in place
-	values   map[symbolID][]symbolID
+	// generation changes when labels get other numbers or ranks.
+	generation uint64
 }
-
-// span32 is [at, at+n) of a slice.
-type span32 struct{ at, n uint32 }
 
 // freeID is the number of a series that was forgotten after a commit.
 type freeID struct {
@@ -69,63 +61,130 @@ type freeID struct {
 	commit uint64
 }
 
-func newIndex(oldest func() uint64) index {
+func newIndex(o *arena.Owner, oldest func() uint64) index {
+	t := newTuples(o)
+	name := t.symbols.add(model.MetricNameLabel)
 	return index{
-		oldest: oldest, symbolOf: map[string]symbolID{}, former: map[seriesID][]owner{},
-		byHash: map[series.Hash]seriesID{}, chain: map[seriesID]seriesID{},
-		postings: map[pair][]seriesID{}, values: map[symbolID][]symbolID{},
+		tuples: t, metricName: name, oldest: oldest, former: map[seriesID][]owner{},
+		left: arena.NewArray[tupleID](o), right: arena.NewArray[tupleID](o),
+		hashes: arena.NewArray[series.Hash](o), owners: arena.NewArray[owner](o), byHash: newTable(o),
 	}
 }
 
 // liveLocked is the number of series.
-func (x *index) liveLocked() int { return len(x.hashes) - x.dead }
+func (x *index) liveLocked() int { return x.hashes.Len() - x.dead }
+
+// fullLocked tells that there is no room for another series.
+func (x *index) fullLocked() bool { return x.hashes.Len() >= seriesMax || x.tuples.full() }
+
+func (x *index) ownerLocked(id seriesID) owner { return x.owners.All()[id] }
+
+func (x *index) hashOf(id uint32) uint64 { return uint64(x.hashes.All()[id]) }
 
 // findLocked returns the series with these labels.
 func (x *index) findLocked(hash series.Hash, lset labels.Labels) (seriesID, bool) {
-	id, ok := x.byHash[hash]
-	for ok {
-		if x.equalLocked(id, lset) {
-			return id, true
+	if x.byHash.used == 0 {
+		return noSeries, false
+	}
+	for id, at, ok := x.byHash.next(x.byHash.home(uint64(hash))); ok; id, at, ok = x.byHash.next(at) {
+		if x.hashes.All()[id] == hash && x.equalLocked(seriesID(id), lset) {
+			return seriesID(id), true
 		}
-		id, ok = x.chain[id]
 	}
 	return noSeries, false
 }
 
+// equalLocked tells whether a series has these labels.
 func (x *index) equalLocked(id seriesID, lset labels.Labels) bool {
-	ps := x.pairsLocked(id)
-	i, same := 0, true
+	t := &x.tuples
+	a, b := t.of(x.left.All()[id]), t.of(x.right.All()[id])
+	same := true
 	lset.Range(func(l labels.Label) {
-		same = same && i < len(ps) && x.symbols[ps[i].name] == l.Name && x.symbols[ps[i].value] == l.Value
-		i++
+		switch {
+		case !same:
+		case len(b) > 0 && t.is(b[0], l):
+			b = b[1:]
+		case len(a) > 0 && t.is(a[0], l):
+			a = a[1:]
+		default:
+			same = false
+		}
 	})
-	return same && i == len(ps)
+	return same && len(a)+len(b) == 0
 }
 
-func (x *index) pairsLocked(id seriesID) []pair {
-	at := x.labelsAt[id]
-	return x.pairs[at.at : at.at+at.n]
+func (t *tuples) is(p pairID, l labels.Label) bool {
+	q := &t.pairs.All()[p]
+	return t.symbols.of(q.value) == l.Value && t.symbols.of(q.name) == l.Name
+}
+
+// pairsLocked appends the labels of a series to dst, in order of names.
+func (x *index) pairsLocked(dst []pairID, id seriesID) []pairID {
+	t := &x.tuples
+	a, b := t.of(x.left.All()[id]), t.of(x.right.All()[id])
+	ranks := t.order.ranks.All()
+	for len(a) > 0 && len(b) > 0 {
+		var first bool
+		if int(a[0]) < len(ranks) && int(b[0]) < len(ranks) {
+			first = ranks[a[0]] < ranks[b[0]]
+		} else {
+			first = t.name(a[0]) < t.name(b[0])
+		}
+		if first {
+			dst, a = append(dst, a[0]), a[1:]
+		} else {
+			dst, b = append(dst, b[0]), b[1:]
+		}
+	}
+	return append(append(dst, a...), b...)
+}
+
+// pairsMax is the number of labels for which callers of pairsLocked keep room.
+const pairsMax = 32
+
+// eachLabelLocked calls do with the labels of a series, in order of names.
+func (x *index) eachLabelLocked(id seriesID, do func(name, value string)) {
+	var buf [pairsMax]pairID
+	for _, p := range x.pairsLocked(buf[:0], id) {
+		do(x.tuples.name(p), x.tuples.value(p))
+	}
+}
+
+// labelsLocked returns a label set.
+func (x *index) labelsLocked(id seriesID) labels.Labels {
+	b := labels.NewScratchBuilder(pairsMax)
+	x.eachLabelLocked(id, b.Add)
+	return b.Labels()
+}
+
+// labelValueLocked returns one label of a series, "" when it has none.
+func (x *index) labelValueLocked(id seriesID, name string) string {
+	t := &x.tuples
+	for _, u := range [2]tupleID{x.right.All()[id], x.left.All()[id]} {
+		for _, p := range t.of(u) {
+			if t.name(p) == name {
+				return t.value(p)
+			}
+		}
+	}
+	return ""
 }
 
 // addLocked makes a series; the caller knows that there is none.
 func (x *index) addLocked(hash series.Hash, lset labels.Labels, at owner) seriesID {
-	id := x.newIDLocked()
-	from := len(x.pairs)
+	t := &x.tuples
+	x.pairs = x.pairs[:0]
 	lset.Range(func(l labels.Label) {
-		p := pair{x.symbolLocked(l.Name), x.symbolLocked(l.Value)}
-		x.pairs = append(x.pairs, p)
-		list, known := x.postings[p]
-		if !known {
-			x.values[p.name] = append(x.values[p.name], p.value)
-		}
-		x.postings[p] = withID(list, id)
+		x.pairs = append(x.pairs, t.addPair(t.symbols.add(l.Name), t.symbols.add(l.Value)))
 	})
-	x.labelsAt[id] = span32{uint32(from), uint32(len(x.pairs) - from)}
-	x.hashes[id], x.owners[id] = hash, at
-	if first, taken := x.byHash[hash]; taken {
-		x.chain[id] = first
-	}
-	x.byHash[hash] = id
+	a, b := x.sharing.split(t, at.group, x.pairs, x.metricName)
+	left, right := t.add(a), t.add(b)
+	id := x.newIDLocked()
+	t.post(left, id)
+	t.post(right, id)
+	x.left.All()[id], x.right.All()[id] = left, right
+	x.hashes.All()[id], x.owners.All()[id] = hash, at
+	x.byHash.add(uint64(hash), uint32(id), x.hashOf)
 	return id
 }
 
@@ -137,54 +196,28 @@ func (x *index) newIDLocked() seriesID {
 		x.dead--
 		return id
 	}
-	x.labelsAt = append(x.labelsAt, span32{})
-	x.hashes = append(x.hashes, 0)
-	x.owners = append(x.owners, nowhere)
-	return seriesID(len(x.hashes) - 1)
-}
-
-// withID adds a number to an ascending list. What readers have of the list
-// stays as it is.
-func withID(list []seriesID, id seriesID) []seriesID {
-	if len(list) == 0 || list[len(list)-1] < id {
-		return append(list, id)
-	}
-	i, _ := slices.BinarySearch(list, id)
-	out := make([]seriesID, 0, len(list)+1)
-	return append(append(append(out, list[:i]...), id), list[i:]...)
-}
-
-func (x *index) symbolLocked(s string) symbolID {
-	if id, ok := x.symbolOf[s]; ok {
-		return id
-	}
-	s = string([]byte(s)) // the caller's memory may be a whole request
-	id := symbolID(len(x.symbols))
-	if k := len(x.freeSymbols) - 1; k >= 0 {
-		id, x.freeSymbols = x.freeSymbols[k], x.freeSymbols[:k]
-		x.symbols[id] = s // no reader knows a hole
-	} else {
-		x.symbols = append(x.symbols, s)
-	}
-	x.symbolOf[s] = id
-	return id
+	x.left.Push(0)
+	x.right.Push(0)
+	x.hashes.Push(0)
+	x.owners.Push(nowhere)
+	return seriesID(x.hashes.Len() - 1)
 }
 
 // moveLocked gives a series another place.
 func (x *index) moveLocked(id seriesID, to owner) {
-	x.former[id] = append(x.former[id], x.owners[id])
-	x.owners[id] = to
+	x.former[id] = append(x.former[id], x.ownerLocked(id))
+	x.owners.All()[id] = to
 }
 
 // placesLocked appends every place that a series is or was in, oldest first.
 func (x *index) placesLocked(dst []owner, id seriesID) []owner {
-	return append(append(dst, x.former[id]...), x.owners[id])
+	return append(append(dst, x.former[id]...), x.ownerLocked(id))
 }
 
 // hideLocked begins to forget a series: its labels find it no more.
 func (x *index) hideLocked(id seriesID) {
-	x.unhashLocked(id)
-	x.owners[id] = nowhere
+	x.byHash.remove(x.hashOf(uint32(id)), uint32(id), x.hashOf)
+	x.owners.All()[id] = nowhere
 	delete(x.former, id)
 	x.dead++
 }
@@ -192,92 +225,117 @@ func (x *index) hideLocked(id seriesID) {
 // removeLocked forgets series that are hidden and that no group knows any more;
 // ids is sorted. commit is the last one that a snapshot of now may see.
 func (x *index) removeLocked(ids []seriesID, commit uint64) {
-	touched := map[pair]bool{}
+	gone := map[tupleID][]uint32{}
+	left, right := x.left.All(), x.right.All()
 	for _, id := range ids {
-		for _, p := range x.pairsLocked(id) {
-			touched[p] = true
-		}
-		x.deadPairs += int(x.labelsAt[id].n)
+		gone[left[id]] = append(gone[left[id]], uint32(id))
+		gone[right[id]] = append(gone[right[id]], uint32(id))
 		x.free = append(x.free, freeID{id, commit})
 	}
-	x.unpostLocked(ids, touched)
-	if x.deadPairs > len(x.pairs)/4 {
+	delete(gone, 0)
+	for u, s := range gone {
+		x.tuples.unpost(u, s)
+	}
+	if x.tuples.dead > x.tuples.labels.Len()/4 {
 		x.compactLocked()
 	}
 }
 
-// unpostLocked takes series out of the postings.
-func (x *index) unpostLocked(ids []seriesID, touched map[pair]bool) {
-	for p := range touched {
-		left := slices.DeleteFunc(slices.Clone(x.postings[p]), func(id seriesID) bool {
-			_, gone := slices.BinarySearch(ids, id)
-			return gone
-		})
-		if len(left) > 0 {
-			x.postings[p] = left
-			continue
-		}
-		delete(x.postings, p)
-		x.values[p.name] = slices.DeleteFunc(slices.Clone(x.values[p.name]), func(v symbolID) bool { return v == p.value })
-		if len(x.values[p.name]) == 0 {
-			delete(x.values, p.name)
-		}
-	}
-}
-
-// compactLocked drops the labels of forgotten series, and symbols that nobody
-// uses. Readers keep what they have: nothing is changed in place.
+// compactLocked drops labels that no series has any more.
 func (x *index) compactLocked() {
-	gone := make(map[seriesID]bool, len(x.free))
 	for _, f := range x.free {
-		gone[f.id] = true
+		x.left.All()[f.id], x.right.All()[f.id] = 0, 0
 	}
-	pairs := make([]pair, 0, len(x.pairs)-x.deadPairs)
-	at := make([]span32, len(x.labelsAt))
-	used := make([]bool, len(x.symbols))
-	for id := range x.labelsAt {
-		ps := x.pairsLocked(seriesID(id))
-		if gone[seriesID(id)] {
+	old := x.tuples
+	x.tuples = newTuples(old.owner)
+	x.metricName = x.tuples.symbols.add(model.MetricNameLabel)
+	became := x.tuples.take(&old)
+	for _, side := range [][]tupleID{x.left.All(), x.right.All()} {
+		for i, u := range side {
+			side[i] = became[u]
+		}
+	}
+	old.free()
+	x.sharing.forget()
+	x.generation++
+}
+
+// take adds the tuples of another index that have series, with their series,
+// and returns what became of each: 0 of those that have none.
+func (t *tuples) take(old *tuples) []tupleID {
+	if old.stale() {
+		old.sort()
+	}
+	pairs := make([]pairID, old.pairs.Len())
+	for _, p := range old.order.sorted.All() { // so that the new ones are sorted already
+		if q := &old.pairs.All()[p]; q.live > 0 {
+			pairs[p] = t.addPair(t.symbols.add(old.symbols.of(q.name)), t.symbols.add(old.symbols.of(q.value)))
+		}
+	}
+	t.sort()
+	became := make([]tupleID, old.all.Len())
+	var ps []pairID
+	for id := range became {
+		have := old.all.All()[id].series
+		if have.count == 0 {
 			continue
 		}
-		at[id] = span32{uint32(len(pairs)), uint32(len(ps))}
-		pairs = append(pairs, ps...)
-		for _, p := range ps {
-			used[p.name], used[p.value] = true, true
+		ps = ps[:0]
+		for _, p := range old.of(tupleID(id)) {
+			ps = append(ps, pairs[p])
 		}
+		became[id] = t.add(ps)
+		l := list{}
+		old.lists.each(&have, func(r span) { t.lists.addRun(&l, r) })
+		t.all.All()[became[id]].series = l
+		t.revive(became[id], 1)
 	}
-	x.pairs, x.labelsAt, x.deadPairs = pairs, at, 0
-	x.symbols = slices.Clone(x.symbols)
-	x.freeSymbols = x.freeSymbols[:0]
-	for id, u := range used {
-		if !u {
-			if s := x.symbols[id]; x.symbolOf[s] == symbolID(id) {
-				delete(x.symbolOf, s)
-			}
-			x.symbols[id] = ""
-			x.freeSymbols = append(x.freeSymbols, symbolID(id))
+	return became
+}
+
+// names returns the sorted names of all labels.
+func (x *index) names() []string {
+	defer x.sortedRLock().RUnlock()
+	return x.tuples.names()
+}
+
+// valuesOf returns the sorted values of a label.
+func (x *index) valuesOf(name string) []string {
+	defer x.sortedRLock().RUnlock()
+	return x.tuples.values(name)
+}
+
+// sortedRLock takes the read lock at a moment when all labels are sorted, and
+// returns it.
+func (x *index) sortedRLock() *sync.RWMutex {
+	for {
+		x.mu.RLock()
+		if !x.tuples.stale() {
+			return &x.mu
 		}
+		x.mu.RUnlock()
+		x.mu.Lock()
+		if x.tuples.stale() {
+			x.tuples.sort()
+			x.generation++
+		}
+		x.mu.Unlock()
 	}
 }
 
-func (x *index) unhashLocked(id seriesID) {
-	hash := x.hashes[id]
-	next, more := x.chain[id]
-	if x.byHash[hash] == id {
-		delete(x.byHash, hash)
-		if more {
-			x.byHash[hash] = next
+// compareLocked orders two series as labels.Compare orders their labels.
+func (x *index) compareLocked(a, b seriesID) int {
+	t := &x.tuples
+	var bufA, bufB [pairsMax]pairID
+	pa, pb := x.pairsLocked(bufA[:0], a), x.pairsLocked(bufB[:0], b)
+	for i := range min(len(pa), len(pb)) {
+		if pa[i] == pb[i] {
+			continue
 		}
-	} else {
-		for at := x.byHash[hash]; ; at = x.chain[at] {
-			if x.chain[at] == id {
-				delete(x.chain, at)
-				if more {
-					x.chain[at] = next
-				}
-				break
-			}
+		if c := strings.Compare(t.name(pa[i]), t.name(pb[i])); c != 0 {
+			return c
 		}
+		return strings.Compare(t.value(pa[i]), t.value(pb[i]))
 	}
-	delete(x.chain, id)
+	return len(pa) - len(pb)
 }

@@ -30,7 +30,7 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 		c.private = true
 	}
 	h.index.mu.RLock()
-	at := h.index.owners[m.series]
+	at := h.index.ownerLocked(m.series)
 	h.index.mu.RUnlock()
 	home := h.groupAt(at.group)
 	if home == nil {
@@ -67,7 +67,7 @@ func (c *commit) imply(g *group, b *storage.Batch, res *storage.Result) {
 		}
 		x := &g.head.index
 		x.mu.RLock()
-		at := x.owners[id]
+		at := x.ownerLocked(id)
 		x.mu.RUnlock()
 		if home := g.head.groupAt(at.group); home != nil && home.kind == private && c.continues(g, home, b) {
 			res.Appended++

@@ -63,7 +63,7 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 			out[i] = storage.Resolution{Slot: storage.Slot(slot)}
 			continue
 		}
-		if reason := g.head.set.deps.Admitter.Admit(g.head.id, g.key, lset); reason != storage.ReasonNone {
+		if reason := g.head.admit(g.key, lset); reason != storage.ReasonNone {
 			g.head.set.metrics.rejected(reason, 1)
 			out[i] = storage.Resolution{Slot: storage.NoSlot, Reason: reason}
 			continue
@@ -78,6 +78,18 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 		out[i] = storage.Resolution{Slot: storage.Slot(slot)}
 	}
 	return g.version, nil
+}
+
+// admit decides about a label set that the head does not know.
+func (h *Head) admit(key series.Key, lset labels.Labels) storage.Reason {
+	x := &h.index
+	x.mu.RLock()
+	full := x.fullLocked()
+	x.mu.RUnlock()
+	if full {
+		return storage.ReasonSeriesLimit
+	}
+	return h.set.deps.Admitter.Admit(h.id, key, lset)
 }
 
 // valid refuses label sets that could not be given back or found.
@@ -101,7 +113,7 @@ func (g *group) settledLocked(hash series.Hash, lset labels.Labels) (uint32, boo
 	id, ok := x.findLocked(hash, lset)
 	var at owner
 	if ok {
-		at = x.owners[id]
+		at = x.ownerLocked(id)
 	}
 	x.mu.RUnlock()
 	if !ok {

@@ -3,7 +3,6 @@ package head
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -12,217 +11,333 @@ import (
 
 // Select implements part.Part.
 func (s *Snapshot) Select(ctx context.Context, ms ...*labels.Matcher) ([]part.Ref, error) {
-	x := &s.head.index
-	x.mu.RLock()
-	ids := x.selectLocked(ms)
-	// What was appended before stays as it is: the order needs no lock.
-	v := orderView{symbols: x.symbols, pairs: x.pairs, at: x.labelsAt}
-	x.mu.RUnlock()
+	refs := s.head.index.find(ms)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
-	}
-	slices.SortFunc(ids, v.compare)
-	refs := make([]part.Ref, len(ids))
-	for i, id := range ids {
-		refs[i] = part.Ref(id)
 	}
 	return refs, nil
 }
 
-// orderView is the part of an index that compares label sets.
-type orderView struct {
-	symbols []string
-	pairs   []pair
-	at      []span32
+// find returns the series that match, in label order.
+func (x *index) find(ms []*labels.Matcher) []part.Ref {
+	x.sortedRLock()
+	ids := x.selectLocked(ms)
+	x.mu.RUnlock()
+	return x.ordered(ids)
 }
 
-// compare orders series as labels.Compare orders their labels.
-func (v orderView) compare(a, b seriesID) int {
-	sa, sb := v.at[a], v.at[b]
-	pa, pb := v.pairs[sa.at:sa.at+sa.n], v.pairs[sb.at:sb.at+sb.n]
-	for i := range min(len(pa), len(pb)) {
-		if pa[i].name != pb[i].name {
-			return strings.Compare(v.symbols[pa[i].name], v.symbols[pb[i].name])
-		}
-		if pa[i].value != pb[i].value {
-			return strings.Compare(v.symbols[pa[i].value], v.symbols[pb[i].value])
+// condition is a matcher over the labels of one name.
+type condition struct {
+	name   symbolID
+	absent bool // whether a series without the label matches
+	// listed are some labels of that name: those that match; where absent is
+	// set, those that do not.
+	listed []pairID
+	least  int      // so many series match at least; without meaning where absent is set
+	one    pairID   // the only one listed
+	set    []uint64 // bits by pairID; nil where there is one
+}
+
+// matches tells whether a label of the condition's name does.
+func (c *condition) matches(p pairID) bool {
+	in := p == c.one
+	if c.set != nil {
+		in = c.set[p/64]&(1<<(p%64)) != 0
+	}
+	return in != c.absent
+}
+
+// conditionsMax is how many conditions are tested at once: their bits are one
+// word.
+const conditionsMax = 64
+
+// selectLocked returns the series that match.
+//
+// A matcher that absence fails names labels, these are in tuples, and those
+// have series: the matcher with the fewest such series is followed. Each of its
+// tuples is tested on its own, with every other condition, and the other tuple
+// of each series with what the first has left open: a few thousand tuples stand
+// for millions of series.
+func (x *index) selectLocked(ms []*labels.Matcher) []seriesID {
+	all, possible := x.conditions(ms)
+	if !possible {
+		return nil
+	}
+	slices.SortStableFunc(all, func(a, b condition) int { return a.least - b.least })
+	n := min(len(all), conditionsMax)
+	f := finder{index: x, conditions: all[:n], left: x.left.All(), right: x.right.All()}
+	driver := -1
+	for i := range f.conditions {
+		if c := &f.conditions[i]; !c.absent && (driver < 0 || c.least < f.best) {
+			if n := f.cost(c); driver < 0 || n < f.best {
+				driver, f.best = i, n
+			}
 		}
 	}
-	return len(pa) - len(pb)
+	if driver < 0 {
+		f.everything()
+	} else {
+		f.follow(&f.conditions[driver])
+	}
+	for len(all) > conditionsMax {
+		all = all[conditionsMax:]
+		f.conditions = all[:min(len(all), conditionsMax)]
+		f.keep()
+	}
+	return f.out
 }
 
-// selectLocked returns the series that match, in memory of the caller's.
-func (x *index) selectLocked(ms []*labels.Matcher) []seriesID {
-	var lists [][]seriesID
-	var rest []*labels.Matcher // tested series by series
+// conditions returns what the matchers ask for; possible is false when no
+// series can match.
+func (x *index) conditions(ms []*labels.Matcher) (out []condition, possible bool) {
 	for _, m := range ms {
-		if m.Matches("") {
-			rest = append(rest, m)
+		c := condition{absent: m.Matches("")}
+		name, known := x.tuples.symbols.find(m.Name)
+		if !known {
+			if !c.absent {
+				return nil, false
+			}
 			continue
 		}
-		lists = append(lists, x.matchingLocked(m))
-	}
-	var ids []seriesID
-	if len(lists) == 0 {
-		ids = x.allLocked()
-	} else {
-		slices.SortFunc(lists, func(a, b []seriesID) int { return len(a) - len(b) })
-		ids = slices.Clone(lists[0])
-		for _, l := range lists[1:] {
-			ids = intersect(ids, l)
+		c.name = name
+		c.listed = x.listed(m, name, c.absent)
+		if len(c.listed) == 0 {
+			if !c.absent {
+				return nil, false
+			}
+			continue
 		}
+		for _, p := range c.listed {
+			c.least += int(x.tuples.pairs.All()[p].live)
+		}
+		c.one = c.listed[0]
+		if len(c.listed) > 1 {
+			c.set = make([]uint64, x.tuples.pairs.Len()/64+1)
+			for _, p := range c.listed {
+				c.set[p/64] |= 1 << (p % 64)
+			}
+		}
+		out = append(out, c)
 	}
-	for _, m := range rest {
-		ids = x.filterLocked(ids, m)
-	}
-	return ids
+	return out, true
 }
 
-func (x *index) allLocked() []seriesID {
-	out := make([]seriesID, 0, x.liveLocked())
-	if x.dead == 0 {
-		for id := range x.hashes {
-			out = append(out, seriesID(id))
-		}
-		return out
+// listed returns the labels of a name whose values match, or, where absence
+// matches, those that do not.
+func (x *index) listed(m *labels.Matcher, name symbolID, absent bool) []pairID {
+	t := &x.tuples
+	if m.Type == labels.MatchEqual && !absent || m.Type == labels.MatchNotEqual && absent {
+		return x.valuesLocked(nil, name, m.Value)
 	}
-	for _, id := range x.byHash {
-		for ok := true; ok; id, ok = x.chain[id] {
-			out = append(out, id)
+	if m.Type == labels.MatchRegexp && !absent || m.Type == labels.MatchNotRegexp && absent {
+		if set := m.SetMatches(); len(set) > 0 {
+			return x.valuesLocked(nil, name, set...)
+		}
+		return x.filtered(t.valuesWith(m.Name, m.Prefix()), m, !absent)
+	}
+	return x.filtered(t.valuesWith(m.Name, ""), m, !absent)
+}
+
+// valuesLocked appends the labels of a name with one of some values.
+func (x *index) valuesLocked(dst []pairID, name symbolID, values ...string) []pairID {
+	for _, v := range values {
+		if s, ok := x.tuples.symbols.find(v); ok {
+			if p, ok := x.tuples.findPair(name, s); ok && !slices.Contains(dst, p) {
+				dst = append(dst, p)
+			}
+		}
+	}
+	return dst
+}
+
+// filtered returns the labels that m matches, or that it does not.
+func (x *index) filtered(ps []pairID, m *labels.Matcher, match bool) []pairID {
+	out := make([]pairID, 0, len(ps))
+	for _, p := range ps {
+		if x.tuples.pairs.All()[p].live > 0 && m.Matches(x.tuples.value(p)) == match {
+			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// matchingLocked returns the series with a value of the matcher's label that
-// matches, ascending.
-func (x *index) matchingLocked(m *labels.Matcher) []seriesID {
-	name, ok := x.symbolOf[m.Name]
-	if !ok {
-		return nil
-	}
-	if m.Type == labels.MatchEqual {
-		return x.listLocked(name, m.Value)
-	}
-	if set := m.SetMatches(); m.Type == labels.MatchRegexp && len(set) > 0 {
-		var lists [][]seriesID
-		for _, v := range set {
-			lists = append(lists, x.listLocked(name, v))
-		}
-		return union(lists)
-	}
-	var lists [][]seriesID
-	for _, v := range x.values[name] {
-		if m.Matches(x.symbols[v]) {
-			lists = append(lists, x.postings[pair{name, v}])
-		}
-	}
-	return union(lists)
+// finder is one selection on its way.
+type finder struct {
+	index       *index
+	conditions  []condition
+	left, right []tupleID
+	best        int       // the series of the cheapest condition
+	open        uint64    // the conditions that verdicts are about
+	epoch       uint32    // counts the changes of open
+	verdicts    []verdict // by the low bits of a tuple's number
+	out         []seriesID
 }
 
-func (x *index) listLocked(name symbolID, value string) []seriesID {
-	v, ok := x.symbolOf[value]
-	if !ok {
-		return nil
-	}
-	return x.postings[pair{name, v}]
+// verdict says whether a tuple passes the conditions that were open in an
+// epoch.
+type verdict struct {
+	tuple tupleID
+	epoch uint32 // shifted by one, with the answer in the lowest bit
 }
 
-// filterLocked keeps the series whose value of the matcher's label, or its
-// absence, matches.
-func (x *index) filterLocked(ids []seriesID, m *labels.Matcher) []seriesID {
-	name, ok := x.symbolOf[m.Name]
-	if !ok {
-		return ids // no series has the label, and its absence matches
-	}
-	verdicts := map[symbolID]bool{}
-	out := ids[:0]
-	for _, id := range ids {
-		match := true
-		for _, p := range x.pairsLocked(id) {
-			if p.name != name {
-				continue
-			}
-			v, known := verdicts[p.value]
-			if !known {
-				v = m.Matches(x.symbols[p.value])
-				verdicts[p.value] = v
-			}
-			match = v
+// The least and most verdicts that a selection remembers.
+const (
+	verdictsMin = 1 << 6
+	verdictsMax = 1 << 15
+)
+
+// cost is the number of series that have one of the condition's labels, or some
+// number that is larger than the best so far.
+func (f *finder) cost(c *condition) int {
+	t := &f.index.tuples
+	pairs, all := t.pairs.All(), t.all.All()
+	n := 0
+	for _, p := range c.listed {
+		if f.best > 0 && n+int(pairs[p].live) > f.best {
 			break
 		}
-		if match {
-			out = append(out, id)
+		t.lists.each(&pairs[p].tuples, func(r span) {
+			for _, u := range all[r.from:r.to] {
+				n += int(u.series.count)
+			}
+		})
+	}
+	return n
+}
+
+// follow selects from the series that have one of the condition's labels.
+func (f *finder) follow(c *condition) {
+	f.remember(f.best)
+	t := &f.index.tuples
+	pairs := t.pairs.All()
+	for _, p := range c.listed {
+		t.lists.each(&pairs[p].tuples, func(r span) {
+			for u := r.from; u < r.to; u++ {
+				f.tuple(tupleID(u))
+			}
+		})
+	}
+}
+
+// tuple selects from the series of a tuple.
+func (f *finder) tuple(u tupleID) {
+	t := &f.index.tuples
+	series := &t.all.All()[u].series
+	if series.count == 0 {
+		return
+	}
+	open, passes := f.test(u, f.every())
+	if !passes {
+		return
+	}
+	if open == 0 {
+		t.lists.each(series, func(r span) {
+			for id := r.from; id < r.to; id++ {
+				f.out = append(f.out, seriesID(id))
+			}
+		})
+		return
+	}
+	if open != f.open {
+		f.open, f.epoch = open, f.epoch+1
+	}
+	t.lists.each(series, func(r span) {
+		for id := r.from; id < r.to; id++ {
+			other := f.left[id]
+			if other == u {
+				other = f.right[id]
+			}
+			if f.passes(other) {
+				f.out = append(f.out, seriesID(id))
+			}
+		}
+	})
+}
+
+// everything selects from all series.
+func (f *finder) everything() {
+	owners := f.index.owners.All()
+	for id := range owners {
+		if owners[id] != nowhere {
+			f.out = append(f.out, seriesID(id))
 		}
 	}
-	return out
+	f.keep()
 }
 
-// intersect keeps the ids that are in list; both ascend. It changes ids.
-func intersect(ids, list []seriesID) []seriesID {
-	out := ids[:0]
-	at := 0
-	for _, id := range ids {
-		i, found := slices.BinarySearch(list[at:], id)
-		at += i
-		if found {
-			out = append(out, id)
+// keep drops those of the selected series that fail a condition.
+func (f *finder) keep() {
+	if len(f.conditions) == 0 {
+		return
+	}
+	f.remember(len(f.out))
+	kept := f.out[:0]
+	for _, id := range f.out {
+		open, passes := f.test(f.left[id], f.every())
+		if !passes {
+			continue
+		}
+		if open != f.open {
+			f.open, f.epoch = open, f.epoch+1
+		}
+		if f.passes(f.right[id]) {
+			kept = append(kept, id)
 		}
 	}
-	return out
+	f.out = kept
 }
 
-// union merges ascending lists that have no id in common.
-func union(lists [][]seriesID) []seriesID {
-	if len(lists) == 1 {
-		return lists[0]
+// every is the bits of all conditions.
+func (f *finder) every() uint64 { return 1<<len(f.conditions) - 1 }
+
+// remember makes room for the verdicts of a selection from n series.
+func (f *finder) remember(n int) {
+	size := verdictsMin
+	for size < n && size < verdictsMax {
+		size *= 2
 	}
-	n := 0
-	for _, l := range lists {
-		n += len(l)
-	}
-	out := make([]seriesID, 0, n)
-	for _, l := range lists {
-		out = append(out, l...)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	f.verdicts, f.open, f.epoch = make([]verdict, size), 0, 1
 }
 
-// names returns the sorted names of all labels.
-func (x *index) names() []string {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	out := make([]string, 0, len(x.values))
-	for name := range x.values {
-		out = append(out, x.symbols[name])
+// test tells whether the labels of a tuple pass those of the conditions that
+// are about them, and which conditions are about none.
+func (f *finder) test(u tupleID, conditions uint64) (open uint64, passes bool) {
+	t := &f.index.tuples
+	pairs := t.pairs.All()
+	for _, p := range t.of(u) {
+		name := pairs[p].name
+		for i := range f.conditions {
+			if c := &f.conditions[i]; c.name == name && conditions&(1<<i) != 0 && !c.matches(p) {
+				return 0, false
+			}
+		}
 	}
-	slices.Sort(out)
-	return out
+	open = conditions
+	for _, p := range t.of(u) {
+		name := pairs[p].name
+		for i := range f.conditions {
+			if f.conditions[i].name == name {
+				open &^= 1 << i
+			}
+		}
+	}
+	return open, true
 }
 
-// valuesOf returns the sorted values of a label.
-func (x *index) valuesOf(name string) []string {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	id, ok := x.symbolOf[name]
-	if !ok {
-		return nil
+// passes tells whether the other tuple of a series passes what is open: none of
+// it is about any further label.
+func (f *finder) passes(u tupleID) bool {
+	v := &f.verdicts[int(u)&(len(f.verdicts)-1)]
+	if v.tuple == u && v.epoch>>1 == f.epoch {
+		return v.epoch&1 != 0
 	}
-	out := make([]string, 0, len(x.values[id]))
-	for _, v := range x.values[id] {
-		out = append(out, x.symbols[v])
+	open, passes := f.test(u, f.open)
+	for i := range f.conditions {
+		passes = passes && (open&(1<<i) == 0 || f.conditions[i].absent)
 	}
-	slices.Sort(out)
-	return out
-}
-
-// labelsLocked returns a label set.
-func (x *index) labelsLocked(id seriesID) labels.Labels {
-	ps := x.pairsLocked(id)
-	b := labels.NewScratchBuilder(len(ps))
-	for _, p := range ps {
-		b.Add(x.symbols[p.name], x.symbols[p.value])
+	*v = verdict{u, f.epoch << 1}
+	if passes {
+		v.epoch |= 1
 	}
-	return b.Labels()
+	return passes
 }

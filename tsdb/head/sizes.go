@@ -7,8 +7,9 @@ type Sizes struct {
 	SeriesMax int // numbers in use, forgotten ones included
 	Slots     int // of all groups, dead ones included
 	Groups    int
-	Labels    int // of all series, those of forgotten ones until they are compacted
+	Labels    int // of the tuples of all series, those of forgotten ones until they are compacted
 	Symbols   int // strings of labels, likewise
+	Bytes     int // outside of the Go heap
 }
 
 // Sizes returns the present numbers.
@@ -21,9 +22,10 @@ func (h *Head) Sizes() Sizes {
 		s.Slots += len(g.members)
 		g.mu.RUnlock()
 	}
+	s.Bytes = int(h.memory.Bytes())
 	x := &h.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	s.Series, s.SeriesMax, s.Labels, s.Symbols = x.liveLocked(), len(x.hashes), len(x.pairs), len(x.symbols)
+	s.Series, s.SeriesMax, s.Labels, s.Symbols = x.liveLocked(), x.hashes.Len(), x.tuples.labels.Len(), x.tuples.symbols.at.Len()
 	return s
 }

@@ -86,9 +86,7 @@ func (s *Snapshot) Labels(ref part.Ref, b *labels.ScratchBuilder) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	b.Reset()
-	for _, p := range x.pairsLocked(seriesID(ref)) {
-		b.Add(x.symbols[p.name], x.symbols[p.value])
-	}
+	x.eachLabelLocked(seriesID(ref), b.Add)
 }
 
 // LabelValue implements part.Part.
@@ -96,12 +94,7 @@ func (s *Snapshot) LabelValue(ref part.Ref, name string) string {
 	x := &s.head.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for _, p := range x.pairsLocked(seriesID(ref)) {
-		if x.symbols[p.name] == name {
-			return x.symbols[p.value]
-		}
-	}
-	return ""
+	return x.labelValueLocked(seriesID(ref), name)
 }
 
 // Hash implements part.Part.
@@ -109,7 +102,7 @@ func (s *Snapshot) Hash(ref part.Ref) series.Hash {
 	x := &s.head.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return x.hashes[ref]
+	return x.hashes.All()[ref]
 }
 
 // Pieces implements part.Part.
