@@ -24,7 +24,7 @@ VICTORIA_METRICS := v1.150.0
 
 FUZZTIME ?= 3s
 
-.PHONY: help run build light web test check unit race fuzz cross e2e browser peers promtool tools crash fuzz-long promql-long bench clean
+.PHONY: help run build light web test check unit race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -113,6 +113,13 @@ peers: $(PEERS)/promtool ## build Prometheus, promtool, amtool and VictoriaMetri
 
 crash: ## long: stop the file system at every operation of the database
 	@NILOMETER_CRASH_STOPS=all $(GO) test -count=1 -timeout 120m ./tsdb/... -run Crash
+
+model-long: ## long: 10 million random operations on failing disks against a model
+	@NILOMETER_MODEL_OPERATIONS=$${NILOMETER_MODEL_OPERATIONS:-10000000} $(GO) test -count=1 -timeout 240m -v ./tsdb -run 'TestModel$$'
+
+kill: build ## long: kill -9 of the server under load, 100 times
+	@NILOMETER_KILLS=$${NILOMETER_KILLS:-100} NILOMETER_BIN=$(CURDIR)/$(BIN)/nilometer PROMTOOL_BIN=$(PEERS)/promtool \
+		$(GO) test -count=1 -tags e2e -timeout 60m -v ./test -run TestKillUnderLoad
 
 promql-long: ## long: 200,000 random expressions against the reference engine
 	@NILOMETER_PROMQL_EXPRESSIONS=200000 $(GO) test -count=1 -timeout 120m ./promql -run TestRandomExpressions

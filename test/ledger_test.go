@@ -55,8 +55,9 @@ func encodeWrite(series []pushed) []byte {
 type ledger struct {
 	metric string
 
-	mu    sync.Mutex // guards books
-	books map[string]map[int64]entry
+	mu         sync.Mutex // guards what follows
+	books      map[string]map[int64]entry
+	unanswered [][]pushed // requests whose answer never came
 }
 
 type entry struct {
@@ -148,6 +149,30 @@ func (l *ledger) verify(t *testing.T, c *client) int {
 	return seen
 }
 
+// mustPush pushes and notes series that the server must take.
+func (l *ledger) mustPush(c *client, series ...pushed) {
+	c.t.Helper()
+	l.note(series, false)
+	c.mustPush(series...)
+	l.note(series, true)
+}
+
+// again sends the requests once more whose answer never came, as senders do: the
+// server may have them, or not. It returns how many were acknowledged now.
+func (l *ledger) again(c client) (n int) {
+	l.mu.Lock()
+	all := l.unanswered
+	l.unanswered = nil
+	l.mu.Unlock()
+	for _, series := range all {
+		if status, _, err := c.push(series...); err == nil && status/100 == 2 {
+			l.note(series, true)
+			n++
+		}
+	}
+	return n
+}
+
 // pushUntil pushes samples of a worker's own series, as fast as they are
 // answered, until an answer fails or stop is closed. Values have all shapes
 // that a float can have.
@@ -172,6 +197,9 @@ func (l *ledger) pushUntil(stop <-chan struct{}, c client, worker string, seed u
 		l.note(series, false)
 		status, _, err := c.push(series...)
 		if err != nil || status/100 != 2 {
+			l.mu.Lock()
+			l.unanswered = append(l.unanswered, series)
+			l.mu.Unlock()
 			return // the server was killed: these stay unacknowledged
 		}
 		l.note(series, true)
