@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
 )
 
@@ -53,8 +55,8 @@ func run(ctx context.Context, every int, length time.Duration, instances int) er
 		block.Options
 	}{
 		{"plain", block.Options{}},
-		{"zstd", block.Options{Compress: true}},
-		{"zstd 64K", block.Options{Compress: true, PageBytes: 64 << 10}},
+		{"compact", block.Options{Compress: true}},
+		{"16 KiB", block.Options{Compress: true, PageBytes: 16 << 10}},
 	} {
 		begin := time.Now()
 		bucket := mem.New()
@@ -68,6 +70,9 @@ func run(ctx context.Context, every int, length time.Duration, instances int) er
 			o.name, s.Series, s.Samples, float64(s.Bytes())/n, float64(s.ChunkBytes)/n, float64(s.IndexBytes)/n,
 			float64(s.IndexBytes)/float64(s.Series), float64(time.Since(begin).Nanoseconds())/n)
 		if err := sections(ctx, bucket, float64(s.Series)); err != nil {
+			return err
+		}
+		if err := reads(ctx, bucket, n); err != nil {
 			return err
 		}
 	}
@@ -88,6 +93,39 @@ func sections(ctx context.Context, bucket *mem.Bucket, series float64) error {
 		fmt.Printf("  %s %.2f", s.Section, float64(s.Bytes)/series)
 	}
 	fmt.Println("  B/series")
+	return nil
+}
+
+// reads prints the time to read and decode all samples of a block: when nothing
+// of it is known yet, and the best of several rounds after that.
+func reads(ctx context.Context, bucket *mem.Bucket, samples float64) error {
+	b, err := block.Open(ctx, bucket, tenant.Default, ulid.ULID{1}, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = b.Release() }() // it was only read
+	var cold, warm time.Duration
+	var pieces []part.Piece
+	scratch := make([]float64, 0, column.TilePositions)
+	for round := range 12 {
+		begin := time.Now()
+		for ref := range part.Ref(b.SeriesCount()) {
+			if pieces, err = b.Pieces(ref, math.MinInt64, math.MaxInt64, pieces[:0]); err != nil {
+				return err
+			}
+			for i := range pieces {
+				if _, err = block.Values(scratch, &pieces[i]); err != nil {
+					return err
+				}
+			}
+		}
+		if took := time.Since(begin); round == 0 {
+			cold = took
+		} else if warm == 0 || took < warm {
+			warm = took
+		}
+	}
+	fmt.Printf("  read %.2f ns/sample cold, %.2f warm\n", float64(cold.Nanoseconds())/samples, float64(warm.Nanoseconds())/samples)
 	return nil
 }
 

@@ -69,6 +69,9 @@ func run(domains bool, profile string) error {
 		if err := report(out, fmt.Sprintf("%d s", 5*step), tiles, times); err != nil {
 			return err
 		}
+		if err := reportParts(out, fmt.Sprintf("%d s", 5*step), tiles); err != nil {
+			return err
+		}
 		if domains {
 			reportDomains(out, tiles)
 		}
@@ -99,8 +102,6 @@ func report(out *tabwriter.Writer, interval string, tiles []tile, times [][]int6
 		fmt.Fprintf(out, "%s\t%s\t%d\t%.4f\t%.1f\t%.2f\t\n", interval, set.name, m.samples,
 			float64(m.bytes+timeBytes)/float64(m.samples), m.encodeNs, m.decodeNs)
 	}
-	refs, samples := withReferences(tiles)
-	fmt.Fprintf(out, "%s\tall, references\t%d\t%.4f\t\t\t\n", interval, samples, float64(refs+timeBytes)/float64(samples))
 	if err := reportStreams(out, interval, tiles); err != nil {
 		return err
 	}
@@ -156,43 +157,6 @@ func measure(tiles []tile) (measurement, error) {
 		best(&m.decodeNs, start)
 	}
 	return m, nil
-}
-
-// withReferences returns the bytes of chunks that may each refer to one of the
-// sixteen changing chunks before it, in the order of the exposition, through at
-// most four others.
-func withReferences(tiles []tile) (size, samples int) {
-	type candidate struct {
-		values []float64
-		depth  int
-	}
-	var enc column.Encoder
-	var near []candidate
-	var buf []byte
-	for _, t := range tiles {
-		samples += len(t.values)
-		if len(t.runs) > 0 {
-			size += len(column.AppendRuns(nil, t.runs))
-		}
-		best, depth := len(enc.Append(buf[:0], t.values)), 0
-		if t.constant {
-			size += best
-			continue
-		}
-		for _, c := range near {
-			if c.depth >= 4 || len(c.values) != len(t.values) {
-				continue
-			}
-			if n := len(enc.AppendRef(buf[:0], t.values, c.values)) + 1; n < best {
-				best, depth = n, c.depth+1
-			}
-		}
-		size += best
-		if near = append(near, candidate{t.values, depth}); len(near) > 16 {
-			near = near[1:]
-		}
-	}
-	return size, samples
 }
 
 // verify compares every value, bit for bit.

@@ -24,6 +24,7 @@ const (
 	layerMask         = 0x0c
 	layerBitmap       = 0x04
 	layerGaps         = 0x08
+	layerShared       = 0x0c
 	flagNonDecreasing = 0x10
 	flagSpecials      = 0x20
 	flagReference     = 0x40
@@ -76,8 +77,10 @@ type Info struct {
 	// HasSpecials: there are values outside the domain: NaNs, infinities, -0
 	// and strays.
 	HasSpecials bool
-	// Reference: only DecodeRef, with the values of another chunk, decodes it.
-	Reference bool
+	// Reference: only DecodeRef, with the values of others, decodes it. Terms:
+	// its values are differences to others. Positions: it changes where another
+	// one does.
+	Reference, Terms, Positions bool
 	// Ends: First and Last are the first and the last value, bit for bit. Not
 	// so with specials.
 	Ends        bool
@@ -105,6 +108,11 @@ type header struct {
 
 func (h *header) constant() bool { return h.kind < kindStream }
 
+// refers reports whether the chunk needs others to be decoded.
+func (h *header) refers() bool {
+	return !h.constant() && (h.kind&flagReference != 0 || h.kind&layerMask == layerShared)
+}
+
 // value returns the float64 of k and ulp in the header's domain.
 func (h *header) value(k, ulp int64) float64 {
 	if h.domain == Bits {
@@ -123,9 +131,6 @@ func (r *reader) readHeader(n int) header {
 	switch {
 	case h.kind >= kindStream:
 		h.domain = Domain(h.kind & domainMask)
-		if h.kind&layerMask == layerMask {
-			r.fail(0, fmt.Sprintf("unknown position layer in kind 0x%02x, of a newer version or damaged", h.kind))
-		}
 	case h.kind == kindDecimal:
 		h.domain = Decimal
 	case h.kind == kindRaw:
@@ -174,7 +179,8 @@ func Inspect(chunk []byte, n int) (Info, error) {
 	}
 	info.NonDecreasing = h.kind&flagNonDecreasing != 0
 	info.HasSpecials = h.kind&flagSpecials != 0
-	info.Reference = h.kind&flagReference != 0
+	info.Reference = h.refers()
+	info.Terms, info.Positions = h.kind&flagReference != 0, h.kind&layerMask == layerShared
 	if info.HasSpecials {
 		info.Ends, info.First, info.Last = false, 0, 0
 	} else {

@@ -52,3 +52,16 @@ func nearDecimal(v float64, e int, ulpMax int64) (k, ulp int64, ok bool) {
 	ulp = int64(math.Float64bits(v) - math.Float64bits(float64(k)/pow10[e&31]))
 	return k, ulp, ulp >= -ulpMax && ulp <= ulpMax
 }
+
+// Integers appends values[i] · 10^exp to dst, exp between 0 and 22. It is not
+// ok when one of them is no such decimal to the bit (I1).
+func Integers(dst []int64, values []float64, exp int) ([]int64, bool) {
+	for _, v := range values {
+		k, ok := asDecimal(v, exp)
+		if !ok {
+			return dst, false
+		}
+		dst = append(dst, k)
+	}
+	return dst, true
+}

@@ -17,7 +17,7 @@ func Decode(dst []float64, chunk []byte, n int) ([]float64, error) {
 	if r.err != nil {
 		return dst, r.err
 	}
-	if h.kind&flagReference != 0 && !h.constant() {
+	if h.refers() {
 		r.fail(0, "the chunk refers to the values of another one: it is decoded by DecodeRef")
 		return dst, r.err
 	}
@@ -27,7 +27,7 @@ func Decode(dst []float64, chunk []byte, n int) ([]float64, error) {
 	if h.constant() {
 		fill(out, h.value(h.first, 0))
 	} else {
-		r.readStream(&h, out, nil)
+		r.readStream(&h, out, Reference{})
 	}
 	return r.finish(dst, was)
 }
@@ -50,12 +50,17 @@ func fill(dst []float64, v float64) {
 }
 
 // readStream reads what follows the header of a chunk that is not constant. ref
-// has the values referred to, nil without a reference.
-func (r *reader) readStream(h *header, out, ref []float64) {
+// has as many values as out in what the header asks for, and nothing else.
+func (r *reader) readStream(h *header, out []float64, ref Reference) {
 	n := len(out)
 	m := n - 1
 	var layer positions
-	if h.kind&layerMask != 0 {
+	switch h.kind & layerMask {
+	case 0:
+	case layerShared:
+		layer.sharePositions(ref.Positions)
+		m = layer.changes
+	default:
 		r.readPositions(&layer, h.kind&layerMask, n)
 		m = layer.changes
 	}
@@ -76,8 +81,8 @@ func (r *reader) readStream(h *header, out, ref []float64) {
 	if r.err != nil {
 		return
 	}
-	if ref != nil {
-		r.addReference(h, s, out, m, &layer, ref)
+	if len(ref.Terms) > 0 {
+		r.addReference(h, s, out, m, &layer, ref.Terms)
 		return
 	}
 	last := toDomain(h, s, changed)

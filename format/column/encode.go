@@ -40,6 +40,9 @@ type Encoder struct {
 	// What is to be added to x at the ends to have the chunk's own values: 0,
 	// but for a reference chunk, whose x are differences.
 	refFirst, refLast int64
+
+	// shared are values whose positions of change a chunk may have; nil: none.
+	shared []float64
 }
 
 // special is a run of values outside the domain.
@@ -251,6 +254,10 @@ func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp 
 		gaps = planSequence(e.gaps[:1+changes], 0, e.res[4][:])
 		bitmapLen := (n + 6) / 8
 		cost := sparse.size + uvarintLen(uint64(changes)) + min(bitmapLen, gaps.size)
+		shared := e.shared != nil && sameChanges(e.gaps[1:1+changes], e.shared)
+		if shared {
+			cost = sparse.size
+		}
 		if domain == Near {
 			// A correction per change, not per position, whatever they cost.
 			cost -= (n - 1 - changes) / 2
@@ -259,6 +266,9 @@ func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp 
 			layer = layerBitmap
 			if gaps.size < bitmapLen {
 				layer = layerGaps
+			}
+			if shared {
+				layer = layerShared
 			}
 			seq, ulpSeq, body = e.changedX[:1+changes], e.changedU[:1+changes], sparse
 		}

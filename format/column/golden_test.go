@@ -62,8 +62,9 @@ func goldenLines() []string {
 	for _, c := range goldenChunks() {
 		add("chunk", c.name, len(c.values), enc.Append(nil, c.values))
 	}
-	values, ref := goldenReference()
-	add("reference", "example", len(values), enc.AppendRef(nil, values, ref))
+	for _, c := range goldenReferences() {
+		add("reference", c.name, len(c.values), enc.AppendRef(nil, c.values, c.ref))
+	}
 	for _, c := range goldenTimes() {
 		add("times", c.name, len(c.times), column.AppendTimes(nil, c.times))
 	}
@@ -84,8 +85,26 @@ func goldenLines() []string {
 	return lines
 }
 
-func goldenReference() (values, ref []float64) {
-	return []float64{1100, 1103, 1104, 1109, 1109, 1111, 1118, 1120}, []float64{100, 103, 104, 109, 109, 111, 118, 120}
+// namedReference are values and what their chunk refers to.
+type namedReference struct {
+	name   string
+	values []float64
+	ref    column.Reference
+}
+
+func goldenReferences() []namedReference {
+	near := []float64{100, 103, 104, 109, 109, 111, 118, 120}
+	all := []float64{4000, 4096, 4000, 4100, 4100, 4000, 4003, 4001}
+	rest := make([]float64, len(all))
+	for i := range rest {
+		rest[i] = all[i] - near[i]
+	}
+	steps := stairs(25, func(i int) bool { return i%3 == 1 || i%5 == 2 }, 1000)
+	return []namedReference{
+		{"example", []float64{1100, 1103, 1104, 1109, 1109, 1111, 1118, 1120}, column.Reference{Terms: []column.Term{{Values: near}}}},
+		{"example rest", rest, column.Reference{Terms: []column.Term{{Values: all}, {Values: near, Minus: true}}}},
+		{"example positions", steps, column.Reference{Positions: scaled(steps, 7)}},
+	}
 }
 
 func goldenTimes() []namedTimes {
@@ -149,6 +168,10 @@ func TestGoldenDecodes(t *testing.T) {
 	for _, c := range intColumns() {
 		ints[c.name] = c.x
 	}
+	references := map[string]namedReference{}
+	for _, c := range goldenReferences() {
+		references[c.name] = c
+	}
 	for line := range strings.Lines(string(content)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), " | ")
 		var n int
@@ -178,12 +201,12 @@ func TestGoldenDecodes(t *testing.T) {
 			}
 			sameBits(t, got, values[f[1]])
 		case "reference":
-			want, ref := goldenReference()
-			got, err := column.DecodeRef(nil, data, n, ref)
+			c := references[f[1]]
+			got, err := column.DecodeRef(nil, data, n, c.ref)
 			if err != nil {
 				t.Fatalf("%s: %v", line, err)
 			}
-			sameBits(t, got, want)
+			sameBits(t, got, c.values)
 		case "times":
 			got, err := column.DecodeTimes(nil, data, n)
 			if err != nil || !slices.Equal(got, times[f[1]]) {

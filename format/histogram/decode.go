@@ -235,7 +235,7 @@ func (d *decoder) floatCell(n int, ref []float64) []float64 {
 	if d.err != nil {
 		return nil
 	}
-	values, err := format.DecodeRef(make([]float64, 0, n), data, n, ref)
+	values, err := format.DecodeRef(make([]float64, 0, n), data, n, differencesTo(ref))
 	d.column(at, err)
 	return values
 }

@@ -309,8 +309,16 @@ func (e *Encoder) appendFloatBuckets(dst []byte, n int, cols [][]float64) []byte
 	return dst
 }
 
+// differencesTo refers to a column, nil for none.
+func differencesTo(ref []float64) format.Reference {
+	if ref == nil {
+		return format.Reference{}
+	}
+	return format.Reference{Terms: []format.Term{{Values: ref}}}
+}
+
 // appendFloatCell appends the column in e.y.
 func (e *Encoder) appendFloatCell(dst []byte, n int, ref []float64) []byte {
-	e.cell = e.values.AppendRef(e.cell[:0], e.y[:n], ref)
+	e.cell = e.values.AppendRef(e.cell[:0], e.y[:n], differencesTo(ref))
 	return appendCell(dst, e.cell, false)
 }

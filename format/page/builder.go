@@ -12,9 +12,13 @@ import (
 // of the tile that are not present. A chunk without data and runs is none: the
 // series has no sample there. One without data and with runs has stale markers
 // only.
+//
+// A chunk of format/column that refers to others has Refs: at most RefsMax,
+// in the order in which its terms are.
 type Chunk struct {
 	Data []byte
 	Runs []column.Run
+	Refs []Ref
 }
 
 // None reports whether there is no chunk.
@@ -45,6 +49,10 @@ type Builder struct {
 	excepts  int
 	lastRuns int // the chunk of the last exception, -1 before the first
 
+	refs      []byte // chunk distance, references
+	refChunks int    // chunks that refer
+	nextRef   int    // the chunk after the last of them
+
 	data    []byte
 	scratch []byte
 }
@@ -56,7 +64,7 @@ func (b *Builder) Entries() int { return b.entries }
 
 // SizeBytes is about what the payload takes.
 func (b *Builder) SizeBytes() int {
-	return len(b.codes) + len(b.extras) + len(b.lengths) + len(b.runBytes) + len(b.except) + len(b.data) + 16
+	return len(b.codes) + len(b.extras) + len(b.lengths) + len(b.runBytes) + len(b.except) + len(b.refs) + len(b.data) + 16
 }
 
 // Reset empties the builder and keeps its memory.
@@ -64,7 +72,7 @@ func (b *Builder) Reset() {
 	clear(b.runs)
 	*b = Builder{
 		codes: b.codes[:0], extras: b.extras[:0], lengths: b.lengths[:0], runs: b.runs,
-		runBytes: b.runBytes[:0], except: b.except[:0], data: b.data[:0], scratch: b.scratch,
+		runBytes: b.runBytes[:0], except: b.except[:0], refs: b.refs[:0], data: b.data[:0], scratch: b.scratch,
 	}
 }
 
@@ -128,6 +136,7 @@ func (b *Builder) addChunk(c Chunk) {
 		b.lastRuns = b.chunks
 		b.excepts++
 	}
+	b.addRefs(c.Refs)
 	b.chunks++
 }
 
@@ -138,10 +147,12 @@ func (b *Builder) AppendPayload(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(b.first.column))
 	dst = binary.AppendUvarint(dst, uint64(len(b.runs)))
 	dst = binary.AppendUvarint(dst, uint64(b.excepts))
+	dst = binary.AppendUvarint(dst, uint64(b.refChunks))
 	dst = append(dst, b.codes...)
 	dst = append(dst, b.extras...)
 	dst = append(dst, b.lengths...)
 	dst = append(dst, b.runBytes...)
 	dst = append(dst, b.except...)
+	dst = append(dst, b.refs...)
 	return append(dst, b.data...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"sync/atomic"
 
 	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
@@ -14,8 +15,8 @@ import (
 // positions a tile of it has at most. An unknown column has none.
 type Tiles func(column uint32) (n int)
 
-// Page is a decoded directory over a payload. It does not change after Parse,
-// and is safe for concurrent use as long as the payload stays.
+// Page is a decoded directory over a payload. Its answers do not change after
+// Parse, and it is safe for concurrent use as long as the payload stays.
 type Page struct {
 	payload []byte
 	entries []Entry
@@ -23,6 +24,9 @@ type Page struct {
 	begin   uint32   // where the first chunk's data begins
 	excepts []except // in order of chunks
 	runs    []Presence
+	refs    []refItem // in order of chunks
+
+	recent *[recentSlots]atomic.Pointer[decoded] // nil without references
 }
 
 // Entry is one series on one column.
@@ -53,6 +57,7 @@ func Parse(payload []byte, tiles Tiles) (*Page, error) {
 	col := r.uvarint(math.MaxUint32, "first column")
 	runs := r.uvarint(uint64(len(payload)), "number of presence runs")
 	excepts := r.uvarint(uint64(len(payload)), "number of exceptions")
+	refs := r.uvarint(uint64(len(payload)), "number of chunks that refer to others")
 	codes := r.bytes(int(count+3)/4, "codes")
 	if r.err != nil {
 		return nil, r.err
@@ -63,6 +68,7 @@ func Parse(payload []byte, tiles Tiles) (*Page, error) {
 	}
 	p.readRuns(&r, int(runs))
 	p.readExceptions(&r, int(excepts))
+	p.readRefs(&r, int(refs))
 	if r.err == nil {
 		p.readEnds(&r)
 	}
@@ -212,15 +218,24 @@ func (p *Page) Chunk(e Entry, i, n int) ([]byte, Presence, bool, error) {
 	if len(p.excepts) == 0 {
 		return data, Presence{}, len(data) > 0, nil
 	}
-	k := sort.Search(len(p.excepts), func(k int) bool { return p.excepts[k].chunk >= at })
-	if k == len(p.excepts) || p.excepts[k].chunk != at {
+	runs := p.runsOf(at)
+	if runs < 0 {
 		return data, Presence{}, len(data) > 0, nil
 	}
-	q := p.runs[p.excepts[k].runs]
+	q := p.runs[runs]
 	if q.end > n || (q.Absent+q.Stale < n) != (len(data) > 0) {
 		return nil, Presence{}, false, &CorruptError{int(from), fmt.Sprintf("series %d: presence runs and data of a tile of %d positions do not fit", e.Series, n)}
 	}
 	return data, q.trim(n), true, nil
+}
+
+// runsOf returns the index of a chunk's presence runs, -1 without.
+func (p *Page) runsOf(chunk uint32) int {
+	k := sort.Search(len(p.excepts), func(k int) bool { return p.excepts[k].chunk >= chunk })
+	if k == len(p.excepts) || p.excepts[k].chunk != chunk {
+		return -1
+	}
+	return int(p.excepts[k].runs)
 }
 
 // trim moves the absent end of a tile of n positions out of the runs.
@@ -238,7 +253,11 @@ func (q Presence) trim(n int) Presence {
 
 // MemoryBytes is about what the page takes beside its payload.
 func (p *Page) MemoryBytes() int {
-	return 200 + 12*cap(p.entries) + 4*cap(p.ends) + 8*cap(p.excepts) + 100*cap(p.runs)
+	recent := 0
+	if p.recent != nil {
+		recent = recentSlots * (64 + 8*column.TilePositions)
+	}
+	return recent + 12*cap(p.refs) + 200 + 12*cap(p.entries) + 4*cap(p.ends) + 8*cap(p.excepts) + 100*cap(p.runs)
 }
 
 // reader reads varints and remembers the first fault.

@@ -33,6 +33,7 @@ func exampleFrame(t testing.TB) []byte {
 	b.Add(11, 0, []page.Chunk{{Data: []byte{0xa1, 0xa1}, Runs: []column.Run{{At: 0, Len: 3, State: column.Absent}}}})
 	b.Add(12, 1, []page.Chunk{{Data: []byte{0xa2}}})
 	b.Add(13, 2, []page.Chunk{{}, {Data: []byte{0xa3}}})
+	b.Add(14, 2, []page.Chunk{{}, {Data: []byte{0xa4}, Refs: []page.Ref{{Back: 1, Role: page.Minus}, {Back: 1, Role: page.Positions}}}})
 	b.Add(20, 0, []page.Chunk{{Runs: []column.Run{{At: 0, Len: 3, State: column.Absent}, {At: 3, Len: 1, State: column.Stale}, {At: 4, Len: 476, State: column.Absent}}}})
 	frame, err := page.AppendFrame(page.AppendFileHeader(nil), page.Floats, b.AppendPayload(nil), nil)
 	if err != nil {
@@ -65,8 +66,11 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err, h)
 	}
 	p, err := page.Parse(payload, twoTiles)
-	if err != nil || len(p.Entries()) != 5 {
+	if err != nil || len(p.Entries()) != 6 {
 		t.Fatal(err)
+	}
+	if e := p.Entries(); !p.Refers(e[4], 1) || p.Refers(e[4], 0) || p.Refers(e[3], 1) {
+		t.Error("series 14 refers to others in its second tile, and nothing else does")
 	}
 	e := p.Entries()[p.Find(13)]
 	if _, _, ok, err := p.Chunk(e, 0, 480); ok || err != nil {
@@ -75,7 +79,7 @@ func TestGolden(t *testing.T) {
 	if data, _, ok, err := p.Chunk(e, 1, 480); !ok || err != nil || !bytes.Equal(data, []byte{0xa3}) {
 		t.Errorf("chunk 1 of series 13: %x %v %v", data, ok, err)
 	}
-	data, q, ok, err := p.Chunk(p.Entries()[p.Find(14)], 0, 480)
+	data, q, ok, err := p.Chunk(p.Entries()[p.Find(15)], 0, 480)
 	if len(data) != 0 || !ok || err != nil || q.Lead != 3 || q.Trail != 476 || len(q.Runs) != 1 || q.Runs[0] != (column.Run{At: 0, Len: 1, State: column.Stale}) {
 		t.Errorf("series 20: %x %+v %v %v", data, q, ok, err)
 	}
@@ -210,11 +214,14 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if p.MemoryBytes() > 1000+300*len(b) {
+		if p.MemoryBytes() > 100_000+300*len(b) { // decoded chunks are kept
 			t.Fatalf("%d bytes of memory for %d", p.MemoryBytes(), len(b))
 		}
-		for _, e := range p.Entries() {
+		for k, e := range p.Entries() {
 			for i := range twoTiles(e.Column) {
+				if _, err := p.Values(k, i, 480); err != nil {
+					continue
+				}
 				data, q, ok, err := p.Chunk(e, i, 480)
 				if err == nil && ok && q.Lead+q.Trail+column.PresentCount(q.Runs, 0) > 480 {
 					t.Fatalf("%x %+v", data, q)

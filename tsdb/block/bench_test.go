@@ -122,3 +122,37 @@ func BenchmarkBlock(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/series, "ns/series")
 	})
 }
+
+// BenchmarkReferences reads chunks of which most refer to others.
+func BenchmarkReferences(b *testing.B) {
+	src := related(1)
+	bucket := mem.New()
+	_, err := block.Write(b.Context(), bucket, tenant.Default, blockID(1), block.Options{Compress: true}, block.Meta{}, src)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x, err := block.Open(b.Context(), bucket, tenant.Default, blockID(1), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scratch := make([]float64, 0, 480)
+	var pieces []part.Piece
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n = 0
+		for ref := range part.Ref(x.SeriesCount()) {
+			if pieces, err = x.Pieces(ref, math.MinInt64, math.MaxInt64, pieces[:0]); err != nil {
+				b.Fatal(err)
+			}
+			for i := range pieces {
+				v, err := block.Values(scratch, &pieces[i])
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(v)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/sample")
+}

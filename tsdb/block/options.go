@@ -11,8 +11,9 @@ import (
 
 // Options are the settings of writing a block. The zero value means defaults.
 type Options struct {
-	// PageBytes is the size at which a page ends, 4 KiB to 1 MiB; default 32
-	// KiB, 16 KiB when compressed.
+	// PageBytes is the size at which a page ends, before compression, 4 KiB to
+	// 1 MiB; default 32 KiB, 64 KiB when compressed: chunks refer to others of
+	// their page.
 	PageBytes int
 	// FileBytes is the size at which a chunks' file ends, 1 MiB to 1 GiB;
 	// default 32 MiB. A writer keeps one file in memory until it is put.
@@ -20,8 +21,9 @@ type Options struct {
 	// RowMs is the width of a row of pages: chunks of one series that begin in
 	// the same row lie together; default 2 h.
 	RowMs int64
-	// Compress compresses pages (zstd) where that saves a sixteenth or more:
-	// for blocks that are compacted, and read less often.
+	// Compress lets chunks refer to others of their page, and compresses pages
+	// (zstd) where that saves a sixteenth or more: for blocks that are
+	// compacted, and read less often.
 	Compress bool
 }
 
@@ -29,7 +31,7 @@ func (o Options) withDefaults() Options {
 	if o.PageBytes == 0 {
 		o.PageBytes = 32 << 10
 		if o.Compress {
-			o.PageBytes = 16 << 10
+			o.PageBytes = 64 << 10
 		}
 	}
 	if o.FileBytes == 0 {

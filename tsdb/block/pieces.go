@@ -73,7 +73,7 @@ func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int6
 		}
 		entries := p.Entries()
 		for k := p.Find(uint32(ref)); k < len(entries) && entries[k].Series == uint32(ref); k++ {
-			if dst, err = b.entryPieces(p, entries[k], row.Number, minTime, maxTime, dst); err != nil {
+			if dst, err = b.entryPieces(p, k, row.Number, minTime, maxTime, dst); err != nil {
 				failed = errors.Join(failed, b.damage(b.files[info.File-1].name, int64(info.Offset), err))
 			}
 		}
@@ -81,7 +81,8 @@ func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int6
 	return dst, failed
 }
 
-func (b *Block) entryPieces(p *loadedPage, e page.Entry, row int64, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+func (b *Block) entryPieces(p *loadedPage, entry int, row int64, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	e := p.Entries()[entry]
 	c, err := b.column(part.ColumnID(e.Column))
 	if err != nil {
 		return dst, err
@@ -103,8 +104,15 @@ func (b *Block) entryPieces(p *loadedPage, e page.Entry, row int64, minTime, max
 			From:   t.From + uint32(presence.Lead), To: t.To - uint32(presence.Trail),
 			Chunk: storage.Chunk{Kind: storage.Encoded, Data: data, Runs: presence.Runs},
 		}
-		if len(data) == 0 { // stale markers only
+		switch {
+		case len(data) == 0: // stale markers only
 			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Values: []float64{}, Runs: presence.Runs}
+		case p.Refers(e, i):
+			values, err := p.Values(entry, i, int(t.To-t.From))
+			if err != nil {
+				return dst, err
+			}
+			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Values: values, Runs: presence.Runs}
 		}
 		dst = append(dst, piece)
 	}

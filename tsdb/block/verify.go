@@ -243,7 +243,7 @@ func (v *verifier) page(p *loadedPage, info index.Page, row int64, values []floa
 	bad := func(format string, args ...any) {
 		v.r.add(name, int64(info.Offset), fmt.Errorf(format, args...))
 	}
-	for _, e := range p.Entries() {
+	for entry, e := range p.Entries() {
 		if int(e.Series) >= v.b.SeriesCount() || e.Series < info.First || e.Series > info.Last {
 			bad("series %d in a page of series %d to %d", e.Series, info.First, info.Last)
 			continue
@@ -257,7 +257,11 @@ func (v *verifier) page(p *loadedPage, info index.Page, row int64, values []floa
 		for i, t := range c.Tiles[from:to] {
 			n := int(t.To - t.From)
 			data, presence, ok, err := p.Chunk(e, i, n)
-			if err == nil && len(data) > 0 {
+			switch {
+			case err != nil || len(data) == 0:
+			case p.Refers(e, i):
+				_, err = p.Values(entry, i, n)
+			default:
 				values, err = formatcolumn.Decode(values[:0], data, n-presence.Absent-presence.Stale)
 			}
 			if err != nil {

@@ -198,7 +198,7 @@ func (w *Writer) addEntry(ctx context.Context, ordinal uint32, chunks []tileChun
 	from, to := c.RowTiles(row, w.opts.RowMs)
 	r := w.rows[row]
 	if r == nil {
-		r = &rowWriter{}
+		r = &rowWriter{refer: referrer{encoder: &w.tiler.encoder}}
 		w.rows[row] = r
 	}
 	if r.builder.SizeBytes() >= w.opts.PageBytes || r.builder.Entries() >= pageEntriesMax {
@@ -211,6 +211,9 @@ func (w *Writer) addEntry(ctx context.Context, ordinal uint32, chunks []tileChun
 	for last := from - 1; n < len(chunks) && chunks[n].column == id && chunks[n].tile > last && chunks[n].tile < to; n++ {
 		ch := chunks[n]
 		last = ch.tile
+		if w.zstd != nil {
+			ch.chunk = r.refer.refer(r.builder.Entries(), id, ch.tile, int(tiles[ch.tile].To-tiles[ch.tile].From), w.candidates(), ch.chunk)
+		}
 		r.chunks[ch.tile-from] = ch.chunk
 		r.note(ordinal, tiles[ch.tile], ch.samples)
 		w.note(tiles[ch.tile], ch.samples)
@@ -227,6 +230,12 @@ type rowWriter struct {
 	builder page.Builder
 	info    index.Page
 	chunks  []page.Chunk
+	refer   referrer
+}
+
+// candidates is how many chunks each row may remember.
+func (w *Writer) candidates() int {
+	return max(8, min(candidatesMax, candidatesAll/len(w.rows)))
 }
 
 func (r *rowWriter) note(ordinal uint32, t index.Tile, samples int) {
@@ -277,6 +286,7 @@ func (w *Writer) flush(ctx context.Context, row int64, r *rowWriter) error {
 	w.size += len(frame)
 	r.info = index.Page{}
 	r.builder.Reset()
+	r.refer.reset()
 	return nil
 }
 
