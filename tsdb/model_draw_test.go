@@ -55,7 +55,7 @@ func (d *draw) next() []op {
 	case 1:
 		return []op{{Do: doOpen, Group: name}}
 	case 2:
-		return []op{{Do: doRestart}}
+		return []op{{Do: doRestart, Cancel: d.cancel(), Count: d.rng.IntN(5) / 3}}
 	case 3:
 		// The seed of the operation at which the disk stops counts: the same one
 		// for all that may be it.
@@ -75,7 +75,11 @@ func (d *draw) next() []op {
 			return nil
 		}
 		d.broken = 1 + d.rng.IntN(12)
-		return []op{{Do: doFault, Fault: []string{"full", "sync", "write", "link"}[d.rng.IntN(4)]}}
+		o := op{Do: doFault, Fault: []string{"full", "sync", "write", "link"}[d.rng.IntN(4)]}
+		if d.chance(2) {
+			o.At, o.Count = d.rng.IntN(20), 1+d.rng.IntN(4)
+		}
+		return []op{o}
 	case 15, 16, 17:
 		return d.wait()
 	case 18:

@@ -2,23 +2,12 @@ package tsdb_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
-	"slices"
-	"sync"
-	"syscall"
 	"time"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-
-	"github.com/nilometer/nilometer/model/tenant"
-	"github.com/nilometer/nilometer/storage"
-	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
-	"github.com/nilometer/nilometer/vfs"
 	"github.com/nilometer/nilometer/vfs/mem"
 	"github.com/nilometer/nilometer/vfs/vfstest"
 )
@@ -47,54 +36,10 @@ type run struct {
 	count int // see TestModel
 }
 
-// heldView is a view and what it had when it was taken.
-type heldView struct {
-	view storage.View
-	have []storagetest.Series
-}
-
-// hook decides about operations of the disk, and ends contexts at them.
-type hook struct {
-	mu     sync.Mutex // guards what follows
-	fault  string
-	left   int // operations until cancel; 0: there is none
-	cancel context.CancelFunc
-}
-
-func (h *hook) see(op vfstest.Op) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.left > 0 {
-		if h.left--; h.left == 0 {
-			h.cancel()
-		}
-	}
-	switch {
-	case h.fault == "full" && op.Kind != vfstest.Remove && op.Kind != vfstest.Sync && op.Kind != vfstest.SyncDir && op.Kind != vfstest.Lock:
-		return vfs.ErrFull
-	case h.fault == "sync" && (op.Kind == vfstest.Sync || op.Kind == vfstest.SyncDir):
-		return syscall.EIO
-	case h.fault == "write" && op.Kind == vfstest.Write, h.fault == "link" && (op.Kind == vfstest.Link || op.Kind == vfstest.Rename):
-		return syscall.EIO
-	}
-	return nil
-}
-
-func (h *hook) set(fault string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.fault = fault
-}
-
-func (h *hook) arm(left int, cancel context.CancelFunc) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.left, h.cancel = left, cancel
-}
-
 // play runs a script and returns how many operations that were, and what was
-// wrong: nil almost always. It must be called in a bubble.
-func play(s script) (count int, err error) {
+// wrong: nil almost always. It must be called in a bubble. end sees the run when
+// it is over.
+func play(s script, end func(*run)) (count int, err error) {
 	r := &run{
 		script: s, begin: time.Now(), disk: mem.New(), oracle: newOracle(),
 		settled: true, cutBefore: math.MinInt64, forgotten: math.MinInt64, newest: math.MinInt64,
@@ -106,8 +51,8 @@ func play(s script) (count int, err error) {
 		}
 		if r.db != nil {
 			r.releaseViews()
-			r.hook.set("")
-			if serr := r.db.stop(); err == nil && serr != nil && r.settled {
+			r.hook.set("", 0, 0)
+			if serr := r.db.stop(); err == nil && serr != nil && r.settled && !r.faults.Stopped() {
 				err = fmt.Errorf("close: %w", serr)
 			}
 		}
@@ -115,6 +60,7 @@ func play(s script) (count int, err error) {
 			err = fmt.Errorf("operation %d (%s %s) after %s: %w", at+1, s.Ops[at].Do, s.Ops[at].Group, time.Since(r.begin), err)
 		}
 		count = r.count
+		end(r)
 	}()
 	if err := r.open(r.disk); err != nil {
 		return 0, err
@@ -142,7 +88,10 @@ func (r *run) end() error {
 	if err := r.read(&op{From: math.MinInt64 / 2, To: math.MaxInt64 / 2}); err != nil {
 		return fmt.Errorf("at the end: %w", err)
 	}
-	return r.restart()
+	if err := r.restart(context.Background(), &op{}); err != nil || !r.faults.Stopped() {
+		return err
+	}
+	return r.crash()
 }
 
 // open starts a database on a disk. Its loops begin half a millisecond after a
@@ -151,17 +100,21 @@ func (r *run) open(disk *mem.FS) error {
 	time.Sleep(time.Millisecond - time.Since(r.begin)%time.Millisecond + time.Millisecond/2)
 	r.disk, r.faults = disk, vfstest.New(disk)
 	r.faults.Fail(r.hook.see)
-	o := quiet(time.Duration(r.script.Settings.BlockRangeMs) * time.Millisecond)
-	o.SyncInterval = time.Second
-	if r.script.Settings.RetentionMs > 0 {
-		o.Retention = time.Duration(r.script.Settings.RetentionMs) * time.Millisecond
-	}
-	db, err := start(r.faults, o, tsdb.Deps{Clock: r.now})
+	db, err := start(r.faults, r.options(), tsdb.Deps{Clock: r.now})
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	r.db, r.w = db, newWriters(db)
 	return nil
+}
+
+func (r *run) options() tsdb.Options {
+	o := quiet(time.Duration(r.script.Settings.BlockRangeMs) * time.Millisecond)
+	o.SyncInterval = time.Second
+	if keep := r.script.Settings.RetentionMs; keep > 0 {
+		o.Retention = time.Duration(keep) * time.Millisecond
+	}
+	return o
 }
 
 // now is the database's clock.
@@ -202,12 +155,12 @@ func (r *run) do(o *op) error {
 	case doRelease:
 		return r.release()
 	case doRestart:
-		return r.restart()
+		return r.restart(ctx, o)
 	case doCrash:
 		r.crashSeed = o.Seed
 		r.faults.StopAt(r.faults.Count()+max(1, o.At), o.Seed)
 	case doFault:
-		r.hook.set(o.Fault)
+		r.hook.set(o.Fault, o.At, o.Count)
 		r.settled = false
 	case doHeal:
 		return r.heal()
@@ -224,133 +177,6 @@ func (r *run) failed(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// append writes rows. What was applied is noted by the oracle, whose results
-// must be the same.
-func (r *run) append(ctx context.Context, o *op) error {
-	if !o.Together {
-		for i := range o.Rows {
-			if err := r.commit(ctx, o, o.Rows[i:i+1]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return r.commit(ctx, o, o.Rows)
-}
-
-func (r *run) commit(ctx context.Context, o *op, rows []row) error {
-	r.count++
-	if err := r.waitFor(rows); err != nil {
-		return err
-	}
-	var prepared []storage.Prepared
-	for _, x := range rows {
-		p, err := r.w.prepare(ctx, o.Group, x)
-		if err != nil {
-			for _, p := range prepared {
-				p.Abort()
-			}
-			return r.failed(ctx, fmt.Errorf("prepare: %w", err))
-		}
-		prepared = append(prepared, p)
-	}
-	d := storage.Logged
-	if o.Synced {
-		d = storage.Synced
-	}
-	err := r.db.Commit(ctx, d, prepared...)
-	if problem := r.failed(ctx, err); problem != nil {
-		return fmt.Errorf("commit: %w", problem)
-	}
-	if err != nil && !errors.Is(err, storage.ErrUncertain) {
-		for _, p := range prepared {
-			p.Abort()
-		}
-		return nil // nothing of it was applied
-	}
-	for i, x := range rows {
-		if err := r.applied(o.Group, x, prepared[i].Result()); err != nil {
-			return err
-		}
-	}
-	if o.Synced && err == nil && len(rows) > 0 {
-		return r.durable()
-	}
-	return nil
-}
-
-// applied compares what became of a row with what the oracle makes of it.
-func (r *run) applied(group string, x row, got storage.Result) error {
-	if len(got.Rejected) > 0 && got.Rejected[0].Reason == storage.ReasonTooOld {
-		if len(got.Rejected) != len(x.Names) || got.Appended > 0 || base+x.At >= r.cutBefore {
-			return fmt.Errorf("batch %+v: the result is %+v; spans before %d may have been cut", x, got, r.cutBefore-base)
-		}
-		return nil
-	}
-	want, err := r.oracle.commit(group, x)
-	if err != nil {
-		return fmt.Errorf("oracle: %w", err)
-	}
-	same := func(a, b storage.Rejection) bool { return a.Index == b.Index && a.Reason == b.Reason }
-	if got.Appended != want.Appended || !slices.EqualFunc(got.Rejected, want.Rejected, same) {
-		return fmt.Errorf("batch %+v: the result is %+v, want %+v", x, got, want)
-	}
-	r.count += want.Appended
-	r.newest = max(r.newest, base+x.At)
-	return nil
-}
-
-// scrapes are Count positions of a closed group from From on: its first series
-// count, change seldom, or stay as they are.
-func (r *run) scrapes(ctx context.Context, o *op) error {
-	known := modelGroups()[o.Group]
-	for i := range int64(o.Count) {
-		x := row{At: o.From + i*o.Interval}
-		for k := range known.series {
-			name := fmt.Sprintf("s%d", known.first+k)
-			switch phase := (int64(o.Seed) + int64(k)) % 4; {
-			case phase == 0:
-				x.add(name, float64(i*7+int64(k)))
-			case phase == 1 && i%9 == 0:
-				x.add(name, float64(i)/8)
-			case phase == 2 && i%50 == 0:
-				x.add(name, math.Float64frombits(o.Seed*uint64(i+1)*0x9e3779b97f4a7c15&^(1<<62)))
-			case i == 0:
-				x.add(name, 1)
-			}
-		}
-		if err := r.commit(ctx, o, []row{x}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) durable() error {
-	r.cutTried = false
-	return r.oracle.durable()
-}
-
-// reopen lets another writer open a group: whoever had it is not asked.
-func (r *run) reopen(name string) error {
-	delete(r.w.open, name)
-	if _, err := r.w.group(context.Background(), name); err != nil {
-		return r.failed(context.Background(), err)
-	}
-	return r.oracle.note(change{apply: func(w *writers) error {
-		delete(w.open, name)
-		_, err := w.group(context.Background(), name)
-		return err
-	}})
-}
-
-func (r *run) closeGroup(name string) error {
-	if err := r.failed(context.Background(), r.w.close(name)); err != nil {
-		return err
-	}
-	return r.oracle.note(change{apply: func(w *writers) error { return w.close(name) }})
 }
 
 // wait lets time go by. After two intervals of the log everything is durable.
@@ -376,7 +202,7 @@ func (r *run) waitFor(rows []row) error {
 
 // heal ends a fault. The log is given the time to notice.
 func (r *run) heal() error {
-	r.hook.set("")
+	r.hook.set("", 0, 0)
 	if r.settled {
 		return nil
 	}
@@ -403,138 +229,10 @@ func (r *run) compact(ctx context.Context) error {
 	return r.failed(ctx, r.db.Compact(ctx))
 }
 
-func (r *run) delete(ctx context.Context, o *op) error {
-	m := nameMatcher(o.Match)
-	err := r.db.Delete(ctx, tenant.Default, base+o.From, base+o.To, m)
-	if err := r.failed(ctx, err); err != nil || errors.Is(err, storage.ErrUnsupported) {
-		return err
-	}
-	return r.oracle.note(change{kept: true, apply: func(w *writers) error {
-		return w.store.Delete(context.Background(), tenant.Default, base+o.From, base+o.To, m)
-	}})
-}
-
-func nameMatcher(expression string) *labels.Matcher {
-	return labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, expression)
-}
-
-func (o *op) selection() storage.Selection {
-	s := storage.Selection{MinTime: base + o.From, MaxTime: base + o.To}
-	if o.Match != "" {
-		s.Matchers = []*labels.Matcher{nameMatcher(o.Match)}
-	}
-	return s
-}
-
-// read compares what a selection finds, by samples, label sets, names and the
-// estimate. Reads go on whatever the disk does.
-func (r *run) read(o *op) error {
-	s := o.selection()
-	for _, id := range modelTenants() {
-		want, err := readStore(r.oracle.live.store, id, s)
-		if err != nil {
-			return err
-		}
-		v, err := r.db.View(context.Background(), id)
-		if err != nil {
-			return err
-		}
-		err = r.readView(v, s, want)
-		v.Close()
-		if err != nil {
-			return fmt.Errorf("tenant %s: %w", id, err)
-		}
-	}
-	return nil
-}
-
-func readStore(st storage.Store, id tenant.ID, s storage.Selection) ([]storagetest.Series, error) {
-	v, err := st.View(context.Background(), id)
-	if err != nil {
-		return nil, err
-	}
-	defer v.Close()
-	return storagetest.Read(context.Background(), v, s)
-}
-
-func (r *run) readView(v storage.View, s storage.Selection, want []storagetest.Series) error {
-	got, err := storagetest.Read(context.Background(), v, s)
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	if err := same(want, got, r.forgotten); err != nil {
-		return fmt.Errorf("from %d to %d: %w", s.MinTime-base, s.MaxTime-base, err)
-	}
-	lsets, _, err := v.Series(context.Background(), s, 0)
-	if err != nil {
-		return fmt.Errorf("series: %w", err)
-	}
-	names, _, err := v.LabelValues(context.Background(), model.MetricNameLabel, s, 0)
-	if err != nil {
-		return fmt.Errorf("label values: %w", err)
-	}
-	samples := int64(0)
-	for _, x := range got {
-		samples += int64(len(x.Samples))
-		if !slices.ContainsFunc(lsets, func(l labels.Labels) bool { return labels.Equal(l, x.Labels) }) {
-			return fmt.Errorf("the series are %v, without %s", lsets, x.Labels)
-		}
-		if name := x.Labels.Get(model.MetricNameLabel); !slices.Contains(names, name) {
-			return fmt.Errorf("the names are %q, without %s", names, name)
-		}
-	}
-	est, err := v.Estimate(context.Background(), s)
-	if err != nil || est.Series < int64(len(got)) || samples > 0 && est.Samples == 0 {
-		return fmt.Errorf("the estimate is %+v for %d series with %d samples (%w)", est, len(got), samples, err)
-	}
-	return nil
-}
-
-// heldMax bounds the views that are held at once.
-const heldMax = 4
-
-func (r *run) hold() error {
-	if len(r.held) == heldMax {
-		r.held[0].view.Close()
-		r.held = r.held[1:]
-	}
-	v, err := r.db.View(context.Background(), tenant.Default)
-	if err != nil {
-		return err
-	}
-	h := heldView{view: v}
-	if h.have, err = storagetest.Read(context.Background(), v, (&op{From: math.MinInt64 / 2, To: math.MaxInt64 / 2}).selection()); err != nil {
-		return err
-	}
-	r.held = append(r.held, h)
-	return nil
-}
-
-// release compares and closes the views that are held.
-func (r *run) release() error {
-	defer r.releaseViews()
-	for i, h := range r.held {
-		got, err := storagetest.Read(context.Background(), h.view, (&op{From: math.MinInt64 / 2, To: math.MaxInt64 / 2}).selection())
-		if err != nil {
-			return fmt.Errorf("held view %d: %w", i, err)
-		}
-		if d := storagetest.Diff(h.have, got); d != "" {
-			return fmt.Errorf("held view %d has changed: %s", i, d)
-		}
-	}
-	return nil
-}
-
-func (r *run) releaseViews() {
-	for _, h := range r.held {
-		h.view.Close()
-	}
-	r.held = nil
-}
-
-// restart ends the database and starts another one. With a broken disk that is
-// kill -9: what was written is there, synced or not.
-func (r *run) restart() error {
+// restart ends the database and starts another one, at times after attempts
+// that come to nothing. With a broken disk it is kill -9: what was written is
+// there, synced or not.
+func (r *run) restart(ctx context.Context, o *op) error {
 	if err := r.release(); err != nil {
 		return err
 	}
@@ -544,13 +242,18 @@ func (r *run) restart() error {
 		}
 	}
 	err := r.db.stop()
-	if r.faults.Stopped() || !r.settled {
+	switch {
+	case r.faults.Stopped():
+		return nil // the crash comes next
+	case !r.settled:
 		return r.recover(mem.KeepAll)
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("close: %w", err)
 	}
 	if err := r.durable(); err != nil {
+		return err
+	}
+	if err := r.falseStarts(ctx, o); err != nil || r.faults.Stopped() {
 		return err
 	}
 	if err := r.open(r.disk); err != nil {
@@ -558,6 +261,32 @@ func (r *run) restart() error {
 	}
 	if err := r.read(&op{From: math.MinInt64 / 2, To: math.MaxInt64 / 2}); err != nil {
 		return fmt.Errorf("after a restart: %w", err)
+	}
+	return nil
+}
+
+// falseStarts opens the database with a context that ends meanwhile, when the
+// operation says so, and then Count times only to end it at once.
+func (r *run) falseStarts(ctx context.Context, o *op) error {
+	deps := tsdb.Deps{Clock: r.now}
+	if o.Cancel != 0 {
+		deps.FS, deps.Dir = r.faults, "data"
+		db, err := tsdb.Open(ctx, r.options(), deps)
+		if err == nil {
+			err = db.Close()
+		}
+		if err := r.failed(ctx, err); err != nil {
+			return fmt.Errorf("open with a context that ends: %w", err)
+		}
+	}
+	for range o.Count {
+		db, err := start(r.faults, r.options(), deps)
+		if err == nil {
+			err = db.stop()
+		}
+		if err := r.failed(context.Background(), err); err != nil {
+			return fmt.Errorf("end during the start: %w", err)
+		}
 	}
 	return nil
 }
@@ -571,7 +300,7 @@ func (r *run) crash() error {
 
 // recover starts a database on what a crash has left, and tells the oracle.
 func (r *run) recover(seed uint64) error {
-	r.hook.set("")
+	r.hook.set("", 0, 0)
 	r.settled = true
 	if err := r.open(r.disk.Crash(seed)); err != nil {
 		return err

@@ -45,9 +45,9 @@ const (
 	doRead    kind = "read"    // compares what Match selects in [From, To]
 	doHold    kind = "hold"    // takes a view
 	doRelease kind = "release" // compares what the held views have with what they had
-	doRestart kind = "restart"
-	doCrash   kind = "crash" // the disk stops at operation At from here, and keeps by Seed
-	doFault   kind = "fault" // operations of the disk fail as Fault says, until heal
+	doRestart kind = "restart" // Count starts before it end at once
+	doCrash   kind = "crash"   // the disk stops at operation At from here, and keeps by Seed
+	doFault   kind = "fault"   // Count operations of the disk, or all, fail as Fault says from the At-th on, until heal
 	doHeal    kind = "heal"
 )
 

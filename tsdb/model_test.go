@@ -80,7 +80,13 @@ func number(t *testing.T, variable string, standard int) int {
 // bubble plays a script on a clock of its own.
 func bubble(t *testing.T, s script) (count int, err error) {
 	t.Helper()
-	synctest.Test(t, func(*testing.T) { count, err = play(s) })
+	return bubbleOf(t, s, func(*run) {})
+}
+
+// bubbleOf is bubble, and lets end see the run when it is over.
+func bubbleOf(t *testing.T, s script, end func(*run)) (count int, err error) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) { count, err = play(s, end) })
 	return count, err
 }
 
