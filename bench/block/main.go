@@ -18,6 +18,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
@@ -85,7 +86,12 @@ func sections(ctx context.Context, bucket *mem.Bucket, series float64) error {
 	if err != nil {
 		return err
 	}
-	x, err := index.Open(raw, nil)
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	defer dec.Close()
+	x, err := index.Open(raw, dec)
 	if err != nil {
 		return err
 	}

@@ -229,32 +229,13 @@ func (b *Builder) buildNames(sorted []string) (names, values, lists []byte, err 
 	return names, values, lists, nil
 }
 
-// appendPostings appends the lists of the values ids, in that order, after
-// their offsets.
+// appendPostings appends the lists of the values ids, in that order.
 func (n *buildName) appendPostings(dst []byte, ids []uint32) ([]byte, error) {
-	var body []byte
-	offsets := make([]int, 1, len(ids)+1)
-	for _, id := range ids {
-		var err error
-		if body, err = n.lists[id].AppendTo(body); err != nil {
-			return dst, err
-		}
-		offsets = append(offsets, len(body))
+	lists := make([]*postings.Encoder, len(ids))
+	for i, id := range ids {
+		lists[i] = n.lists[id]
 	}
-	width := 1
-	for len(body)>>(8*width) > 0 {
-		width++
-	}
-	if width > 4 {
-		return dst, fmt.Errorf("postings of %d bytes: at most 4 GiB are allowed", len(body))
-	}
-	dst = append(dst, byte(width))
-	for _, o := range offsets {
-		for k := range width {
-			dst = append(dst, byte(o>>(8*k)))
-		}
-	}
-	return append(dst, body...), nil
+	return appendLists(dst, lists)
 }
 
 func (b *Builder) buildShapes(rank []uint32) []byte {

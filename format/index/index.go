@@ -15,7 +15,7 @@
 //   - I1: the ordinal of a label's value is its place in the order of bytes,
 //     among the values of that name.
 //   - I2: opening reads the head, the names and the shapes, whatever the number
-//     of series.
+//     of series; a small index that is packed is read whole.
 //   - I3: an Index over any bytes returns what they say or an error. It never
 //     panics, and never allocates more than the bytes justify.
 package index
@@ -107,8 +107,12 @@ type nameInfo struct {
 	postingsAt, end int // in the postings section
 }
 
-// Open reads the head of an index, which is all of b.
+// Open reads the head of an index, which is all of b, packed or not.
 func Open(b []byte, dec Decompressor) (*Index, error) {
+	b, err := unpack(b, dec)
+	if err != nil {
+		return nil, err
+	}
 	x := &Index{b: b, dec: dec}
 	if len(b) < headerBytes+footerBytes || string(b[:8]) != headerMagic {
 		return nil, &CorruptError{"header", 0, "this is no index"}
@@ -291,18 +295,9 @@ func (x *Index) Postings(name, value int) (postings.List, error) {
 	if value < 0 || value >= n || at >= info.end {
 		return nil, x.corrupt(secPostings, at, fmt.Sprintf("no postings of value %d of %d", value, n))
 	}
-	width := int(b[at])
-	if width < 1 || width > 4 || at+1+width*(n+1) > info.end {
-		return nil, x.corrupt(secPostings, at, fmt.Sprintf("%d offsets of %d bytes", n+1, width))
-	}
-	lists := b[at+1+width*(n+1) : info.end]
-	from, to := fixed(b[at+1+width*value:], width), fixed(b[at+1+width*(value+1):], width)
-	if from > to || to > len(lists) {
-		return nil, x.corrupt(secPostings, at+1+width*value, fmt.Sprintf("postings from %d to %d of %d", from, to, len(lists)))
-	}
-	l, err := postings.Decode(lists[from:to], uint32(x.series))
+	l, off, err := readList(b[at:info.end], value, n, uint32(x.series))
 	if err != nil {
-		return nil, x.corrupt(secPostings, at+1+width*(n+1)+from, err.Error())
+		return nil, x.corrupt(secPostings, at+off, err.Error())
 	}
 	return l, nil
 }

@@ -127,6 +127,9 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
+		if rapid.Bool().Draw(rt, "pack") {
+			raw = index.Pack(raw, enc)
+		}
 		x, err := index.Open(raw, dec)
 		if err != nil || x.Series() != len(lsets) {
 			rt.Fatal(err, x)
@@ -172,6 +175,35 @@ func TestRoundTrip(t *testing.T) {
 					rt.Fatalf("postings of %s: %v, want %v", x.Names()[n], got, has[fmt.Sprint(n, "=", v)])
 				}
 			}
+		}
+	})
+}
+
+// FuzzPacked opens a packed index with bytes changed, its checksum right.
+func FuzzPacked(f *testing.F) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<20))
+	if err != nil {
+		f.Fatal(err)
+	}
+	whole := index.Pack(example(f), enc)
+	for at := 8; at < len(whole); at += 3 {
+		f.Add(uint16(at), []byte{whole[at] + 1})
+	}
+	f.Add(uint16(16), []byte{0xff, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, at uint16, patch []byte) {
+		b := bytes.Clone(whole)
+		copy(b[int(at)%len(b):], patch)
+		table := crc32.MakeTable(crc32.Castagnoli)
+		binary.LittleEndian.PutUint32(b[12:], crc32.Update(crc32.Checksum(b[:12], table), table, b[16:]))
+		var broken *index.CorruptError
+		if x, err := index.Open(b, dec); err == nil {
+			_ = x.Check()
+		} else if !errors.As(err, &broken) {
+			t.Fatal(err)
 		}
 	})
 }

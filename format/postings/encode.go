@@ -94,6 +94,18 @@ func (e *Encoder) AppendTo(dst []byte) ([]byte, error) {
 	return append(append(dst, kindRuns), e.bytes...), nil
 }
 
+// Single returns the run that the set is, if it is one.
+func (e *Encoder) Single() (Run, bool) {
+	switch {
+	case e.runs == 0 && e.from < e.to:
+		return Run{e.from, e.to}, true
+	case e.runs == 1 && e.from == e.to:
+		l, err := decodeRuns(e.bytes, math.MaxUint32, 0)
+		return l[0], err == nil
+	}
+	return Run{}, false
+}
+
 // Append appends the encoding of l to dst.
 func Append(dst []byte, l List) ([]byte, error) {
 	var e Encoder

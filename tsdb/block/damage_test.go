@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/nilometer/nilometer/blob"
 	"github.com/nilometer/nilometer/blob/mem"
 	"github.com/nilometer/nilometer/model/tenant"
@@ -120,10 +122,24 @@ func TestEveryBitOfTheIndexIsGuarded(t *testing.T) {
 	write(t, bucket, 1, block.Options{}, src)
 	want := read(t, src)
 	name := block.Prefix(tenant.Default, blockID(1)) + "index"
-	whole, err := bucket.Get(t.Context(), name)
+	packed, err := bucket.Get(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	whole, err := dec.DecodeAll(packed[20:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("packed", func(t *testing.T) { everyBitOfTheIndex(t, bucket, name, packed, want) })
+	t.Run("plain", func(t *testing.T) { everyBitOfTheIndex(t, bucket, name, whole, want) })
+}
+
+func everyBitOfTheIndex(t *testing.T, bucket blob.Bucket, name string, whole []byte, want []parttest.Series) {
 	for at := range whole {
 		replace(t, bucket, name, func([]byte) []byte {
 			b := bytes.Clone(whole)

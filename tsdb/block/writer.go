@@ -324,14 +324,10 @@ func (w *Writer) Finish(ctx context.Context, meta Meta) (Meta, error) {
 	if err := w.finishChunks(ctx); err != nil {
 		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
-	}
 	meta.ID, meta.FormatVersion, meta.MinTime, meta.MaxTime = w.id, FormatVersion, w.min, w.max
 	meta.Stats.Series, meta.Stats.Columns = uint64(w.index.Series()), uint64(w.index.Columns())
 	meta.Stats.Chunks, meta.Stats.Samples, meta.Stats.ChunkBytes = w.stats.chunks, w.stats.samples, w.stats.chunkBytes
-	x, err := w.index.Build(enc)
+	x, err := w.buildIndex()
 	if err != nil {
 		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
 	}
@@ -349,6 +345,34 @@ func (w *Writer) Finish(ctx context.Context, meta Meta) (Meta, error) {
 	}
 	return meta, nil
 }
+
+// buildIndex returns the index: packed when it is small, else with compressed
+// pages of series.
+func (w *Writer) buildIndex() ([]byte, error) {
+	options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1 << 20)}
+	enc, err := zstd.NewWriter(nil, options...)
+	if err != nil {
+		return nil, err
+	}
+	if w.index.Series() > seriesPackedMax {
+		return w.index.Build(enc)
+	}
+	x, err := w.index.Build(nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(x) > index.PackedBytesMax {
+		return w.index.Build(enc)
+	}
+	best, err := zstd.NewWriter(nil, append(options, zstd.WithEncoderLevel(zstd.SpeedBestCompression))...)
+	if err != nil {
+		return nil, err
+	}
+	return index.Pack(x, best), nil
+}
+
+// seriesPackedMax: the index of more series is never small enough to pack.
+const seriesPackedMax = index.PackedBytesMax
 
 // finishChunks ends all pages, in order of rows, and the last file.
 func (w *Writer) finishChunks(ctx context.Context) error {
