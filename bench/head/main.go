@@ -1,13 +1,15 @@
 // Command head measures what the head takes for many series:
 //
 //	go run ./bench/head [-targets 250] [-scrapes 480] [-interval 5s]
+//	go run ./bench/head -postings 5000000
 //
 // Each target has the series and values of the recorded node exporter (some
 // thousand series, about ten labels), so a thousand targets are over half a
 // million series. It prints resident bytes a series, the time of an append a
 // sample (the log is written to nowhere), of a full garbage collection, of a
 // selection, of reading all, and of a cut. The memory that the program itself
-// needs for the recording is subtracted.
+// needs for the recording is subtracted. The second form makes series of a fleet
+// up and measures selections of them.
 package main
 
 import (
@@ -45,23 +47,27 @@ func main() {
 	targets := flag.Int("targets", 250, "targets, each with the series of a node exporter")
 	scrapes := flag.Int("scrapes", 480, "scrapes of each target")
 	interval := flag.Duration("interval", 5*time.Second, "between two scrapes")
+	made := flag.Int("postings", 0, "in place of all that: make so many series and measure selections")
 	flag.Parse()
-	if err := run(context.Background(), *targets, *scrapes, *interval); err != nil {
+	if err := run(context.Background(), *targets, *scrapes, *interval, *made); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/head:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, targets, scrapes int, interval time.Duration) error {
-	rec, err := load(scrapes)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, targets, scrapes int, interval time.Duration, made int) error {
 	log, err := wal.Open(nowhere{mem.New()}, "wal", wal.Options{}, wal.NewMetrics(nil))
 	if err != nil {
 		return err
 	}
 	heads, err := head.New(head.Options{}, head.Deps{Log: log})
+	if err != nil {
+		return err
+	}
+	if made > 0 {
+		return postings(ctx, heads, made)
+	}
+	rec, err := load(scrapes)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ type seriesID uint32
 
 const noSeries = seriesID(1<<32 - 1)
 
+// metricName is the label that no two series of a scrape are expected to share.
+const metricName = model.MetricNameLabel
+
 // seriesMax bounds the numbers of one head.
 const seriesMax = 1 << 30
 
@@ -63,7 +66,7 @@ type freeID struct {
 
 func newIndex(o *arena.Owner, oldest func() uint64) index {
 	t := newTuples(o)
-	name := t.symbols.add(model.MetricNameLabel)
+	name := t.symbols.add(metricName)
 	return index{
 		tuples: t, metricName: name, oldest: oldest, former: map[seriesID][]owner{},
 		left: arena.NewArray[tupleID](o), right: arena.NewArray[tupleID](o),
@@ -248,7 +251,7 @@ func (x *index) compactLocked() {
 	}
 	old := x.tuples
 	x.tuples = newTuples(old.owner)
-	x.metricName = x.tuples.symbols.add(model.MetricNameLabel)
+	x.metricName = x.tuples.symbols.add(metricName)
 	became := x.tuples.take(&old)
 	for _, side := range [][]tupleID{x.left.All(), x.right.All()} {
 		for i, u := range side {
