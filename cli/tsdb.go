@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -100,4 +101,10 @@ func bytesText(n int64) string {
 		return fmt.Sprintf("%.1f MiB (%d bytes)", float64(n)/(kib*kib), n)
 	}
 	return fmt.Sprintf("%.1f GiB (%d bytes)", float64(n)/(kib*kib*kib), n)
+}
+
+// shortBytes writes a size in the unit that fits.
+func shortBytes(n int64) string {
+	text, _, _ := strings.Cut(bytesText(n), " (")
+	return text
 }

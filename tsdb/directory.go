@@ -21,6 +21,8 @@ const (
 	versionName = "VERSION"
 	storeName   = "store"
 	headName    = "head"
+	// restoreMark is there while a backup is restored (tsdb/backup).
+	restoreMark = "RESTORE"
 	// snapshotsName has a data directory of its own for each snapshot.
 	snapshotsName = "snapshots"
 	metaPrefix    = "meta.db"
@@ -89,6 +91,9 @@ func foreign(fsys vfs.FS, name string) error {
 	if slices.Contains(names, versionName) {
 		return nil
 	}
+	if slices.Contains(names, restoreMark) {
+		return unrestored(name)
+	}
 	for _, n := range names {
 		switch {
 		case n == lockName, n == versionName+".new", n == "lost+found", strings.HasPrefix(n, metaPrefix):
@@ -97,6 +102,11 @@ func foreign(fsys vfs.FS, name string) error {
 		}
 	}
 	return nil
+}
+
+// unrestored refuses a directory whose restore has not ended.
+func unrestored(name string) error {
+	return fmt.Errorf("a restore into %s was cut off: run nilometer backup restore again, it goes on where it was", name)
 }
 
 func (d *directory) checkVersion(name string) error {

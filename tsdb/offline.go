@@ -28,6 +28,9 @@ func existing(d Deps) (vfs.FS, error) {
 		return nil, err
 	}
 	if _, err := fsys.Stat(versionName); errors.Is(err, fs.ErrNotExist) {
+		if _, err := fsys.Stat(restoreMark); err == nil {
+			return nil, unrestored(d.Dir)
+		}
 		return nil, fmt.Errorf("%s has no file %s: it is no data directory; name another one with --data.dir", d.Dir, versionName)
 	}
 	return fsys, nil
