@@ -51,6 +51,9 @@ type Block struct {
 	// TombstonesApplied is the sequence of the newest tombstone whose samples
 	// are physically gone.
 	TombstonesApplied uint64 `json:"tombstones_applied,omitempty"`
+	// Exempt blocks are not dropped for their age: somebody asked to keep them.
+	// They are merged with their like alone.
+	Exempt bool `json:"exempt,omitempty"`
 }
 
 // Stats counts what is in a block.

@@ -128,6 +128,7 @@ func metaOf(job planner.Job) format.Block {
 		m.Sources = append(m.Sources, b.Sources...)
 		m.LowestSeq, m.HighestSeq = min(m.LowestSeq, b.LowestSeq), max(m.HighestSeq, b.HighestSeq)
 		m.TombstonesApplied = max(m.TombstonesApplied, b.TombstonesApplied)
+		m.Exempt = m.Exempt || b.Exempt
 	}
 	if job.Kind != planner.Rewrite {
 		m.Level++

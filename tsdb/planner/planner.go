@@ -138,9 +138,12 @@ func Plan(s manifest.State, nowMs int64, o Options) []Job {
 	p := plan{options: o, now: nowMs, tombstones: s.Tombstones, taken: map[ulid.ULID]bool{}}
 	p.retention(s.Blocks)
 	for _, blocks := range p.byResolution(s.Blocks) {
-		p.overlaps(blocks)
+		alike := byExemption(blocks)
+		p.overlaps(alike[0])
+		p.overlaps(alike[1])
 		p.rewrites(blocks)
-		p.levels(blocks)
+		p.levels(alike[0])
+		p.levels(alike[1])
 	}
 	return p.jobs
 }
@@ -202,6 +205,37 @@ func (p *plan) byResolution(blocks []manifest.Block) [][]manifest.Block {
 	return out
 }
 
+// byExemption splits blocks by what retention they have. Where both kinds
+// overlap, none is merged: the result would stand before or behind a block that
+// lies between its sources in the order of acceptance (I3).
+func byExemption(blocks []manifest.Block) [2][]manifest.Block {
+	var exempt, others []manifest.Block
+	for len(blocks) > 0 {
+		n := overlapping(blocks)
+		mixed := slices.ContainsFunc(blocks[:n], func(b manifest.Block) bool { return b.Exempt != blocks[0].Exempt })
+		switch {
+		case mixed:
+		case blocks[0].Exempt:
+			exempt = append(exempt, blocks[:n]...)
+		default:
+			others = append(others, blocks[:n]...)
+		}
+		blocks = blocks[n:]
+	}
+	return [2][]manifest.Block{others, exempt}
+}
+
+// overlapping is the number of blocks at the front that are connected by
+// overlaps.
+func overlapping(blocks []manifest.Block) int {
+	n, end := 1, blocks[0].MaxTime
+	for n < len(blocks) && blocks[n].MinTime <= end {
+		end = max(end, blocks[n].MaxTime)
+		n++
+	}
+	return n
+}
+
 // retention drops what is wholly too old, then the oldest while there is too
 // much.
 func (p *plan) retention(blocks []manifest.Block) {
@@ -209,7 +243,7 @@ func (p *plan) retention(blocks []manifest.Block) {
 	var old []manifest.Block
 	var total uint64
 	for _, b := range blocks {
-		if o.RetentionMs > 0 && b.MaxTime < p.now-o.RetentionMs {
+		if o.RetentionMs > 0 && b.MaxTime < p.now-o.RetentionMs && !b.Exempt {
 			old = append(old, b)
 			continue
 		}
@@ -234,11 +268,7 @@ func (p *plan) retention(blocks []manifest.Block) {
 // overlaps merges each set of blocks that is connected by overlaps.
 func (p *plan) overlaps(blocks []manifest.Block) {
 	for len(blocks) > 0 {
-		n, end := 1, blocks[0].MaxTime
-		for n < len(blocks) && blocks[n].MinTime <= end {
-			end = max(end, blocks[n].MaxTime)
-			n++
-		}
+		n := overlapping(blocks)
 		if n > 1 {
 			p.add(Overlap, fmt.Sprintf("%d blocks overlap", n), blocks[:min(n, p.options.JobBlocksMax)])
 		}
@@ -261,6 +291,9 @@ func (p *plan) rewrites(blocks []manifest.Block) {
 // range that is closed: later data has been cut, or must have been. A range in
 // which another job is at work waits for its result.
 func (p *plan) levels(blocks []manifest.Block) {
+	if len(blocks) == 0 {
+		return
+	}
 	o := p.options
 	newest := slices.MaxFunc(blocks, func(a, b manifest.Block) int { return cmp.Compare(a.MinTime, b.MinTime) })
 	closed := max(floor(newest.MinTime, o.BlockRangeMs), p.now-2*o.BlockRangeMs)

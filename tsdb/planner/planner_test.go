@@ -26,7 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write the scripts' expected output an
 //
 //	options retention=30d bytes=1000 range=2h
 //	now 20h
-//	block a 0h-2h [level=2] [bytes=10] [seq=1-2] [res=300000] [applied=7]
+//	block a 0h-2h [level=2] [bytes=10] [seq=1-2] [res=300000] [applied=7] [exempt=1]
 //	drop a
 //	tombstone 7 0h-1h
 //	plan | apply | until-idle
@@ -172,6 +172,8 @@ func (s *script) block(name, span string, rest []string) {
 			b.Stats.ChunkBytes = uint64(s.number(v))
 		case "res":
 			b.ResolutionMs = s.number(v)
+		case "exempt":
+			b.Exempt = v == "1"
 		case "applied":
 			b.TombstonesApplied = uint64(s.number(v))
 		case "seq":
