@@ -36,24 +36,25 @@ type Reason uint8
 
 // The reasons for refusals.
 const (
-	ReasonNone          Reason = iota // accepted
-	ReasonUnknownSlot                 // the slot is not a member of the group
-	ReasonConflict                    // another value was accepted for this timestamp (N1)
-	ReasonOutOfOrder                  // older than the series' last sample, outside the window for late samples
-	ReasonTooOld                      // older than the retention
-	ReasonTooFarAhead                 // further in the future than the engine accepts
-	ReasonInvalidLabels               // empty, unsorted or duplicate labels, a bad name, or over the size limits
-	ReasonSeriesLimit                 // a limit on the number of series was reached
-	ReasonMemory                      // memory pressure: new series are refused
-	ReasonUnsupported                 // a kind of sample that the engine cannot keep yet
-	ReasonOverloaded                  // no room for late samples now: send them again later (ErrOverloaded)
+	ReasonNone             Reason = iota // accepted
+	ReasonUnknownSlot                    // the slot is not a member of the group
+	ReasonConflict                       // another value was accepted for this timestamp (N1)
+	ReasonOutOfOrder                     // older than the series' last sample, outside the window for late samples
+	ReasonTooOld                         // older than the retention
+	ReasonTooFarAhead                    // further in the future than the engine accepts
+	ReasonInvalidLabels                  // empty, unsorted or duplicate labels, a bad name, or over the size limits
+	ReasonSeriesLimit                    // a limit on the number of series was reached
+	ReasonMemory                         // memory pressure: new series are refused
+	ReasonUnsupported                    // a kind of sample that the engine cannot keep yet
+	ReasonOverloaded                     // no room for late samples now: send them again later (ErrOverloaded)
+	ReasonInvalidHistogram               // a native histogram that contradicts itself, or has too many buckets
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "unknown_slot", "conflict", "out_of_order", "too_old",
 	"too_far_ahead", "invalid_labels", "series_limit", "memory", "unsupported",
-	"overloaded",
+	"overloaded", "invalid_histogram",
 }
 
 // String returns the reason as a label value.

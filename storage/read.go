@@ -142,32 +142,51 @@ type Tile struct {
 // Len is the number of positions.
 func (t Tile) Len() int { return t.To - t.From }
 
-// Chunk is one series on one tile. A zero Chunk is absent throughout.
+// Chunk is one series on one tile. A zero Chunk is absent throughout. Values
+// decodes a chunk of any kind.
+//
+// A chunk has start timestamps or has none, whatever its kind: decoded in
+// Starts, or encoded in StartData.
 type Chunk struct {
 	// Kind says which of the fields below hold the samples.
 	Kind ChunkKind
-	// Data is a chunk of format/column (Kind Encoded).
+	// Data is a chunk of format/column (Kind Encoded), or of format/histogram
+	// (Kind EncodedHistograms).
 	Data []byte
-	// Values are the values of the present positions (Kind Decoded).
+	// Values are the values of the present positions (Kind Decoded). In Kind
+	// Histograms they are nil, or parallel to Histograms: the float of each
+	// position whose histogram is zero.
 	Values []float64
-	// Runs are the positions that are not present; nil: all are.
+	// Runs are the positions that are not present; nil: all are. A histogram
+	// that is a stale marker is a stale position, like a float.
 	Runs []column.Run
-	// Histograms are the values of the present positions (Kind Histograms).
+	// Histograms are the values of the present positions (Kind Histograms),
+	// zero at a float. They may share memory (column.Histogram).
 	Histograms []Histogram
 	// Starts are the start timestamps of the present positions, nil without.
 	Starts []int64
+	// StartData is Starts as an integer chunk of format/column.
+	StartData []byte
 }
+
+// HasHistograms reports whether any value may be a histogram.
+func (c *Chunk) HasHistograms() bool { return c.Kind == Histograms || c.Kind == EncodedHistograms }
+
+// HasStarts reports whether there are start timestamps.
+func (c *Chunk) HasStarts() bool { return c.Starts != nil || len(c.StartData) > 0 }
 
 // ChunkKind says how a chunk holds its samples.
 type ChunkKind uint8
 
-// The kinds of chunks. The number of values of Encoded and Decoded chunks is
-// column.PresentCount(Runs, tile length).
+// The kinds of chunks. The number of values of each is
+// column.PresentCount(Runs, tile length). Chunks with histograms may have
+// floats among them; chunks of the other kinds have floats alone.
 const (
 	None ChunkKind = iota
 	Encoded
 	Decoded
 	Histograms
+	EncodedHistograms
 )
 
 // Series returns the chunks of the i-th series of the batch, one per tile.

@@ -6,9 +6,9 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 )
@@ -127,7 +127,8 @@ type Batch struct {
 	// Starts are the start timestamps (ms), parallel to Slots, 0 where there
 	// is none; nil when no member has one.
 	Starts []int64
-	// Histograms are native histogram samples. Their slots are not in Slots.
+	// Histograms are native histogram samples. Their slots are not in Slots. They
+	// are not kept: the caller may change them when the batch is committed.
 	Histograms []HistogramSample
 	// Exemplars belong to members, mentioned in this batch or not.
 	Exemplars []ExemplarSample
@@ -145,11 +146,9 @@ type HistogramSample struct {
 	Start int64
 }
 
-// Histogram is a native histogram: exactly one of Int and Float is set.
-type Histogram struct {
-	Int   *histogram.Histogram
-	Float *histogram.FloatHistogram
-}
+// Histogram is a native histogram: exactly one of Int and Float is set. One
+// whose sum has StaleNaN's bits is a stale marker.
+type Histogram = column.Histogram
 
 // ExemplarSample is one exemplar of a member.
 type ExemplarSample struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
@@ -70,7 +71,7 @@ func verifyBlock(ctx context.Context, bucket blob.Bucket, id tenant.ID, m block.
 		r.problem(err)
 		return r
 	}
-	v := verifier{block: b, report: &r, values: make([]float64, 0, column.TilePositions)}
+	v := verifier{block: b, report: &r}
 	for _, ref := range refs {
 		if ctx.Err() != nil {
 			break
@@ -94,7 +95,7 @@ type verifier struct {
 	block   *block.Block
 	report  *BlockReport
 	pieces  []part.Piece
-	values  []float64
+	values  storage.Values
 	builder labels.ScratchBuilder
 	last    labels.Labels
 }
@@ -133,7 +134,7 @@ func (v *verifier) piece(lset labels.Labels, p *part.Piece, end int64) int64 {
 	n := int(p.To - p.From)
 	v.report.Samples += uint64(column.SampleCount(p.Chunk.Runs, n))
 	if column.PresentCount(p.Chunk.Runs, n) > 0 {
-		if _, err := block.Values(v.values[:0], p); err != nil {
+		if err := v.values.Decode(&p.Chunk, n); err != nil {
 			v.report.problem(fmt.Errorf("series %s: the chunk from %d to %d: %w", lset, first, last, err))
 		}
 	}

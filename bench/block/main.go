@@ -28,6 +28,7 @@ import (
 	"github.com/nilometer/nilometer/format/index"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
@@ -112,7 +113,7 @@ func reads(ctx context.Context, bucket *mem.Bucket, samples float64) error {
 	defer func() { _ = b.Release() }() // it was only read
 	var cold, warm time.Duration
 	var pieces []part.Piece
-	scratch := make([]float64, 0, column.TilePositions)
+	var values storage.Values
 	for round := range 12 {
 		begin := time.Now()
 		for ref := range part.Ref(b.SeriesCount()) {
@@ -120,7 +121,7 @@ func reads(ctx context.Context, bucket *mem.Bucket, samples float64) error {
 				return err
 			}
 			for i := range pieces {
-				if _, err = block.Values(scratch, &pieces[i]); err != nil {
+				if err = values.Decode(&pieces[i].Chunk, int(pieces[i].To-pieces[i].From)); err != nil {
 					return err
 				}
 			}

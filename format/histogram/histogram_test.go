@@ -230,7 +230,9 @@ func TestSections(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	span := func(offset int32, length uint32) histogram.Span { return histogram.Span{Offset: offset, Length: length} }
+	span := func(offset int32, length uint32) histogram.Span {
+		return histogram.Span{Offset: offset, Length: length}
+	}
 	for name, h := range map[string]*histogram.Histogram{
 		"hint":      {CounterResetHint: 4},
 		"backwards": {PositiveSpans: []histogram.Span{span(0, 1), span(-1, 1)}, PositiveBuckets: []int64{1, 2}},

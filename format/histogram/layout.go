@@ -186,7 +186,6 @@ func split(hs []column.Histogram) []section {
 // add takes one more value with layout l, and reports whether it fits.
 func (s *section) add(l layout, own, merged *[]int64) bool {
 	cells := len(s.positive) + len(s.negative)
-	id := len(s.of)
 	for k := len(s.layouts) - 1; k >= 0; k-- {
 		if s.layouts[k].equal(l) {
 			if (s.to-s.from+1)*cells > CellsMax {
@@ -206,8 +205,29 @@ func (s *section) add(l layout, own, merged *[]int64) bool {
 	}
 	s.positive = append(s.positive[:0], (*merged)[:positive]...)
 	s.negative = append(s.negative[:0], (*merged)[positive:]...)
-	id = len(s.layouts)
+	id := len(s.layouts)
 	s.layouts = append(s.layouts, l)
 	s.of = append(s.of, uint16(id))
 	return true
+}
+
+// Validate reports why a histogram is no sample: Check refuses it, or it
+// contradicts itself (upstream's Validate: negative counts, a count that is not
+// the sum, custom bounds out of order). A stale marker always is one.
+func Validate(h column.Histogram) error {
+	switch {
+	case h.IsZero():
+		return fmt.Errorf("there is no histogram")
+	case h.Int != nil && h.Float != nil:
+		return fmt.Errorf("both an integer and a float histogram")
+	case h.IsStale():
+		return nil
+	}
+	if err := Check(h); err != nil {
+		return err
+	}
+	if h.Int != nil {
+		return h.Int.Validate()
+	}
+	return h.Float.Validate()
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/nilometer/nilometer/model/column"
 )
 
-// Chunk is one series on one tile: a chunk of format/column and the positions
+// Chunk is one series on one tile: a chunk of format/chunk and the positions
 // of the tile that are not present. A chunk without data and runs is none: the
 // series has no sample there. One without data and with runs has stale markers
 // only.

@@ -4,7 +4,7 @@
 // A file of chunks is a sequence of frames; it can be walked from the start
 // without the index. A frame's payload is the page's directory (which series
 // on which time column, the lengths of the chunks, the positions that are not
-// present) and then the chunks of format/column.
+// present) and then the chunks of format/chunk.
 //
 // The usual entry (the next series, on the column of the entry before or the
 // one after it, present throughout) costs a quarter of a byte and the length
@@ -69,10 +69,10 @@ func CheckFileHeader(b []byte) error {
 // Type says what the chunks of a page are.
 type Type uint8
 
-// The types of pages. Histograms and start timestamps get types of their own.
+// The types of pages.
 const (
-	// Floats: chunks of format/column.
-	Floats Type = 1
+	// Chunks: chunks of format/chunk, which explain themselves.
+	Chunks Type = 1
 )
 
 // The codecs of a payload.
@@ -162,7 +162,7 @@ func ReadHeader(b []byte) (Header, error) {
 		return Header{}, &CorruptError{8, fmt.Sprintf("version %d, known up to %d: upgrade this program to read it", b[8], frameVersion)}
 	case h.Codec > codecZstd:
 		return Header{}, &CorruptError{9, fmt.Sprintf("unknown codec %d", h.Codec)}
-	case h.Type != Floats:
+	case h.Type != Chunks:
 		return Header{}, &CorruptError{10, fmt.Sprintf("unknown type %d: upgrade this program to read it", h.Type)}
 	case b[11] != 0:
 		return Header{}, &CorruptError{11, fmt.Sprintf("unknown flags %#x: upgrade this program to read it", b[11])}

@@ -35,7 +35,7 @@ func exampleFrame(t testing.TB) []byte {
 	b.Add(13, 2, []page.Chunk{{}, {Data: []byte{0xa3}}})
 	b.Add(14, 2, []page.Chunk{{}, {Data: []byte{0xa4}, Refs: []page.Ref{{Back: 1, Role: page.Minus}, {Back: 1, Role: page.Positions}}}})
 	b.Add(20, 0, []page.Chunk{{Runs: []column.Run{{At: 0, Len: 3, State: column.Absent}, {At: 3, Len: 1, State: column.Stale}, {At: 4, Len: 476, State: column.Absent}}}})
-	frame, err := page.AppendFrame(page.AppendFileHeader(nil), page.Floats, b.AppendPayload(nil), nil)
+	frame, err := page.AppendFrame(page.AppendFileHeader(nil), page.Chunks, b.AppendPayload(nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(rt, "compress") {
 			c = enc
 		}
-		frame, err := page.AppendFrame(nil, page.Floats, b.AppendPayload(nil), c)
+		frame, err := page.AppendFrame(nil, page.Chunks, b.AppendPayload(nil), c)
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -144,10 +144,25 @@ func Materialize(dst []Sample, times []int64, values []float64, runs []Run) []Sa
 	return dst
 }
 
-// Sample is one float sample: T in milliseconds since the Unix epoch.
+// Sample is one sample: a float V, or a histogram H. T and Start, the start
+// timestamp (0: none), are in milliseconds since the Unix epoch.
 type Sample struct {
-	T int64
-	V float64
+	T     int64
+	V     float64
+	H     Histogram
+	Start int64
+}
+
+// IsStale reports whether the sample is a stale marker.
+func (s Sample) IsStale() bool { return s.H.IsZero() && IsStale(s.V) || s.H.IsStale() }
+
+// SameValue reports whether two samples have the same value bit for bit: time
+// and start timestamp aside (N1 is about values).
+func (s Sample) SameValue(o Sample) bool {
+	if s.IsStale() && o.IsStale() {
+		return true
+	}
+	return sameBits(s.V, o.V) && s.H.Equal(o.H)
 }
 
 // StaleNaN returns the NaN whose bits mean "this series ended here".

@@ -151,7 +151,7 @@ func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
 	whole := true
 	for j := range chunks {
 		c := &chunks[j]
-		if c.Kind == storage.Histograms {
+		if c.HasHistograms() {
 			return &plan.NotSupportedError{What: "a native histogram in a query"}
 		}
 		if c.Kind == storage.None || len(c.Runs) > 0 {

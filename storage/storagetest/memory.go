@@ -3,7 +3,6 @@ package storagetest
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"unicode/utf8"
@@ -26,12 +25,12 @@ type MemoryOptions struct {
 	// BatchSeries bounds the series of a column batch, 64 when 0.
 	BatchSeries int
 	// Decoded hands out decoded values where the default are chunks of
-	// format/column.
+	// format/column and format/histogram.
 	Decoded bool
 }
 
-// Memory is a storage.Store in memory, for tests: floats, start timestamps,
-// metadata and deletion. It refuses native histograms and exemplars as not
+// Memory is a storage.Store in memory, for tests: floats, native histograms,
+// start timestamps, metadata and deletion. It refuses exemplars as not
 // supported, and samples behind their series' last one as out of order.
 type Memory struct {
 	opts MemoryOptions
@@ -176,8 +175,6 @@ func valid(lset labels.Labels) bool {
 }
 
 func canonical(lset labels.Labels) string { return string(series.AppendCanonical(nil, lset)) }
-
-func sameBits(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }
 
 // clone copies the bytes too: labels.Labels.Copy may share them.
 func clone(lset labels.Labels) labels.Labels {

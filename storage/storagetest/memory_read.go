@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	format "github.com/nilometer/nilometer/format/column"
-	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/format/histogram"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 )
@@ -238,32 +238,22 @@ func (s *memScan) chunk(enc *format.Encoder, samples []Sample, times []int64) st
 	if len(samples) == 0 {
 		return storage.Chunk{}
 	}
-	var c storage.Chunk
-	starts := false
-	for pos, t := range times {
-		switch {
-		case len(samples) == 0 || samples[0].T != t:
-			c.Runs = column.AppendState(c.Runs, pos, column.Absent)
-			continue
-		case column.IsStale(samples[0].V):
-			c.Runs = column.AppendState(c.Runs, pos, column.Stale)
-		default:
-			c.Values = append(c.Values, samples[0].V)
-			c.Starts = append(c.Starts, samples[0].Start)
-			starts = starts || samples[0].Start != 0
-		}
-		samples = samples[1:]
+	c := storage.ChunkOf(times, samples)
+	if s.opts.Decoded {
+		return c
 	}
-	if !starts {
-		c.Starts = nil
+	if len(c.Starts) > 0 {
+		c.StartData = enc.AppendInts(nil, c.Starts)
 	}
-	c.Kind = storage.Decoded
-	if !s.opts.Decoded {
+	switch {
+	case c.Kind == storage.Histograms:
+		c.Kind, c.Data = storage.EncodedHistograms, new(histogram.Encoder).Append(nil, c.Histograms, c.Values)
+	default:
 		c.Kind = storage.Encoded
 		if len(c.Values) > 0 {
 			c.Data = enc.Append(nil, c.Values)
 		}
-		c.Values = nil
 	}
+	c.Values, c.Histograms, c.Starts = nil, nil, nil
 	return c
 }

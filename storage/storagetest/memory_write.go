@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/histogram"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -161,15 +162,14 @@ func (g *memGroup) applyLocked(b *storage.Batch) storage.Result {
 		res.Rejected = append(res.Rejected, storage.Rejection{Index: index, Slot: slot, Reason: r})
 	}
 	mentioned := make(map[storage.Slot]bool, len(b.Slots))
-	for i, slot := range b.Slots {
+	mention := func(i int, slot storage.Slot, x Sample) {
 		if int(slot) >= len(g.members) || g.members[slot] == nil {
 			reject(i, slot, storage.ReasonUnknownSlot)
-			continue
+			return
 		}
 		mentioned[slot] = true
-		x := Sample{T: b.Time, V: b.Values[i]}
-		if b.Starts != nil && !column.IsStale(x.V) {
-			x.Start = b.Starts[i]
+		if x.IsStale() {
+			x = Sample{T: x.T, V: column.StaleNaN()}
 		}
 		stored, r := g.mentionLocked(g.members[slot], x)
 		if r != storage.ReasonNone {
@@ -178,8 +178,20 @@ func (g *memGroup) applyLocked(b *storage.Batch) storage.Result {
 			res.Appended++
 		}
 	}
+	for i, slot := range b.Slots {
+		x := Sample{T: b.Time, V: b.Values[i]}
+		if b.Starts != nil {
+			x.Start = b.Starts[i]
+		}
+		mention(i, slot, x)
+	}
 	for i, h := range b.Histograms {
-		reject(len(b.Slots)+i, h.Slot, storage.ReasonUnsupported)
+		if histogram.Validate(h.Histogram) != nil {
+			mentioned[h.Slot] = true
+			reject(len(b.Slots)+i, h.Slot, storage.ReasonInvalidHistogram)
+			continue
+		}
+		mention(len(b.Slots)+i, h.Slot, Sample{T: b.Time, H: h.Copy(), Start: h.Start})
 	}
 	for i, e := range b.Exemplars {
 		reject(len(b.Slots)+len(b.Histograms)+i, e.Slot, storage.ReasonUnsupported)
@@ -209,7 +221,7 @@ func (g *memGroup) mentionLocked(m *memMember, x Sample) (bool, storage.Reason) 
 	m.series = s
 	if n := len(s.samples); n > 0 && s.samples[n-1].T >= x.T {
 		for _, have := range s.samples {
-			if have.T == x.T && sameBits(have.V, x.V) {
+			if have.T == x.T && have.SameValue(x) {
 				return false, storage.ReasonNone
 			} else if have.T == x.T {
 				return false, storage.ReasonConflict
@@ -229,13 +241,14 @@ func (g *memGroup) mentionLocked(m *memMember, x Sample) (bool, storage.Reason) 
 func (g *memGroup) implyLocked(b *storage.Batch, mentioned map[storage.Slot]bool) int {
 	n := 0
 	for slot, m := range g.members {
-		if m == nil || m.series == nil || m.series.owner != g || mentioned[storage.Slot(slot)] || column.IsStale(m.last.V) {
+		if m == nil || m.series == nil || m.series.owner != g || mentioned[storage.Slot(slot)] || m.last.IsStale() {
 			continue
 		}
 		if k := len(m.series.samples); k > 0 && m.series.samples[k-1].T >= b.Time {
 			continue
 		}
-		x := Sample{T: b.Time, V: m.last.V, Start: m.last.Start}
+		x := m.last
+		x.T = b.Time
 		if b.BodyStale {
 			x = Sample{T: b.Time, V: column.StaleNaN()}
 			m.last = x

@@ -8,18 +8,13 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 )
 
-// Sample is one float sample; T and Start (0: none) in ms since the Unix epoch.
-type Sample struct {
-	T     int64
-	V     float64
-	Start int64
-}
+// Sample is one sample; T and Start (0: none) in ms since the Unix epoch.
+type Sample = column.Sample
 
 // Series is a label set and its samples in order of time, stale markers
 // included with their bits.
@@ -141,37 +136,16 @@ func Samples(dst []Sample, times []int64, c storage.Chunk) ([]Sample, error) {
 	if err := column.ValidateRuns(c.Runs, len(times)); err != nil {
 		return dst, err
 	}
-	values, n := c.Values, column.PresentCount(c.Runs, len(times))
-	switch {
-	case c.Kind == storage.Histograms:
-		return dst, fmt.Errorf("a chunk of native histograms: %w", storage.ErrUnsupported)
-	case c.Kind == storage.Encoded && n > 0:
-		var err error
-		if values, err = format.Decode(nil, c.Data, n); err != nil {
-			return dst, err
+	var values storage.Values
+	if err := values.Decode(&c, len(times)); err != nil {
+		return dst, err
+	}
+	for _, h := range values.Histograms {
+		if h.IsStale() {
+			return dst, errors.New("a stale histogram among the present positions")
 		}
 	}
-	if len(values) != n {
-		return dst, fmt.Errorf("the chunk has %d values for %d present positions", len(values), n)
-	}
-	if c.Starts != nil && len(c.Starts) != n {
-		return dst, fmt.Errorf("the chunk has %d start timestamps for %d present positions", len(c.Starts), n)
-	}
-	next := 0
-	for pos, t := range times {
-		switch column.StateAt(c.Runs, pos) {
-		case column.Present:
-			x := Sample{T: t, V: values[next]}
-			if c.Starts != nil {
-				x.Start = c.Starts[next]
-			}
-			dst = append(dst, x)
-			next++
-		case column.Stale:
-			dst = append(dst, Sample{T: t, V: column.StaleNaN()})
-		}
-	}
-	return dst, nil
+	return values.AppendSamples(dst, times, c.Runs), nil
 }
 
 // Diff describes the first difference between two results in label order, ""
@@ -200,12 +174,22 @@ func Diff(want, got []Series) string {
 func diffSamples(want, got []Sample) string {
 	for i := range min(len(want), len(got)) {
 		w, g := want[i], got[i]
-		if w.T != g.T || !sameBits(w.V, g.V) || w.Start != g.Start {
-			return fmt.Sprintf("sample %d of %d is %+v, want %+v of %d", i, len(got), g, w, len(want))
+		if w.T != g.T || !w.SameValue(g) || w.Start != g.Start {
+			return fmt.Sprintf("sample %d of %d is %s, want %s of %d", i, len(got), describe(g), describe(w), len(want))
 		}
 	}
 	if len(want) != len(got) {
 		return fmt.Sprintf("%d samples, want %d", len(got), len(want))
 	}
 	return ""
+}
+
+func describe(s Sample) string {
+	v := fmt.Sprint(s.V)
+	if s.H.Int != nil {
+		v = s.H.Int.String()
+	} else if s.H.Float != nil {
+		v = s.H.Float.String()
+	}
+	return fmt.Sprintf("{%s at %d from %d}", v, s.T, s.Start)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/column"
@@ -197,7 +196,7 @@ func optionalCases() []testCase {
 			}
 			want := func(s, last int64) []Series {
 				return []Series{
-					named("a", Sample{e.at(0), 0, s}, Sample{e.at(15), 1, s}, Sample{e.at(30), 2, s}, Sample{e.at(45), 3, last}),
+					named("a", Sample{T: e.at(0), V: 0, Start: s}, Sample{T: e.at(15), V: 1, Start: s}, Sample{T: e.at(30), V: 2, Start: s}, Sample{T: e.at(45), V: 3, Start: last}),
 					named("b", Sample{T: e.at(0), V: 0}, Sample{T: e.at(15), V: 1}, Sample{T: e.at(30), V: 2}, Sample{T: e.at(45), V: column.StaleNaN()}),
 				}
 			}
@@ -207,18 +206,6 @@ func optionalCases() []testCase {
 			}
 			if d := Diff(want(e.at(-100), e.at(30)), got); d != "" && Diff(want(0, 0), got) != "" {
 				e.Error(d)
-			}
-		}},
-		{"native histograms are kept or refused", func(e *env) {
-			w := e.open(storage.Closed, "scrape")
-			b := w.batch(e.at(0), value{"a", 1})
-			w.resolve("a", "h")
-			b.Version = w.version
-			b.Histograms = []storage.HistogramSample{{Slot: w.slots["h"], Histogram: storage.Histogram{Int: &histogram.Histogram{Count: 1, Sum: 1, ZeroCount: 1}}}}
-			res := w.append(b)
-			if len(res.Rejected) > 0 {
-				e.rejection(res, 1, storage.ReasonUnsupported)
-				e.want(named("a", Sample{T: e.at(0), V: 1}))
 			}
 		}},
 		{"exemplars are kept or refused", func(e *env) {

@@ -135,7 +135,7 @@ func BenchmarkReferences(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	scratch := make([]float64, 0, 480)
+	var values storage.Values
 	var pieces []part.Piece
 	n := 0
 	b.ReportAllocs()
@@ -146,11 +146,10 @@ func BenchmarkReferences(b *testing.B) {
 				b.Fatal(err)
 			}
 			for i := range pieces {
-				v, err := block.Values(scratch, &pieces[i])
-				if err != nil {
+				if err := values.Decode(&pieces[i].Chunk, int(pieces[i].To-pieces[i].From)); err != nil {
 					b.Fatal(err)
 				}
-				n += len(v)
+				n += len(values.Floats)
 			}
 		}
 	}

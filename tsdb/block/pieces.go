@@ -102,17 +102,15 @@ func (b *Block) entryPieces(p *loadedPage, entry int, row int64, minTime, maxTim
 		piece := part.Piece{
 			Column: part.ColumnID(e.Column),
 			From:   t.From + uint32(presence.Lead), To: t.To - uint32(presence.Trail),
-			Chunk: storage.Chunk{Kind: storage.Encoded, Data: data, Runs: presence.Runs},
 		}
-		switch {
-		case len(data) == 0: // stale markers only
-			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Values: []float64{}, Runs: presence.Runs}
-		case p.Refers(e, i):
+		if p.Refers(e, i) {
 			values, err := p.Values(entry, i, int(t.To-t.From))
 			if err != nil {
 				return dst, err
 			}
 			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Values: values, Runs: presence.Runs}
+		} else if piece.Chunk, err = part.Unpack(data, presence.Runs); err != nil {
+			return dst, err
 		}
 		dst = append(dst, piece)
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 
-	formatcolumn "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/format/index"
 	"github.com/nilometer/nilometer/format/page"
 	"github.com/nilometer/nilometer/model/column"
@@ -18,11 +17,11 @@ import (
 // pieces that share a tile, or lie across several, are decoded and encoded
 // again.
 type tiler struct {
-	encoder  formatcolumn.Encoder
+	encoder  part.Encoder
 	segments []segment
 	chunks   []tileChunk
-	values   []float64
-	decoded  []float64
+	tile     gathered
+	decoded  storage.Values
 	data     []byte
 	runs     []column.Run
 
@@ -88,9 +87,6 @@ func checkPiece(columns []writerColumn, p *part.Piece) error {
 	if n := tiles[len(tiles)-1].To; p.From >= p.To || p.To > n {
 		return fmt.Errorf("a piece from %d to %d on column %d of %d positions", p.From, p.To, p.Column, n)
 	}
-	if p.Chunk.Kind == storage.Histograms || p.Chunk.Starts != nil {
-		return fmt.Errorf("histograms and start timestamps in blocks: %w", storage.ErrUnsupported)
-	}
 	return column.ValidateRuns(p.Chunk.Runs, int(p.To-p.From))
 }
 
@@ -141,30 +137,61 @@ func (t *tiler) chunkData(segments []segment, n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	if s := segments[0]; len(segments) == 1 && s.whole() && s.piece.Chunk.Kind == storage.Encoded {
-		t.copied++
-		return s.piece.Chunk.Data, nil
+	if s := segments[0]; len(segments) == 1 && s.whole() {
+		if data, ok := part.Pack(&s.piece.Chunk); ok {
+			t.copied++
+			return data, nil
+		}
 	}
 	t.encoded++
-	t.values = t.values[:0]
+	t.tile.reset()
 	for _, s := range segments {
-		values, err := Values(t.decoded[:0], s.piece)
-		if err != nil {
+		if err := t.decoded.Decode(&s.piece.Chunk, int(s.piece.To-s.piece.From)); err != nil {
 			return nil, err
-		}
-		if s.piece.Chunk.Kind == storage.Encoded {
-			t.decoded = values
 		}
 		runs := s.piece.Chunk.Runs
 		from, to := presentBefore(runs, int(s.from-s.piece.From)), presentBefore(runs, int(s.to-s.piece.From))
-		t.values = append(t.values, values[from:to]...)
+		t.tile.add(&t.decoded, from, to)
 	}
-	if len(t.values) != n {
-		return nil, fmt.Errorf("a tile with %d values where its presence runs leave %d", len(t.values), n)
+	if t.tile.n != n {
+		return nil, fmt.Errorf("a tile with %d values where its presence runs leave %d", t.tile.n, n)
 	}
 	at := len(t.data)
-	t.data = t.encoder.Append(t.data, t.values)
+	t.data = t.encoder.Append(t.data, &t.tile.Values)
 	return slices.Clip(t.data[at:]), nil
+}
+
+// gathered are values of several chunks, one after another.
+type gathered struct {
+	storage.Values
+	n int
+}
+
+func (g *gathered) reset() {
+	g.n = 0
+	g.Floats, g.Histograms, g.Starts = g.Floats[:0], g.Histograms[:0], g.Starts[:0]
+}
+
+// add appends values [from, to) of v. A list that v has not is zero there, a
+// list that nobody has had yet stays empty.
+func (g *gathered) add(v *storage.Values, from, to int) {
+	g.Floats = extend(g.Floats, v.Floats, g.n, from, to)
+	g.Histograms = extend(g.Histograms, v.Histograms, g.n, from, to)
+	g.Starts = extend(g.Starts, v.Starts, g.n, from, to)
+	g.n += to - from
+}
+
+func extend[T any](dst, list []T, n, from, to int) []T {
+	if list == nil && len(dst) == 0 {
+		return dst
+	}
+	if len(dst) < n {
+		dst = append(dst, make([]T, n-len(dst))...)
+	}
+	if list == nil {
+		return append(dst, make([]T, to-from)...)
+	}
+	return append(dst, list[from:to]...)
 }
 
 // presentBefore counts the present positions before pos.
@@ -177,25 +204,4 @@ func presentBefore(runs []column.Run, pos int) int {
 		n -= min(r.End(), pos) - int(r.At)
 	}
 	return n
-}
-
-// Values returns the values of the present positions of a piece: those of a
-// decoded chunk as they are, those of an encoded one appended to dst.
-func Values(dst []float64, p *part.Piece) ([]float64, error) {
-	n := column.PresentCount(p.Chunk.Runs, int(p.To-p.From))
-	switch p.Chunk.Kind {
-	case storage.Decoded:
-		if len(p.Chunk.Values) != n {
-			return dst, fmt.Errorf("a chunk of %d values where its presence runs leave %d", len(p.Chunk.Values), n)
-		}
-		return p.Chunk.Values, nil
-	case storage.Encoded:
-		if n == 0 {
-			return dst, nil
-		}
-		return formatcolumn.Decode(dst, p.Chunk.Data, n)
-	case storage.None:
-		return dst, nil
-	}
-	return dst, fmt.Errorf("histograms in blocks: %w", storage.ErrUnsupported)
 }

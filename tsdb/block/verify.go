@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/blob"
-	formatcolumn "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/format/index"
 	"github.com/nilometer/nilometer/format/page"
 	"github.com/nilometer/nilometer/format/postings"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
 
@@ -215,7 +215,7 @@ func (v *verifier) pages(ctx context.Context) {
 			v.r.add(f.name, 0, err)
 		}
 	}
-	var values []float64
+	var values storage.Values
 	for _, row := range v.b.rows {
 		for i := row.FirstPage; i < row.EndPage; i++ {
 			if ctx.Err() != nil {
@@ -232,13 +232,13 @@ func (v *verifier) pages(ctx context.Context) {
 				continue
 			}
 			v.r.Pages++
-			values = v.page(p, info, row.Number, values)
+			v.page(p, info, row.Number, &values)
 		}
 	}
 }
 
 // page decodes the chunks of a page.
-func (v *verifier) page(p *loadedPage, info index.Page, row int64, values []float64) []float64 {
+func (v *verifier) page(p *loadedPage, info index.Page, row int64, values *storage.Values) {
 	name, samples := v.b.files[info.File-1].name, uint64(0)
 	bad := func(format string, args ...any) {
 		v.r.add(name, int64(info.Offset), fmt.Errorf(format, args...))
@@ -262,7 +262,7 @@ func (v *verifier) page(p *loadedPage, info index.Page, row int64, values []floa
 			case p.Refers(e, i):
 				_, err = p.Values(entry, i, n)
 			default:
-				values, err = formatcolumn.Decode(values[:0], data, n-presence.Absent-presence.Stale)
+				err = decode(values, data, n-presence.Absent-presence.Stale)
 			}
 			if err != nil {
 				bad("series %d: %w", e.Series, err)
@@ -278,7 +278,15 @@ func (v *verifier) page(p *loadedPage, info index.Page, row int64, values []floa
 		bad("%d entries with %d samples, the index says %d with %d", len(p.Entries()), samples, info.Entries, info.Samples)
 	}
 	v.r.Samples += samples
-	return values
+}
+
+// decode reads the n values of a chunk.
+func decode(values *storage.Values, data []byte, n int) error {
+	c, err := part.Unpack(data, nil)
+	if err != nil {
+		return err
+	}
+	return values.Decode(&c, n)
 }
 
 // counts compares with meta.json; after damage the difference is no news.

@@ -171,17 +171,19 @@ func appendMapped(dst []part.Piece, p *part.Piece, places []Place) ([]part.Piece
 
 // Cut returns positions [from, to) of a piece, decoded.
 func Cut(p *part.Piece, from, to uint32) (part.Piece, error) {
-	values, err := Values(nil, p)
-	if err != nil {
+	var v storage.Values
+	if err := v.Decode(&p.Chunk, int(p.To-p.From)); err != nil {
 		return part.Piece{}, err
 	}
 	q := *p
 	q.From, q.To = from, to
 	a, b := int(from-p.From), int(to-p.From)
-	q.Chunk.Data = nil
 	if q.Chunk.Kind != storage.None {
-		q.Chunk.Kind = storage.Decoded
-		q.Chunk.Values = values[presentBefore(p.Chunk.Runs, a):presentBefore(p.Chunk.Runs, b)]
+		i, k := presentBefore(p.Chunk.Runs, a), presentBefore(p.Chunk.Runs, b)
+		q.Chunk = storage.Chunk{Kind: storage.Decoded, Values: sub(v.Floats, i, k), Histograms: sub(v.Histograms, i, k), Starts: sub(v.Starts, i, k)}
+		if v.Histograms != nil {
+			q.Chunk.Kind = storage.Histograms
+		}
 	}
 	q.Chunk.Runs = nil
 	for _, r := range p.Chunk.Runs {
@@ -191,4 +193,11 @@ func Cut(p *part.Piece, from, to uint32) (part.Piece, error) {
 		}
 	}
 	return q, nil
+}
+
+func sub[T any](list []T, from, to int) []T {
+	if list == nil {
+		return nil
+	}
+	return list[from:to]
 }

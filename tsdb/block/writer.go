@@ -198,7 +198,7 @@ func (w *Writer) addEntry(ctx context.Context, ordinal uint32, chunks []tileChun
 	from, to := c.RowTiles(row, w.opts.RowMs)
 	r := w.rows[row]
 	if r == nil {
-		r = &rowWriter{refer: referrer{encoder: &w.tiler.encoder}}
+		r = &rowWriter{refer: referrer{encoder: w.tiler.encoder.Floats()}}
 		w.rows[row] = r
 	}
 	if r.builder.SizeBytes() >= w.opts.PageBytes || r.builder.Entries() >= pageEntriesMax {
@@ -266,7 +266,7 @@ func (w *Writer) flush(ctx context.Context, row int64, r *rowWriter) error {
 	if w.zstd != nil {
 		c = w.zstd
 	}
-	frame, err := page.AppendFrame(make([]byte, 0, len(w.frame)+page.HeaderBytes+page.PadBytes), page.Floats, w.frame, c)
+	frame, err := page.AppendFrame(make([]byte, 0, len(w.frame)+page.HeaderBytes+page.PadBytes), page.Chunks, w.frame, c)
 	if err != nil {
 		return err
 	}

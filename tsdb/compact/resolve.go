@@ -1,7 +1,6 @@
 package compact
 
 import (
-	"math"
 	"slices"
 
 	"github.com/nilometer/nilometer/model/column"
@@ -44,11 +43,11 @@ func appendSamples(dst []column.Sample, src part.Part, p *part.Piece) ([]column.
 	if err != nil {
 		return dst, err
 	}
-	values, err := block.Values(nil, p)
-	if err != nil {
+	var values storage.Values
+	if err := values.Decode(&p.Chunk, int(p.To-p.From)); err != nil {
 		return dst, err
 	}
-	return column.Materialize(dst, times[p.From:p.To], values, p.Chunk.Runs), nil
+	return values.AppendSamples(dst, times[p.From:p.To], p.Chunk.Runs), nil
 }
 
 // mergeSamples appends the union of two sorted lists to dst; where both have a
@@ -62,7 +61,7 @@ func mergeSamples(dst, winner, loser []column.Sample) ([]column.Sample, uint64) 
 		case w.T > l.T:
 			dst, loser = append(dst, l), loser[1:]
 		default:
-			if math.Float64bits(w.V) != math.Float64bits(l.V) {
+			if !w.SameValue(l) {
 				conflicts++
 			}
 			dst, winner, loser = append(dst, w), winner[1:], loser[1:]
@@ -86,14 +85,7 @@ func appendPrivate(w *block.Writer, key series.Key, samples []column.Sample, dst
 		}
 		for from := 0; from < n; from += column.TilePositions {
 			to := min(from+column.TilePositions, n)
-			c := storage.Chunk{Kind: storage.Decoded, Values: make([]float64, 0, to-from)}
-			for pos, s := range samples[from:to] {
-				if column.IsStale(s.V) {
-					c.Runs = column.AppendState(c.Runs, pos, column.Stale)
-				} else {
-					c.Values = append(c.Values, s.V)
-				}
-			}
+			c := storage.ChunkOf(times[from:to], samples[from:to])
 			dst = append(dst, part.Piece{Column: id, From: uint32(from), To: uint32(to), Chunk: c})
 		}
 		samples = samples[n:]

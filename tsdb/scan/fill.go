@@ -13,9 +13,8 @@ import (
 type scratch struct {
 	pieces  []part.Piece
 	runs    []column.Run
-	samples []sample
-	values  []float64
-	merged  merged
+	samples []column.Sample
+	values  storage.Values
 }
 
 // fill lays the series b.Ranks on a path.

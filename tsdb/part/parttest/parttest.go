@@ -116,23 +116,12 @@ func (p *Part) Samples(lset labels.Labels, id part.ColumnID, samples ...column.S
 }
 
 func piece(lset labels.Labels, id part.ColumnID, times []int64, from, to int, samples []column.Sample) part.Piece {
-	c := storage.Chunk{Kind: storage.Decoded, Values: []float64{}}
-	for pos := from; pos < to; pos++ {
-		state := column.Absent
-		if len(samples) > 0 && samples[0].T == times[pos] {
-			state = column.Present
-			if column.IsStale(samples[0].V) {
-				state = column.Stale
-			} else {
-				c.Values = append(c.Values, samples[0].V)
-			}
-			samples = samples[1:]
+	for _, s := range samples {
+		if _, ok := slices.BinarySearch(times[from:to], s.T); !ok {
+			panic(fmt.Sprintf("parttest: series %s: %d is no position of column %d", lset, s.T, id))
 		}
-		c.Runs = column.AppendState(c.Runs, pos-from, state)
 	}
-	if len(samples) > 0 {
-		panic(fmt.Sprintf("parttest: series %s: %d is no position of column %d", lset, samples[0].T, id))
-	}
+	c := storage.ChunkOf(times[from:to], samples)
 	return part.Piece{Column: id, From: uint32(from), To: uint32(to), Chunk: c}
 }
 

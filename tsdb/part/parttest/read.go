@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/storage"
@@ -71,22 +70,15 @@ func Samples(p part.Part, ref part.Ref, minTime, maxTime int64) ([]column.Sample
 		if err := column.ValidateRuns(piece.Chunk.Runs, n); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name(), err)
 		}
-		values := piece.Chunk.Values
-		switch piece.Chunk.Kind {
-		case storage.None:
+		if piece.Chunk.Kind == storage.None {
 			continue
-		case storage.Encoded:
-			if values, err = format.Decode(nil, piece.Chunk.Data, column.PresentCount(piece.Chunk.Runs, n)); err != nil {
-				return nil, fmt.Errorf("%s: %w", p.Name(), err)
-			}
-		case storage.Histograms:
-			return nil, fmt.Errorf("%s: histograms: %w", p.Name(), storage.ErrUnsupported)
 		}
-		if want := column.PresentCount(piece.Chunk.Runs, n); len(values) != want {
-			return nil, fmt.Errorf("%s: %d values, %d positions are present", p.Name(), len(values), want)
+		var values storage.Values
+		if err := values.Decode(&piece.Chunk, n); err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Name(), err)
 		}
 		was := len(out)
-		out = column.Materialize(out, times[piece.From:piece.To], values, piece.Chunk.Runs)
+		out = values.AppendSamples(out, times[piece.From:piece.To], piece.Chunk.Runs)
 		if was > 0 && len(out) > was && out[was].T <= out[was-1].T {
 			return nil, fmt.Errorf("%s: a piece begins at %d, the one before ends at %d", p.Name(), out[was].T, out[was-1].T)
 		}
@@ -114,7 +106,7 @@ func Diff(got, want []Series) string {
 				return fmt.Sprintf("series %s: %d samples, want %d; %v is missing", g.Labels, len(g.Samples), len(w.Samples), w.Samples[k])
 			case k >= len(w.Samples):
 				return fmt.Sprintf("series %s: %d samples, want %d; %v is too many", g.Labels, len(g.Samples), len(w.Samples), g.Samples[k])
-			case g.Samples[k].T != w.Samples[k].T || math.Float64bits(g.Samples[k].V) != math.Float64bits(w.Samples[k].V):
+			case g.Samples[k].T != w.Samples[k].T || g.Samples[k].Start != w.Samples[k].Start || !g.Samples[k].SameValue(w.Samples[k]):
 				return fmt.Sprintf("series %s: sample %d is %v (%#x), want %v (%#x)", g.Labels, k,
 					g.Samples[k], math.Float64bits(g.Samples[k].V), w.Samples[k], math.Float64bits(w.Samples[k].V))
 			}
