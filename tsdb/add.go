@@ -61,6 +61,22 @@ func (db *DB) AddBlock(ctx context.Context, id tenant.ID, write func(context.Con
 	return nil
 }
 
+// BlockSources returns the ids of the blocks that went into the live blocks of
+// a tenant, those that a compaction has merged since included.
+func (db *DB) BlockSources(id tenant.ID) (map[ulid.ULID]bool, error) {
+	out := map[ulid.ULID]bool{}
+	b, err := db.tenantBlocks(id)
+	if err != nil || b == nil {
+		return out, err
+	}
+	for _, m := range b.manifest.Current().State.Blocks {
+		for _, source := range m.Sources {
+			out[source] = true
+		}
+	}
+	return out, nil
+}
+
 // BlockRanges returns the ranges that blocks have at each level of compaction,
 // ms, the shortest first.
 func (db *DB) BlockRanges() []int64 { return db.plannerOptions().Ranges() }

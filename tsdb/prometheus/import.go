@@ -16,6 +16,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/planner"
 )
 
 // ImportOptions are the settings of an import; the zero value imports
@@ -85,7 +86,7 @@ type ImportSummary struct {
 
 // Import adds the samples of a Prometheus data directory to a database. An
 // error or a cancelled context leaves what was added so far; the same call
-// goes on from there.
+// goes on from there. db is nil for a dry run without a database.
 func Import(ctx context.Context, db *tsdb.DB, dir string, o ImportOptions) (ImportSummary, error) {
 	im := &importer{db: db, opts: o.withDefaults()}
 	start := time.Now()
@@ -150,10 +151,9 @@ func (im *importer) run(ctx context.Context, dir string) (err error) {
 		im.sum.SourceSamples += p.samples
 	}
 	im.total = im.sum.SourceSamples
-	if err := im.db.WaitReplayed(ctx); err != nil {
+	if im.ranges, err = im.blockRanges(ctx); err != nil {
 		return err
 	}
-	im.ranges = im.db.BlockRanges()
 	spans, err := im.spans()
 	if err != nil {
 		return err
@@ -164,6 +164,17 @@ func (im *importer) run(ctx context.Context, dir string) (err error) {
 		}
 	}
 	return nil
+}
+
+// blockRanges waits for the database to be complete.
+func (im *importer) blockRanges(ctx context.Context) ([]int64, error) {
+	if im.db == nil {
+		if !im.opts.DryRun {
+			return nil, errors.New("there is no database to import to")
+		}
+		return planner.Options{RetentionMs: im.opts.Retention.Milliseconds()}.Ranges(), nil
+	}
+	return im.db.BlockRanges(), im.db.WaitReplayed(ctx)
 }
 
 // openScratch makes the directory for the import's own files, and deletes what
@@ -230,7 +241,11 @@ func (im *importer) importSpan(ctx context.Context, s span) error {
 	if len(r.parts) == 0 {
 		return nil
 	}
-	if was, ok := im.record.find(s, fingerprint); ok {
+	was, ok, err := im.wasImported(s, fingerprint)
+	if err != nil {
+		return err
+	}
+	if ok {
 		im.sum.Repeated++
 		im.done += was.Samples
 		im.report(s, &RangeReport{Series: was.Series, Samples: was.Samples, Repeated: true})
@@ -254,13 +269,26 @@ func (im *importer) importSpan(ctx context.Context, s span) error {
 		return fmt.Errorf("from %s to %s: %w", formatMs(s.From), formatMs(s.To), err)
 	}
 	im.count(t, meta)
-	if !im.opts.DryRun && fingerprint != "" {
-		if err := im.record.add(recordSpan{From: s.From, To: s.To, Fingerprint: fingerprint, Series: t.series, Samples: t.samples + t.present}); err != nil {
+	if !im.opts.DryRun && fingerprint != "" && t.series > 0 {
+		if err := im.record.add(recordSpan{From: s.From, To: s.To, Fingerprint: fingerprint, Block: meta.ID.String(), Series: t.series, Samples: t.samples + t.present}); err != nil {
 			return err
 		}
 	}
 	im.report(s, &RangeReport{Series: t.series, Samples: t.samples, Bytes: meta.Stats.Bytes()})
 	return nil
+}
+
+// wasImported looks the range up in the record.
+func (im *importer) wasImported(s span, fingerprint string) (recordSpan, bool, error) {
+	if im.db == nil {
+		return recordSpan{}, false, nil
+	}
+	live, err := im.db.BlockSources(im.opts.Tenant)
+	if err != nil {
+		return recordSpan{}, false, err
+	}
+	was, ok := im.record.find(s, fingerprint, live)
+	return was, ok, nil
 }
 
 // partsOf gives the reader the parts of its range, and returns what they are,
@@ -303,14 +331,16 @@ func (im *importer) report(s span, r *RangeReport) {
 
 // addBlock reads a range for the second time and adds its block.
 func (im *importer) addBlock(ctx context.Context, r *rangeReader, l *layout, entries []int32) (t tally, meta block.Meta, err error) {
-	view, err := im.db.View(ctx, im.opts.Tenant)
-	if err != nil {
-		return t, meta, err
-	}
-	defer view.Close()
-	known, err := existingIn(ctx, view, r.span)
-	if err != nil {
-		return t, meta, err
+	var known *existing
+	if im.db != nil {
+		view, err := im.db.View(ctx, im.opts.Tenant)
+		if err != nil {
+			return t, meta, err
+		}
+		defer view.Close()
+		if known, err = existingIn(ctx, view, r.span); err != nil {
+			return t, meta, err
+		}
 	}
 	if im.opts.DryRun {
 		n := tsdb.NewBlock{Bucket: discardBucket{}, Tenant: im.opts.Tenant, ID: ulid.Make(), Options: block.Options{RowMs: im.ranges[0], Compress: true}}
@@ -342,7 +372,7 @@ func (im *importer) writeBlock(ctx context.Context, n tsdb.NewBlock, r *rangeRea
 	im.done += t.present
 	var meta block.Meta
 	if err == nil {
-		meta, err = w.Finish(ctx, block.Meta{Level: r.span.level(im.ranges), Sources: []ulid.ULID{n.ID}, LowestSeq: n.Seq, HighestSeq: n.Seq})
+		meta, err = w.Finish(ctx, block.Meta{Level: r.span.level(im.ranges), Sources: []ulid.ULID{n.ID}, LowestSeq: n.Seq, HighestSeq: n.Seq, Exempt: im.opts.Keep})
 	}
 	if err != nil {
 		w.Abort(context.WithoutCancel(ctx))

@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // importRecord remembers which ranges of a source are imported, so that a repeated
-// import does not read them again. It is a file of its own beside the data: it
-// is written after a range is in the database, and losing it costs time only
-// (I3).
+// import does not read them again. It is a file of its own beside the data,
+// written after a range is in the database, and believed while the block that it
+// names is among the sources of the live ones: what was dropped or restored
+// since is imported again. Losing it costs time only (I3).
 type importRecord struct {
 	path string
 
@@ -25,11 +28,12 @@ type importRecord struct {
 }
 
 // recordSpan is one imported range. Fingerprint names the blocks that it was
-// read from.
+// read from, Block the one that was made of it.
 type recordSpan struct {
 	From        int64  `json:"from"`
 	To          int64  `json:"to"`
 	Fingerprint string `json:"fingerprint"`
+	Block       string `json:"block"`
 	Series      uint64 `json:"series"`
 	Samples     uint64 `json:"samples"`
 }
@@ -57,13 +61,15 @@ func openRecord(dir, source, tenant string) (*importRecord, error) {
 	return r, nil
 }
 
-// find returns the record of a range that was read from the same blocks.
-func (r *importRecord) find(s span, fingerprint string) (recordSpan, bool) {
+// find returns the record of a range that was read from the same blocks, and
+// whose block went into one of those that live is of.
+func (r *importRecord) find(s span, fingerprint string, live map[ulid.ULID]bool) (recordSpan, bool) {
 	if fingerprint == "" {
 		return recordSpan{}, false
 	}
 	i := slices.IndexFunc(r.Spans, func(o recordSpan) bool {
-		return o.From == s.From && o.To == s.To && o.Fingerprint == fingerprint
+		id, err := ulid.ParseStrict(o.Block)
+		return err == nil && live[id] && o.From == s.From && o.To == s.To && o.Fingerprint == fingerprint
 	})
 	if i < 0 {
 		return recordSpan{}, false
