@@ -263,6 +263,34 @@ func TestRefusedSources(t *testing.T) {
 	}
 }
 
+// TestKeptBlocksAreExempt: with Keep the retention neither refuses samples nor
+// drops their blocks.
+func TestKeptBlocksAreExempt(t *testing.T) {
+	source, want := days(t)
+	fs := mem.New()
+	db := open(t, fs)
+	o := importOptions(t)
+	o.Retention, o.Keep = 24*time.Hour, true
+	if _, err := prometheus.Import(t.Context(), db.DB, source, o); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	d := tsdb.Deps{Dir: "data", FS: fs, Clock: func() time.Time { return now }}
+	again, err := tsdb.OpenIdle(t.Context(), tsdb.Options{Retention: 24 * time.Hour}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }() // it was only compacted
+	if err := again.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := diff(all(t, again), want); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestBoundsAndDryRun(t *testing.T) {
 	source, want := days(t)
 	from, to := base+2*hour, base+56*hour
