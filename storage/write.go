@@ -19,7 +19,9 @@ type GroupKind uint8
 // The kinds of groups.
 const (
 	// Closed: one writer knows all members; who is not mentioned continues
-	// with its last value, or stays absent after a stale marker.
+	// with its last value, or stays absent after a stale marker. A member that
+	// another group has written since does not continue, and a new writer
+	// implies nothing of the one before.
 	Closed GroupKind = iota + 1
 	// Open: any number of writers; who is not mentioned is absent.
 	Open

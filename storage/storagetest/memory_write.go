@@ -98,6 +98,9 @@ func (h *memHandle) Prepare(ctx context.Context, b *storage.Batch) (storage.Prep
 		return nil, fmt.Errorf("group %q: a batch of %d slots has %d values and %d start timestamps",
 			h.g.spec.Name, len(b.Slots), len(b.Values), len(b.Starts))
 	}
+	if b.BodyStale && h.g.spec.Kind != storage.Closed {
+		return nil, fmt.Errorf("group %q: only a closed group's body can be stale", h.g.spec.Name)
+	}
 	return &memPrepared{h: h, batch: b}, nil
 }
 

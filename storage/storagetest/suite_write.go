@@ -255,25 +255,6 @@ func optionalCases() []testCase {
 				}
 			}
 		}},
-		{"a deletion hides what was before it", func(e *env) {
-			w := e.open(storage.Open, "push")
-			w.write(e.at(0), value{"a", 1}, value{"b", 1})
-			w.write(e.at(15), value{"a", 2}, value{"b", 2})
-			w.write(e.at(30), value{"a", 3}, value{"b", 3})
-			matcher := labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "a")
-			switch err := e.store.Delete(e.ctx, tenant.Default, e.at(15), e.at(30), matcher); {
-			case errors.Is(err, storage.ErrUnsupported):
-				return
-			case err != nil:
-				e.Fatal(err)
-			}
-			e.disturb()
-			w.write(e.at(45), value{"a", 4}, value{"b", 4})
-			e.want(
-				named("a", Sample{T: e.at(0), V: 1}, Sample{T: e.at(45), V: 4}),
-				named("b", Sample{T: e.at(0), V: 1}, Sample{T: e.at(15), V: 2}, Sample{T: e.at(30), V: 3}, Sample{T: e.at(45), V: 4}),
-			)
-		}},
 		{"a tail hands out what was accepted", func(e *env) {
 			w := e.open(storage.Closed, "scrape")
 			w.write(e.at(0), value{"a", 1}, value{"b", 2})

@@ -15,13 +15,19 @@ import (
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
 )
 
 // upstreamView is a querier of Prometheus: it pins samples, and the series that
 // are there when it is made.
 type upstreamView struct {
+	store  *upstream
+	tenant *upstreamTenant
+
 	mu     sync.Mutex // guards what follows: a querier is one goroutine's
 	q      prometheus.Querier
+	kept   []upstreamFound // everything, where something was deleted since
+	isKept bool
 	closed bool
 }
 
@@ -40,11 +46,16 @@ func (u *upstream) View(ctx context.Context, id tenant.ID) (storage.View, error)
 	if err != nil {
 		return nil, err
 	}
-	return &upstreamView{q: q}, nil
+	v := &upstreamView{store: u, tenant: t, q: q}
+	t.views[v] = true
+	return v, nil
 }
 
 // Close implements storage.View.
 func (v *upstreamView) Close() {
+	v.store.mu.Lock()
+	defer v.store.mu.Unlock()
+	delete(v.tenant.views, v)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.closed {
@@ -70,6 +81,35 @@ func (v *upstreamView) find(ctx context.Context, s storage.Selection) ([]upstrea
 	if v.closed {
 		return nil, errors.New("the view is closed")
 	}
+	if v.isKept {
+		var out []upstreamFound
+		for _, x := range v.kept {
+			from, _ := slices.BinarySearch(x.times, s.MinTime)
+			to := from
+			for to < len(x.times) && x.times[to] <= s.MaxTime {
+				to++
+			}
+			if from < to && storagetest.Matches(x.labels, s.Matchers...) {
+				out = append(out, upstreamFound{x.labels, x.times[from:to], x.values[from:to]})
+			}
+		}
+		return out, nil
+	}
+	return v.findLocked(ctx, s)
+}
+
+// keep reads everything that the view may be asked for.
+func (v *upstreamView) keep() (err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.isKept {
+		v.kept, err = v.findLocked(context.Background(), storage.Selection{MinTime: math.MinInt64, MaxTime: math.MaxInt64})
+		v.isKept = err == nil
+	}
+	return err
+}
+
+func (v *upstreamView) findLocked(ctx context.Context, s storage.Selection) ([]upstreamFound, error) {
 	var out []upstreamFound
 	set := v.q.Select(ctx, true, &prometheus.SelectHints{Start: s.MinTime, End: s.MaxTime}, orAll(s.Matchers)...)
 	for set.Next() {

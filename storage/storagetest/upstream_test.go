@@ -31,7 +31,8 @@ import (
 // allows or the suite leaves open: an old sample that is sent again is out of
 // order, not a repeat or a conflict, unless it is its series' last; a commit of
 // several batches is applied batch by batch; start timestamps, native
-// histograms, exemplars and metadata are not kept.
+// histograms, exemplars and metadata are not kept. A querier of Prometheus does
+// not pin deletions: a view reads all that it may be asked for before one.
 type upstream struct {
 	dir      string
 	admitter storage.Admitter
@@ -43,6 +44,7 @@ type upstream struct {
 
 type upstreamTenant struct {
 	db     *tsdb.DB
+	views  map[*upstreamView]bool     // that are open
 	series map[string]*upstreamSeries // by canonical bytes
 	groups map[storage.GroupSpec]*upstreamGroup
 }
@@ -116,7 +118,7 @@ func (u *upstream) tenantLocked(id tenant.ID) (*upstreamTenant, error) {
 		return nil, err
 	}
 	db.DisableCompactions()
-	t := &upstreamTenant{db: db, series: map[string]*upstreamSeries{}, groups: map[storage.GroupSpec]*upstreamGroup{}}
+	t := &upstreamTenant{db: db, views: map[*upstreamView]bool{}, series: map[string]*upstreamSeries{}, groups: map[storage.GroupSpec]*upstreamGroup{}}
 	u.tenants[id] = t
 	return t, nil
 }
@@ -182,6 +184,11 @@ func (u *upstream) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, m
 	t, err := u.tenantLocked(id)
 	if err != nil {
 		return err
+	}
+	for v := range t.views {
+		if err := v.keep(); err != nil {
+			return err
+		}
 	}
 	return t.db.Delete(ctx, mint, maxt, orAll(ms)...)
 }
@@ -297,7 +304,7 @@ func (h *upstreamHandle) Prepare(ctx context.Context, b *storage.Batch) (storage
 	if b.Version != h.version {
 		return nil, fmt.Errorf("group %q: %w", h.spec.Name, storage.ErrVersion)
 	}
-	if len(b.Slots) != len(b.Values) || b.BodyStale && h.spec.Kind != storage.Closed {
+	if len(b.Slots) != len(b.Values) || b.Starts != nil && len(b.Starts) != len(b.Slots) || b.BodyStale && h.spec.Kind != storage.Closed {
 		return nil, fmt.Errorf("group %q: a batch that cannot be", h.spec.Name)
 	}
 	return &upstreamPrepared{handle: h, batch: b}, nil
