@@ -157,6 +157,9 @@ type Alerting struct {
 	ConfigFile string `yaml:"config_file"`
 }
 
+// memoryLimitMin is what the process needs without any series to speak of.
+const memoryLimitMin = 128 * units.MiB
+
 // Storage holds the settings of the database.
 type Storage struct {
 	Retention Retention `yaml:"retention"`
@@ -165,6 +168,9 @@ type Storage struct {
 	BlockRange model.Duration `yaml:"block_range"`
 	// SyncInterval bounds what a crash may lose of scraped samples. Default 1s.
 	SyncInterval model.Duration `yaml:"wal_sync_interval"`
+	// MemoryLimit is how much memory the process may have, "6GiB"; 0: 75 % of the
+	// container's or the machine's.
+	MemoryLimit units.Base2Bytes `yaml:"memory_limit"`
 }
 
 // Retention bounds what is kept. Zero values mean the defaults: 30 days, no
@@ -246,6 +252,9 @@ func (c *Config) check(report func(path, text string)) {
 		}
 		jobs[sc.JobName] = i
 		sc.check(path, report)
+	}
+	if m := c.Nilometer.Storage.MemoryLimit; m < 0 || m > 0 && m < memoryLimitMin {
+		report("nilometer.storage.memory_limit", fmt.Sprintf("%s is under the smallest, %s", m, memoryLimitMin))
 	}
 	if r := c.Nilometer.Storage.BlockRange; r != 0 && r < model.Duration(time.Second) {
 		report("nilometer.storage.block_range", fmt.Sprintf("%s is under the smallest, 1s", r))

@@ -2,10 +2,13 @@ package server
 
 import (
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/nilometer/nilometer/config"
 )
 
 // memoryRatio is the share of the container's or the machine's memory that the
@@ -18,22 +21,31 @@ const memoryRatio = 0.75
 // series, and less garbage is 30 % less memory (docs/design/head.md).
 const gcPercent = 40
 
-// limitMemory sets the runtime's memory limit and the garbage collector's pace,
-// unless GOMEMLIMIT and GOGC in the environment have.
-func limitMemory(logger *slog.Logger) {
+// memoryLimit returns how much memory the process may have, in bytes, 0 when
+// nothing says so, and who sets the Go runtime's share of it: nil when
+// GOMEMLIMIT in the environment has. It sets the garbage collector's pace,
+// unless GOGC in the environment has.
+func memoryLimit(c *config.Config, logger *slog.Logger) (limit int64, setHeapLimit func(int64)) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	limit, err := memlimit.Set(
-		memlimit.WithRatio(memoryRatio),
-		memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)),
-		memlimit.WithLogger(slog.New(slog.DiscardHandler)),
-	)
-	if err != nil {
-		logger.Warn("memory limit not found, the runtime has none", "err", err)
-		return
+	setHeapLimit = func(n int64) { debug.SetMemoryLimit(n) }
+	if os.Getenv("GOMEMLIMIT") != "" {
+		setHeapLimit = nil
+		if limit = debug.SetMemoryLimit(-1); limit == math.MaxInt64 { // GOMEMLIMIT=off
+			limit = 0
+		}
+	}
+	if set := int64(c.Nilometer.Storage.MemoryLimit); set > 0 {
+		return set, setHeapLimit
 	}
 	if limit > 0 {
-		logger.Debug("memory limit set", "limit_bytes", limit)
+		return limit, setHeapLimit
 	}
+	found, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil {
+		logger.Warn("memory limit not found, there is none: set nilometer.storage.memory_limit", "err", err)
+		return 0, setHeapLimit
+	}
+	return int64(float64(found) * memoryRatio), setHeapLimit
 }

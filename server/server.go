@@ -82,7 +82,6 @@ func Run(ctx context.Context, opts Options, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	limitMemory(deps.Logger)
 	l, err := listen(opts.ListenAddress)
 	if err != nil {
 		return err
@@ -145,9 +144,12 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 
 // openData opens the database, and with it what else is in its directory.
 func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) (err error) {
-	s.db, err = tsdb.Open(ctx, s.databaseOptions(conf), tsdb.Deps{
+	opts := s.databaseOptions(conf)
+	var setHeapLimit func(int64)
+	opts.MemoryLimit, setHeapLimit = memoryLimit(conf, s.logger)
+	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
 		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
-		Beside: s.openBeside,
+		Beside: s.openBeside, SetHeapLimit: setHeapLimit,
 	})
 	if err != nil && s.meta != nil {
 		err = errors.Join(err, s.meta.Close())

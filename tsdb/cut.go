@@ -12,6 +12,7 @@ import (
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/pressure"
 )
 
 // quietness is what a cut remembers of a head to find out that nothing comes
@@ -64,6 +65,9 @@ func (db *DB) completeBefore(b *blocks, h *head.Head) int64 {
 		return math.MinInt64
 	}
 	half := db.opts.BlockRange / 2
+	if db.pressure.Level() >= pressure.CutEarly {
+		half = 0 // who lags behind finds the span cut
+	}
 	now := db.deps.Clock()
 	if q := &b.quiet; q.since.IsZero() || q.newest != newest {
 		*q = quietness{newest: newest, since: now}

@@ -42,7 +42,9 @@ import (
 	blobdir "github.com/nilometer/nilometer/blob/dir"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/pressure"
 )
 
 // DB is an open database. Its methods are safe for concurrent use.
@@ -54,6 +56,8 @@ type DB struct {
 	bucket    blob.Bucket
 	cache     *block.Cache
 	memory    *memory
+	offHeap   *arena.Allocator
+	pressure  *pressure.Monitor
 	metrics   *metrics
 	cutting   sync.Mutex // one Cut at a time
 
@@ -106,7 +110,8 @@ func (db *DB) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if db.memory, err = openMemory(db.directory, db.opts, db.deps); err != nil {
+	db.watch()
+	if db.memory, err = openMemory(db.directory, db.opts, db.deps, db.offHeap, db.pressure.Level); err != nil {
 		return err
 	}
 	if db.metrics, err = newMetrics(db.deps.Registerer, db); err != nil {
@@ -182,6 +187,9 @@ func (db *DB) View(ctx context.Context, id tenant.ID) (storage.View, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if err := db.bearsView(ctx); err != nil {
+		return nil, fmt.Errorf("view: %w", err)
 	}
 	// Asked first: the end of the replay makes tenants known, and a view without
 	// one would be taken for complete.

@@ -25,6 +25,7 @@ func (db *DB) Run(ctx context.Context) error {
 			cancel(fmt.Errorf("write-ahead log: %w", err))
 		}
 	})
+	wg.Go(func() { _ = db.pressure.Run(ctx) }) // ends with ctx, without an error
 	if err := db.replay(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -32,6 +33,7 @@ func (db *DB) Run(ctx context.Context) error {
 		return err
 	}
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
+	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
 	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {

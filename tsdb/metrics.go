@@ -22,6 +22,7 @@ type metrics struct {
 // The loops that metrics tell apart.
 const (
 	loopCut     = "cut"
+	loopSeal    = "seal_early"
 	loopCompact = "compact"
 )
 
@@ -49,7 +50,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
 		}),
 	}
-	for _, loop := range []string{loopCut, loopCompact} {
+	for _, loop := range []string{loopCut, loopSeal, loopCompact} {
 		for _, result := range []string{resultOK, resultError} {
 			m.loops.WithLabelValues(loop, result)
 		}
@@ -67,6 +68,11 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
 		gauge("nilometer_tsdb_block_bytes", "Bytes of the live blocks.", func() float64 { return float64(db.Stats().BlockBytes) }),
 		gauge("nilometer_tsdb_block_samples", "Samples in the live blocks.", func() float64 { return float64(db.Stats().BlockSamples) }),
+		gauge("nilometer_tsdb_memory_usage_bytes", "Memory in use, garbage aside: what the memory limit is compared with.", func() float64 { return float64(db.pressure.Usage()) }),
+		gauge("nilometer_tsdb_memory_limit_bytes", "The memory limit; 0: there is none.", func() float64 { return float64(db.pressure.Limit()) }),
+		gauge("nilometer_tsdb_memory_pressure_level", "What is given up to stay within the memory limit: 0 nothing, 1 seals early, 2 cuts early, 3 refuses new series, 4 queries, 5 pushes.",
+			func() float64 { return float64(db.pressure.Level()) }),
+		gauge("nilometer_tsdb_head_memory_bytes", "Memory of the heads outside of the Go heap.", func() float64 { return float64(db.offHeap.Bytes()) }),
 		gauge("nilometer_tsdb_cache_bytes", "Memory of what is kept decoded of blocks.", func() float64 { return float64(db.cache.UsedBytes()) }),
 	} {
 		if err := r.Register(c); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nilometer/nilometer/blob"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/vfs"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	// CacheBytes bounds what is kept decoded of blocks: directories of pages,
 	// labels, time columns; default 128 MiB.
 	CacheBytes int64
+	// MemoryLimit is how much memory the process may have, in bytes; 0: there is
+	// no limit. As it comes near, the database gives up one thing after the other
+	// (tsdb/pressure).
+	MemoryLimit int64
 	// MaintenanceInterval is the time between two looks at what is to be cut,
 	// compacted or dropped; 10 ms to 1 h, default a sixtieth of the block
 	// range, at least 1 s and at most 1 min.
@@ -80,6 +85,9 @@ func (o Options) Validate() error {
 	if o.Retention > 0 && o.Retention < o.BlockRange {
 		problems = append(problems, fmt.Errorf("the retention is %s, less than the block range of %s: samples would be dropped before they are cut", o.Retention, o.BlockRange))
 	}
+	if o.MemoryLimit < 0 {
+		problems = append(problems, fmt.Errorf("the memory limit is %d bytes: it must not be negative", o.MemoryLimit))
+	}
 	if o.CacheBytes < 1<<20 {
 		problems = append(problems, fmt.Errorf("the cache has %d bytes: 1 MiB is the least", o.CacheBytes))
 	}
@@ -109,6 +117,11 @@ type Deps struct {
 	Admitter storage.Admitter
 	// Clock tells the time; nil: time.Now.
 	Clock func() time.Time
+	// MemoryUsage tells what the process has of memory; nil: of this process.
+	MemoryUsage func() pressure.Usage
+	// SetHeapLimit gives the Go runtime what the memory outside of its heap
+	// leaves of Options.MemoryLimit; nil: its limit is somebody else's.
+	SetHeapLimit func(bytes int64)
 }
 
 func (d Deps) withDefaults() Deps {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
@@ -28,12 +30,12 @@ type memory struct {
 	err      error         // why it failed; set before replayed is closed
 }
 
-func openMemory(dir *directory, o Options, d Deps) (*memory, error) {
+func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level func() pressure.Level) (*memory, error) {
 	log, err := wal.Open(dir.fs, walName, wal.Options{SyncInterval: o.SyncInterval}, wal.NewMetrics(d.Registerer))
 	if err != nil {
 		return nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}
-	heads, err := head.New(head.Options{BlockRange: o.BlockRange}, head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer})
+	heads, err := head.New(head.Options{BlockRange: o.BlockRange}, head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -64,6 +64,9 @@ func (s *Heads) Commit(ctx context.Context, d storage.Durability, batches ...sto
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
+	if err := s.bears(ps); err != nil {
+		return err
+	}
 	pos, err := s.apply(ps)
 	if err != nil {
 		return err

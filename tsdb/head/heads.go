@@ -15,6 +15,7 @@ import (
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/part"
+	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
@@ -27,6 +28,8 @@ type Deps struct {
 	// Memory is where series and samples are kept outside of the Go heap; nil: in
 	// memory of the heads' own.
 	Memory *arena.Allocator
+	// Pressure tells how near the process is to its memory limit; nil: far.
+	Pressure func() pressure.Level
 }
 
 // Heads are the heads of all tenants over one log. It is safe for concurrent
@@ -62,6 +65,9 @@ func New(opts Options, deps Deps) (*Heads, error) {
 	opts = opts.withDefaults()
 	if deps.Admitter == nil {
 		deps.Admitter = storage.AdmitAll{}
+	}
+	if deps.Pressure == nil {
+		deps.Pressure = func() pressure.Level { return pressure.Relaxed }
 	}
 	if deps.Memory == nil {
 		deps.Memory = arena.New()

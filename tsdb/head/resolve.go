@@ -80,18 +80,6 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 	return g.version, nil
 }
 
-// admit decides about a label set that the head does not know.
-func (h *Head) admit(key series.Key, lset labels.Labels) storage.Reason {
-	x := &h.index
-	x.mu.RLock()
-	full := x.fullLocked()
-	x.mu.RUnlock()
-	if full {
-		return storage.ReasonSeriesLimit
-	}
-	return h.set.deps.Admitter.Admit(h.id, key, lset)
-}
-
 // valid refuses label sets that could not be given back or found.
 func valid(lset labels.Labels) bool {
 	if lset.IsEmpty() {
