@@ -130,7 +130,7 @@ func (db *DB) openTenant(ctx context.Context, id tenant.ID) (*blocks, error) {
 	if b := db.tenants[id]; b != nil {
 		return b, nil
 	}
-	b, err := openBlocks(ctx, db.bucket, db.cache, id, func(end int64) { db.memory.head(id).Drop(end) })
+	b, err := openBlocks(ctx, db.bucket, db.cache, db.logger, id, func(end int64) { db.memory.head(id).Drop(end) })
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +224,9 @@ type Stats struct {
 	Blocks       int
 	BlockBytes   uint64
 	BlockSamples uint64
+	// SetAside counts the blocks whose index is damaged: nothing of them is
+	// served.
+	SetAside int
 }
 
 // Stats returns the present numbers, of all tenants.
@@ -234,6 +237,11 @@ func (db *DB) Stats() Stats {
 			s.Blocks++
 			s.BlockBytes += m.Stats.Bytes()
 			s.BlockSamples += m.Stats.Samples
+		}
+		for _, x := range b.newest.Load().blocks {
+			if x.Damage() != nil {
+				s.SetAside++
+			}
 		}
 	}
 	return s

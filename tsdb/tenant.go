@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/compact"
 	"github.com/nilometer/nilometer/tsdb/manifest"
+	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/planner"
 )
 
@@ -29,6 +31,7 @@ type blocks struct {
 	id       tenant.ID
 	bucket   blob.Bucket
 	cache    *block.Cache
+	logger   *slog.Logger
 	manifest *manifest.Store
 
 	// drop frees what a head has before a time; nil without a head.
@@ -43,12 +46,12 @@ type blocks struct {
 
 // openBlocks opens the newest manifest version of a tenant and its blocks.
 // Files of blocks that it does not name, left by a crash, are deleted.
-func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, id tenant.ID, drop func(int64)) (*blocks, error) {
+func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, logger *slog.Logger, id tenant.ID, drop func(int64)) (*blocks, error) {
 	store, err := manifest.Open(ctx, bucket, id, shard)
 	if err != nil {
 		return nil, fmt.Errorf("%w: restore that object from a backup", err)
 	}
-	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, manifest: store, drop: drop}
+	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, logger: logger, manifest: store, drop: drop}
 	if err := b.adopt(ctx, store.Current()); err != nil {
 		return nil, fmt.Errorf("%w: look at it with nilometer tsdb verify, and restore the block's files from a backup", err)
 	}
@@ -78,7 +81,7 @@ func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
 			x.Retain()
 		} else {
 			var err error
-			if x, err = block.Open(ctx, b.bucket, b.id, m.ID, b.cache); err != nil {
+			if x, err = b.open(ctx, m); err != nil {
 				return errors.Join(err, releaseAll(next))
 			}
 		}
@@ -93,6 +96,19 @@ func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
 		after = append(after, func() { b.deleteFiles(ctx, id) })
 	}
 	return b.swap(c, next, after...)
+}
+
+// open opens a block that the manifest names. One whose index is damaged is set
+// aside: all others are served, and queries over its range say what they lack.
+func (b *blocks) open(ctx context.Context, m block.Meta) (*block.Block, error) {
+	x, err := block.OpenAs(ctx, b.bucket, b.id, m, b.cache)
+	var damage *part.DamageError
+	if !errors.As(err, &damage) {
+		return x, err
+	}
+	b.logger.Error("a block is damaged and set aside: queries over its range lack its samples; look at it with nilometer tsdb verify, and restore its files from a backup",
+		"tenant", string(b.id), "block", m.ID.String(), "file", damage.File, "min_time", m.MinTime, "max_time", m.MaxTime, "samples", m.Stats.Samples, "err", err)
+	return block.SetAside(b.id, m, damage), nil
 }
 
 func releaseAll(bs []*block.Block) error {

@@ -60,15 +60,21 @@ func verifyBlocks(ctx context.Context, bucket blob.Bucket, report func(BlockRepo
 
 func verifyBlock(ctx context.Context, bucket blob.Bucket, id tenant.ID, m block.Meta) BlockReport {
 	r := BlockReport{Tenant: id, Meta: m}
-	b, err := block.Open(ctx, bucket, id, m.ID, nil)
+	found, err := block.VerifyAs(ctx, bucket, id, m)
+	r.problem(err)
+	for _, p := range found.Problems {
+		r.problem(errors.New(p.String()))
+	}
+	b, err := block.OpenAs(ctx, bucket, id, m, nil)
 	if err != nil {
-		r.problem(err)
-		return r
+		return r // one of the problems
 	}
 	defer func() { r.problem(b.Release()) }()
 	refs, err := b.Select(ctx)
 	if err != nil {
-		r.problem(err)
+		if len(r.Problems) == 0 {
+			r.problem(err)
+		}
 		return r
 	}
 	v := verifier{block: b, report: &r}

@@ -19,6 +19,8 @@
 //     of a column are cut at the same positions.
 //   - I3: a page's checksum is verified before the first byte of it is used.
 //   - I4: a damaged page takes nothing away but its own chunks.
+//   - I5: a block whose index is damaged can be set aside: it answers with the
+//     damage, and with nothing else.
 package block
 
 import (

@@ -2,7 +2,6 @@ package block
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -22,9 +21,12 @@ import (
 // Select returns the series that match every matcher. A matcher that matches
 // the empty string matches series without the label, as everywhere in PromQL.
 func (b *Block) Select(ctx context.Context, ms ...*labels.Matcher) ([]part.Ref, error) {
+	if b.broken != nil {
+		return nil, b.broken
+	}
 	l, err := b.postings(ctx, ms)
 	if err != nil {
-		return nil, fmt.Errorf("%s: select: %w", b.name, err)
+		return nil, b.damageOf(fmt.Errorf("select: %w", err), context.Cause(ctx))
 	}
 	out := make([]part.Ref, 0, l.Count())
 	l.Each(func(o uint32) { out = append(out, part.Ref(o)) })
@@ -285,8 +287,11 @@ func (b *Block) Hash(ref part.Ref) series.Hash {
 // Find returns the series with exactly these labels, and whether there is one,
 // by binary search.
 func (b *Block) Find(lset labels.Labels) (part.Ref, bool, error) {
+	if b.broken != nil {
+		return 0, false, b.broken
+	}
 	if err := b.index.CheckSeries(); err != nil {
-		return 0, false, fmt.Errorf("%s: find: %w", b.name, err)
+		return 0, false, b.damageOf(fmt.Errorf("find: %w", err), nil)
 	}
 	sb := labels.NewScratchBuilder(16)
 	var have labels.Labels
@@ -303,26 +308,35 @@ func (b *Block) LabelNames(ctx context.Context) ([]string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if b.broken != nil {
+		return nil, b.broken
+	}
 	return slices.Clone(b.index.Names()), nil
 }
 
 // LabelValues returns the sorted values of one label.
 func (b *Block) LabelValues(ctx context.Context, name string) ([]string, error) {
+	if b.broken != nil {
+		return nil, b.broken
+	}
 	i, ok := slices.BinarySearch(b.index.Names(), name)
 	if !ok {
 		return nil, nil
 	}
 	table, err := b.index.Values(i)
 	if err != nil {
-		return nil, fmt.Errorf("%s: values of label %s: %w", b.name, name, err)
+		return nil, b.damageOf(fmt.Errorf("values of label %s: %w", name, err), nil)
 	}
 	out := make([]string, 0, table.Len())
 	err = table.Range(0, func(i int, v []byte) bool {
 		out = append(out, string(v))
 		return i%ctxEvery != 0 || ctx.Err() == nil
 	})
-	if err = errors.Join(err, ctx.Err()); err != nil {
-		return nil, fmt.Errorf("%s: values of label %s: %w", b.name, name, err)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: values of label %s: %w", b.name, name, context.Cause(ctx))
+	}
+	if err != nil {
+		return nil, b.damageOf(fmt.Errorf("values of label %s: %w", name, err), nil)
 	}
 	return out, nil
 }

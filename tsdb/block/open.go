@@ -42,18 +42,30 @@ type Block struct {
 	columns []slot[*index.Column]
 	times   []slot[[]int64]
 
+	broken error // why nothing of it can be read, see SetAside
+
 	refs atomic.Int64
 }
 
 var (
 	_ part.Part      = (*Block)(nil)
 	_ part.Estimator = (*Block)(nil)
+	_ part.Outliner  = (*Block)(nil)
 )
 
 // chunksFile is one file of chunks.
 type chunksFile struct {
 	name string
 	obj  blob.Object // nil when the file is missing
+}
+
+// encodeMeta returns the bytes of a meta.json.
+func encodeMeta(m Meta) ([]byte, error) {
+	b, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", metaName, err)
+	}
+	return append(b, '\n'), nil
 }
 
 // ReadMeta reads the meta.json of a block. A block without one was never
@@ -68,8 +80,8 @@ func ReadMeta(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ul
 	if err := json.Unmarshal(b, &m); err != nil {
 		return Meta{}, fmt.Errorf("read %s: %w", name, err)
 	}
-	if m.FormatVersion > FormatVersion {
-		return Meta{}, fmt.Errorf("read %s: format version %d, known up to %d: upgrade this program to read it", name, m.FormatVersion, FormatVersion)
+	if err := checkVersion(m); err != nil {
+		return Meta{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	if m.ID != id || m.FormatVersion < 1 {
 		return Meta{}, fmt.Errorf("read %s: it describes block %s, format version %d", name, m.ID, m.FormatVersion)
@@ -77,49 +89,62 @@ func ReadMeta(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ul
 	return m, nil
 }
 
-// Open opens a block for reading. What is decoded goes to cache, nil for one
-// of its own. The index is mapped, or read whole where the bucket is no
-// directory. A missing file of chunks damages its pages only.
+func checkVersion(m Meta) error {
+	if m.FormatVersion > FormatVersion {
+		return fmt.Errorf("format version %d, known up to %d: upgrade this program to read it", m.FormatVersion, FormatVersion)
+	}
+	return nil
+}
+
+// Open is OpenAs with what the block's meta.json says.
 func Open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID, cache *Cache) (*Block, error) {
-	b, err := open(ctx, bucket, tenantID, id, cache)
+	meta, err := ReadMeta(ctx, bucket, tenantID, id)
 	if err != nil {
 		return nil, fmt.Errorf("open block %s: %w", id, err)
+	}
+	return OpenAs(ctx, bucket, tenantID, meta, cache)
+}
+
+// OpenAs opens a block for reading, of which meta is known, as the manifest
+// does. What is decoded goes to cache, nil for one of its own. The index is
+// mapped, or read whole where the bucket is no directory. An index that is
+// damaged or missing is a *part.DamageError; a missing file of chunks damages
+// its pages only.
+func OpenAs(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, meta Meta, cache *Cache) (*Block, error) {
+	b, err := open(ctx, bucket, tenantID, meta, cache)
+	if err != nil {
+		return nil, fmt.Errorf("open block %s: %w", meta.ID, err)
 	}
 	return b, nil
 }
 
-func open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID, cache *Cache) (_ *Block, err error) {
+func newBlock(tenantID tenant.ID, meta Meta, cache *Cache) *Block {
 	if cache == nil {
 		cache = NewCache(0)
 	}
-	b := &Block{name: "block " + id.String(), prefix: Prefix(tenantID, id), cache: cache}
+	b := &Block{meta: meta, name: "block " + meta.ID.String(), prefix: Prefix(tenantID, meta.ID), cache: cache}
 	b.refs.Store(1)
+	return b
+}
+
+func open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, meta Meta, cache *Cache) (_ *Block, err error) {
+	if err := checkVersion(meta); err != nil {
+		return nil, err
+	}
+	b := newBlock(tenantID, meta, cache)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if b.meta, err = ReadMeta(ctx, bucket, tenantID, id); err != nil {
-		return nil, err
-	}
 	// Two decoders: readers rarely decompress at the same instant, and each
 	// decoder keeps some 100 KiB.
 	b.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(page.RawBytesMax), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
-	if b.indexFile, err = bucket.Open(ctx, b.prefix+indexName); err != nil {
+	if err := b.openIndex(ctx, bucket); err != nil {
 		return nil, err
-	}
-	raw, err := wholeObject(b.indexFile)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", indexName, err)
-	}
-	if b.index, err = index.Open(raw, b.dec); err != nil {
-		return nil, fmt.Errorf("read %s: %w", indexName, err)
-	}
-	if b.rows, err = b.index.Rows(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", indexName, err)
 	}
 	if err := b.openFiles(ctx, bucket); err != nil {
 		return nil, err
@@ -129,6 +154,31 @@ func open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.U
 	b.columns = make([]slot[*index.Column], b.index.Columns())
 	b.times = make([]slot[[]int64], b.index.Columns())
 	return b, nil
+}
+
+// openIndex opens the index; what is wrong with it is damage.
+func (b *Block) openIndex(ctx context.Context, bucket blob.Bucket) (err error) {
+	b.indexFile, err = bucket.Open(ctx, b.prefix+indexName)
+	if errors.Is(err, blob.ErrNotFound) {
+		return b.indexDamage(err)
+	}
+	if err != nil {
+		return err
+	}
+	raw, err := wholeObject(b.indexFile)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", indexName, err)
+	}
+	if b.index, err = index.Open(raw, b.dec); err != nil {
+		return b.indexDamage(err)
+	}
+	if b.rows, err = b.index.Rows(); err != nil {
+		return b.indexDamage(err)
+	}
+	if n := b.index.Files(); n > filesMax {
+		return b.indexDamage(fmt.Errorf("%d files of chunks, at most %d are allowed", n, filesMax))
+	}
+	return nil
 }
 
 func wholeObject(o blob.Object) ([]byte, error) {
@@ -144,9 +194,6 @@ func wholeObject(o blob.Object) ([]byte, error) {
 
 // openFiles opens the files of chunks.
 func (b *Block) openFiles(ctx context.Context, bucket blob.Bucket) error {
-	if n := b.index.Files(); n > filesMax {
-		return fmt.Errorf("read %s: %d files of chunks, at most %d are allowed", indexName, n, filesMax)
-	}
 	b.files = make([]chunksFile, b.index.Files())
 	for i := range b.files {
 		f := &b.files[i]

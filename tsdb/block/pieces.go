@@ -26,14 +26,30 @@ type loadedPage struct {
 // the bounds of their tiles. A chunk whose tile begins or ends with absent
 // positions is handed out without them.
 func (b *Block) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	return b.pieces(query{ref, minTime, maxTime, true}, dst)
+}
+
+// Outline is Pieces without the decoding of chunks that refer to others.
+func (b *Block) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	return b.pieces(query{ref, minTime, maxTime, false}, dst)
+}
+
+// query is what Pieces asks for; without values it is Outline.
+type query struct {
+	ref              part.Ref
+	minTime, maxTime int64
+	values           bool
+}
+
+func (b *Block) pieces(q query, dst []part.Piece) ([]part.Piece, error) {
 	var errs []error
 	was := len(dst)
 	for _, row := range b.rows {
-		if row.MinTime > maxTime || row.MaxTime < minTime {
+		if row.MinTime > q.maxTime || row.MaxTime < q.minTime {
 			continue
 		}
 		var err error
-		if dst, err = b.rowPieces(row, ref, minTime, maxTime, dst); err != nil {
+		if dst, err = b.rowPieces(row, q, dst); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -49,8 +65,8 @@ func (b *Block) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) (
 	return dst, errors.Join(errs...)
 }
 
-func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
-	i, err := b.index.FindPage(row, uint32(ref))
+func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.Piece, error) {
+	i, err := b.index.FindPage(row, uint32(q.ref))
 	if err != nil {
 		return dst, b.damage(b.prefix+indexName, 0, err)
 	}
@@ -60,10 +76,10 @@ func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int6
 		if err != nil {
 			return dst, b.damage(b.prefix+indexName, 0, err)
 		}
-		if info.First > uint32(ref) {
+		if info.First > uint32(q.ref) {
 			break
 		}
-		if info.MinTime > maxTime || info.MaxTime < minTime {
+		if info.MinTime > q.maxTime || info.MaxTime < q.minTime {
 			continue
 		}
 		p, err := b.page(i, info, row.Number)
@@ -72,8 +88,8 @@ func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int6
 			continue
 		}
 		entries := p.Entries()
-		for k := p.Find(uint32(ref)); k < len(entries) && entries[k].Series == uint32(ref); k++ {
-			if dst, err = b.entryPieces(p, k, row.Number, minTime, maxTime, dst); err != nil {
+		for k := p.Find(uint32(q.ref)); k < len(entries) && entries[k].Series == uint32(q.ref); k++ {
+			if dst, err = b.entryPieces(p, k, row.Number, q, dst); err != nil {
 				failed = errors.Join(failed, b.damage(b.files[info.File-1].name, int64(info.Offset), err))
 			}
 		}
@@ -81,7 +97,7 @@ func (b *Block) rowPieces(row index.RowInfo, ref part.Ref, minTime, maxTime int6
 	return dst, failed
 }
 
-func (b *Block) entryPieces(p *loadedPage, entry int, row int64, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+func (b *Block) entryPieces(p *loadedPage, entry int, row int64, q query, dst []part.Piece) ([]part.Piece, error) {
 	e := p.Entries()[entry]
 	c, err := b.column(part.ColumnID(e.Column))
 	if err != nil {
@@ -89,7 +105,7 @@ func (b *Block) entryPieces(p *loadedPage, entry int, row int64, minTime, maxTim
 	}
 	from, to := c.RowTiles(row, b.index.RowMs())
 	for i, t := range c.Tiles[from:to] {
-		if t.First > maxTime || t.Last < minTime {
+		if t.First > q.maxTime || t.Last < q.minTime {
 			continue
 		}
 		data, presence, ok, err := p.Chunk(e, i, int(t.To-t.From))
@@ -103,7 +119,7 @@ func (b *Block) entryPieces(p *loadedPage, entry int, row int64, minTime, maxTim
 			Column: part.ColumnID(e.Column),
 			From:   t.From + uint32(presence.Lead), To: t.To - uint32(presence.Trail),
 		}
-		if p.Refers(e, i) {
+		if q.values && p.Refers(e, i) {
 			values, err := p.Values(entry, i, int(t.To-t.From))
 			if err != nil {
 				return dst, err
@@ -199,7 +215,11 @@ func (b *Block) readPage(info index.Page, row int64) (*loadedPage, int, error) {
 	if err != nil {
 		return nil, 0, b.damage(f.name, int64(info.Offset), err)
 	}
-	p, err := page.Parse(payload, b.tilesOf(row))
+	var columns error
+	p, err := page.Parse(payload, b.tilesOf(row, &columns))
+	if columns != nil {
+		return nil, 0, columns // the page is sound, as far as anyone can tell
+	}
 	if err != nil {
 		return nil, 0, b.damage(f.name, int64(info.Offset), err)
 	}
@@ -211,8 +231,9 @@ func (b *Block) readPage(info index.Page, row int64) (*loadedPage, int, error) {
 }
 
 // tilesOf counts the tiles of columns in a row, remembering the last answer:
-// series after series is on the same column.
-func (b *Block) tilesOf(row int64) page.Tiles {
+// series after series is on the same column. A column that cannot be read has
+// none, and its error is left in failed.
+func (b *Block) tilesOf(row int64, failed *error) page.Tiles {
 	last, tiles, known := uint32(0), 0, false
 	return func(id uint32) int {
 		if known && id == last {
@@ -220,6 +241,7 @@ func (b *Block) tilesOf(row int64) page.Tiles {
 		}
 		c, err := b.column(part.ColumnID(id))
 		if err != nil {
+			*failed = err
 			return 0
 		}
 		from, to := c.RowTiles(row, b.index.RowMs())
@@ -270,7 +292,12 @@ func (b *Block) column(id part.ColumnID) (*index.Column, error) {
 }
 
 // SeriesCount is the number of series: references are below.
-func (b *Block) SeriesCount() int { return b.index.Series() }
+func (b *Block) SeriesCount() int {
+	if b.broken != nil {
+		return 0
+	}
+	return b.index.Series()
+}
 
 // PieceRange returns the times of a piece's first and last position. Where a
 // piece covers its tile, no time column is decoded for it.

@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -54,20 +55,73 @@ func (r *Report) add(file string, offset int64, err error) {
 	r.Problems = append(r.Problems, Problem{File: file, Offset: offset, Err: err})
 }
 
-// Verify opens a block and verifies it. A block that cannot be opened is one
-// problem. An error is one of the context.
+// Verify is VerifyAs with what the block's meta.json says.
 func Verify(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID) (Report, error) {
-	b, err := Open(ctx, bucket, tenantID, id, nil)
+	meta, err := ReadMeta(ctx, bucket, tenantID, id)
 	if err != nil {
 		if ctx.Err() != nil {
 			return Report{}, context.Cause(ctx)
 		}
 		r := Report{}
-		r.add(Prefix(tenantID, id), 0, err)
+		r.add(Prefix(tenantID, id)+metaName, 0, err)
 		return r, nil
 	}
-	r, err := b.Verify(ctx)
-	return r, errors.Join(err, b.Release())
+	return VerifyAs(ctx, bucket, tenantID, meta)
+}
+
+// VerifyAs opens a block of which meta is known and verifies it and its files:
+// a bit that is not what was written is found in each of them, and a file that
+// is missing or that the block does not have. A block that cannot be opened is
+// one problem. An error is one of the context.
+func VerifyAs(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, meta Meta) (Report, error) {
+	b, err := OpenAs(ctx, bucket, tenantID, meta, nil)
+	var r Report
+	if err == nil {
+		r, err = b.Verify(ctx)
+		if err = errors.Join(err, b.checkFiles(ctx, bucket, &r), b.Release()); err != nil {
+			return r, err
+		}
+	}
+	if ctx.Err() != nil {
+		return r, context.Cause(ctx)
+	}
+	prefix := Prefix(tenantID, meta.ID)
+	var damage *part.DamageError
+	switch {
+	case errors.As(err, &damage):
+		r.add(damage.File, damage.Offset, damage.Err)
+	case err != nil:
+		r.add(prefix, 0, err)
+	}
+	want, err := encodeMeta(meta)
+	if err == nil {
+		var have []byte
+		if have, err = bucket.Get(ctx, prefix+metaName); err == nil && !bytes.Equal(have, want) {
+			err = errors.New("it is not what was written: the manifest, or its other bytes, say otherwise")
+		}
+	}
+	if err != nil {
+		r.add(prefix+metaName, 0, err)
+	}
+	return r, ctx.Err()
+}
+
+// checkFiles looks for files that the block does not have.
+func (b *Block) checkFiles(ctx context.Context, bucket blob.Bucket, r *Report) error {
+	known := map[string]bool{b.prefix + metaName: true, b.prefix + indexName: true}
+	for i := range b.files {
+		known[b.files[i].name] = true
+	}
+	err := bucket.List(ctx, b.prefix, "", func(i blob.Info) error {
+		if !known[i.Name] {
+			r.add(i.Name, 0, errors.New("the block has no such file: move it away"))
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		r.add(b.prefix, 0, fmt.Errorf("list its files: %w", err))
+	}
+	return context.Cause(ctx)
 }
 
 // Verify reads everything: every checksum, label set, list of postings, time
@@ -216,6 +270,7 @@ func (v *verifier) pages(ctx context.Context) {
 		}
 	}
 	var values storage.Values
+	covered := make([]int64, len(v.b.files)) // bytes of pages
 	for _, row := range v.b.rows {
 		for i := row.FirstPage; i < row.EndPage; i++ {
 			if ctx.Err() != nil {
@@ -232,8 +287,28 @@ func (v *verifier) pages(ctx context.Context) {
 				continue
 			}
 			v.r.Pages++
+			covered[info.File-1] += int64(info.Bytes)
+			v.padding(info)
 			v.page(p, info, row.Number, &values)
 		}
+	}
+	for i := range v.b.files {
+		if f := &v.b.files[i]; f.obj != nil && len(v.r.Problems) == 0 && f.obj.Size() != covered[i]+page.FileHeaderBytes {
+			v.r.add(f.name, f.obj.Size(), fmt.Errorf("%d bytes, of which pages have %d", f.obj.Size(), covered[i]))
+		}
+	}
+}
+
+// padding checks the bytes behind a page's payload, which no checksum covers
+// and no reader uses.
+func (v *verifier) padding(info index.Page) {
+	f := &v.b.files[info.File-1]
+	frame, _, err := f.read(int64(info.Offset), int(info.Bytes))
+	if err != nil {
+		return // reading the page has said so
+	}
+	if pad := frame[len(frame)-page.PadBytes:]; !bytes.Equal(pad, make([]byte, page.PadBytes)) {
+		v.r.add(f.name, int64(info.Offset)+int64(len(frame)-page.PadBytes), fmt.Errorf("padding % x", pad))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -335,11 +334,10 @@ func (w *Writer) Finish(ctx context.Context, meta Meta) (Meta, error) {
 	if err := w.putObject(ctx, indexName, bytes.NewReader(x), int64(len(x))); err != nil {
 		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
 	}
-	b, err := json.MarshalIndent(meta, "", " ")
+	b, err := encodeMeta(meta)
 	if err != nil {
-		return Meta{}, fmt.Errorf("write block %s: encode %s: %w", w.id, metaName, err)
+		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
 	}
-	b = append(b, '\n')
 	if err := w.putObject(ctx, metaName, bytes.NewReader(b), int64(len(b))); err != nil {
 		return Meta{}, fmt.Errorf("write block %s: %w", w.id, err)
 	}

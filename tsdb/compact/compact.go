@@ -73,7 +73,7 @@ func Run(ctx context.Context, d Deps, o block.Options, job planner.Job) (Result,
 	}
 	sources := make([]part.Part, 0, len(job.Blocks))
 	for _, b := range job.Blocks {
-		src, err := block.Open(ctx, d.Bucket, d.Tenant, b.ID, block.NewCache(sourceCacheBytes))
+		src, err := block.OpenAs(ctx, d.Bucket, d.Tenant, b, block.NewCache(sourceCacheBytes))
 		if err != nil {
 			return Result{}, fmt.Errorf("compact (%s): %w", job.Kind, err)
 		}

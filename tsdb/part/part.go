@@ -77,6 +77,13 @@ type Estimator interface {
 	EstimateSeries(ref Ref, minTime, maxTime int64) (samples, bytes int64)
 }
 
+// Outliner is implemented by parts that decode some chunks when they hand them
+// out. Outline is Pieces for who needs to know where the pieces lie and which
+// positions are present: what their chunks hold is not to be looked at.
+type Outliner interface {
+	Outline(ref Ref, minTime, maxTime int64, dst []Piece) ([]Piece, error)
+}
+
 // DamageError names a page that cannot be read. The query goes on without it
 // and carries it as a warning.
 type DamageError struct {

@@ -60,6 +60,7 @@ func collect(
 	some func(part.Part, []part.Ref, func(string)) error,
 ) ([]string, annotations.Annotations, error) {
 	set := map[string]struct{}{}
+	var w warnings
 	// Strings of parts and of reused label memory are copied when they are new.
 	add := func(s string) {
 		if _, ok := set[s]; !ok {
@@ -82,31 +83,33 @@ func collect(
 				err = some(p, refs, add)
 			}
 		}
-		if err != nil {
+		if err != nil && !w.addDamage(err) {
 			return nil, nil, fmt.Errorf("labels of %s: %w", p.Name(), err)
 		}
 	}
-	out, warnings := cut(slices.Sorted(maps.Keys(set)), limit)
-	return out, warnings, nil
+	out := w.cut(len(set), limit)
+	return slices.Sorted(maps.Keys(set))[:out:out], w.all(), nil
 }
 
-// cut bounds a result and warns when it does.
-func cut[T any](all []T, limit int) ([]T, annotations.Annotations) {
-	if limit <= 0 || len(all) <= limit {
-		return all, nil
+// cut returns how many of n results there may be, and warns when not all.
+func (w *warnings) cut(n, limit int) int {
+	if limit <= 0 || n <= limit {
+		return n
 	}
-	return all[:limit:limit], annotations.New().Add(storage.ErrTruncated)
+	w.add(storage.ErrTruncated)
+	return limit
 }
 
 // Series returns the label sets that match in the parts that overlap the
 // range, in label order.
 func Series(ctx context.Context, parts []part.Part, sel storage.Selection, limit int) ([]labels.Labels, annotations.Annotations, error) {
 	parts = overlapping(parts, sel.MinTime, sel.MaxTime)
-	m, found, err := mergeParts(ctx, parts, sel.Matchers)
+	var w warnings
+	m, found, err := mergeParts(ctx, parts, sel.Matchers, &w)
 	if err != nil {
 		return nil, nil, err
 	}
-	found, warnings := cut(found, limit)
+	found = found[:w.cut(len(found), limit)]
 	out := make([]labels.Labels, len(found))
 	b := labels.NewScratchBuilder(16)
 	for i, e := range found {
@@ -117,7 +120,7 @@ func Series(ctx context.Context, parts []part.Part, sel storage.Selection, limit
 		parts[x.part].Labels(x.ref, &b)
 		out[i] = b.Labels()
 	}
-	return out, warnings, nil
+	return out, w.all(), nil
 }
 
 // bytesPerSample is what Estimate assumes of a part that cannot tell.
@@ -127,7 +130,8 @@ const bytesPerSample = 2
 // counts with one full tile a series.
 func Estimate(ctx context.Context, parts []part.Part, sel storage.Selection) (storage.Estimate, error) {
 	parts = overlapping(parts, sel.MinTime, sel.MaxTime)
-	m, found, err := mergeParts(ctx, parts, sel.Matchers)
+	var w warnings // of no concern to an estimate
+	m, found, err := mergeParts(ctx, parts, sel.Matchers, &w)
 	if err != nil {
 		return storage.Estimate{}, err
 	}

@@ -37,13 +37,14 @@ type merger struct {
 	}
 }
 
-// mergeParts selects in every part and returns the series in label order.
-func mergeParts(ctx context.Context, parts []part.Part, ms []*labels.Matcher) (*merger, []entry, error) {
+// mergeParts selects in every part and returns the series in label order. A
+// part that is damaged has none, and is named in w.
+func mergeParts(ctx context.Context, parts []part.Part, ms []*labels.Matcher, w *warnings) (*merger, []entry, error) {
 	m := &merger{parts: parts}
 	lists := make([][]entry, 0, len(parts))
 	for i, p := range parts {
 		refs, err := p.Select(ctx, ms...)
-		if err != nil {
+		if err != nil && !w.addDamage(err) {
 			return nil, nil, fmt.Errorf("select in %s: %w", p.Name(), err)
 		}
 		list := make([]entry, len(refs))

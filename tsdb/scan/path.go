@@ -124,12 +124,15 @@ func (in *interner) column(p int32, id part.ColumnID) (int32, error) {
 	return n, nil
 }
 
-// locate appends where the pieces of a series in a part lie.
+// locate appends where the pieces of a series in a part lie. Those on a time
+// column that cannot be read are left out, with an error beside the others.
 func (in *interner) locate(dst []stretch, p int32, pieces []part.Piece) ([]stretch, error) {
+	var failed error
 	for i := range pieces {
 		n, err := in.column(p, pieces[i].Column)
 		if err != nil {
-			return dst, err
+			failed = err
+			continue
 		}
 		times := in.columns[n].times
 		from, to := pieces[i].From, pieces[i].To
@@ -138,7 +141,7 @@ func (in *interner) locate(dst []stretch, p int32, pieces []part.Piece) ([]stret
 		}
 		dst = append(dst, stretch{column: n, from: from, to: to, start: times[from], end: times[to-1]})
 	}
-	return dst, nil
+	return dst, failed
 }
 
 // path returns the path that the pieces of a series fit, a new one when there

@@ -86,7 +86,7 @@ type batch struct {
 func Select(ctx context.Context, parts []part.Part, sel storage.Selection) (*Scan, error) {
 	s := &Scan{minTime: sel.MinTime, maxTime: sel.MaxTime, scratch: map[*storage.ColumnBatch]*scratch{}}
 	s.parts = overlapping(parts, sel.MinTime, sel.MaxTime)
-	m, found, err := mergeParts(ctx, s.parts, sel.Matchers)
+	m, found, err := mergeParts(ctx, s.parts, sel.Matchers, &s.warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +123,10 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 		for at := e.head; at >= 0; at = s.members[at].next {
 			m := s.members[at]
 			var err error
-			if pieces, err = s.pieces(m, pieces[:0]); err != nil {
+			if pieces, err = s.outline(m, pieces[:0]); err != nil {
 				return err
 			}
-			if own, err = in.locate(own, m.part, pieces); err != nil {
+			if own, err = in.locate(own, m.part, pieces); err != nil && !s.warnings.addDamage(err) {
 				return fmt.Errorf("%s: %w", s.parts[m.part].Name(), err)
 			}
 		}
@@ -144,6 +144,19 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 // pieces reads the pieces of a series in one part; damage becomes a warning.
 func (s *Scan) pieces(m member, dst []part.Piece) ([]part.Piece, error) {
 	dst, err := s.parts[m.part].Pieces(m.ref, s.minTime, s.maxTime, dst)
+	if err != nil && !s.warnings.addDamage(err) {
+		return dst, err
+	}
+	return dst, nil
+}
+
+// outline is pieces for who does not look at what the chunks hold.
+func (s *Scan) outline(m member, dst []part.Piece) ([]part.Piece, error) {
+	p, ok := s.parts[m.part].(part.Outliner)
+	if !ok {
+		return s.pieces(m, dst)
+	}
+	dst, err := p.Outline(m.ref, s.minTime, s.maxTime, dst)
 	if err != nil && !s.warnings.addDamage(err) {
 		return dst, err
 	}
