@@ -40,6 +40,9 @@ import (
 	"github.com/nilometer/nilometer/vfs/mem"
 )
 
+// gcPercent is that of the server.
+const gcPercent = 40
+
 // begin is a multiple of two hours, 2023-11-14 22:00 UTC.
 const begin = 1_699_999_200_000
 
@@ -60,6 +63,7 @@ func run(ctx context.Context, targets, scrapes int, interval time.Duration, made
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(gcPercent)
 	heads, err := head.New(head.Options{}, head.Deps{Log: log})
 	if err != nil {
 		return err

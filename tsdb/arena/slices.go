@@ -44,7 +44,11 @@ func (s Slices[T]) Grow(v []T, n int) []T {
 	if n <= cap(v) {
 		return v[:n]
 	}
-	out := s.Make(n)
+	room := n
+	if n*s.size > classMax { // pages that are never reached cost nothing
+		room = max(n, cap(v)+cap(v)/4)
+	}
+	out := s.Make(room)[:n]
 	copy(out, v)
 	s.Free(v)
 	return out

@@ -130,7 +130,7 @@ func (g *group) applyLocked(st *step) error {
 // seatLocked gives a slot a series that it did not stand for before.
 func (g *group) seatLocked(slot uint32, id seriesID) *member {
 	for int(slot) >= len(g.members) {
-		g.members = append(g.members, member{state: dead, series: noSeries})
+		g.appendMemberLocked(member{state: dead, series: noSeries})
 	}
 	m := &g.members[slot]
 	if m.state == foreign {
@@ -176,7 +176,7 @@ func (g *group) settleAllLocked(b *backlog) {
 			want = place{series: noSeries, state: dead}
 		}
 		if slot >= len(g.members) {
-			g.members = append(g.members, member{state: dead, series: noSeries})
+			g.appendMemberLocked(member{state: dead, series: noSeries})
 		}
 		switch m := &g.members[slot]; {
 		case m.state == want.state && m.series == want.series:

@@ -151,6 +151,7 @@ func (h *Head) dropGroups() {
 		}
 		if g.handles == 0 && g.emptyLocked() {
 			g.handles = -1
+			g.releaseLocked()
 			h.groups[i] = nil
 			if g.kind != private {
 				delete(h.byName, groupName{g.kind, g.key, g.name})

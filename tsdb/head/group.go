@@ -34,8 +34,8 @@ const (
 type member struct {
 	bits     uint64 // the last value
 	lastTime int64  // of the last sample; for a closed group's present members, the group's
-	stream   stream
 	series   seriesID
+	stream   uint32 // index in group.streams plus one; 0: its value has not changed in what is not sealed
 	mention  uint32 // group.mentions when it was last mentioned in a batch
 	// absentFrom is the position of the open tile from which on it is absent.
 	absentFrom uint16
@@ -49,7 +49,7 @@ type member struct {
 
 // changed tells whether the member has had more than one value in what is not
 // sealed yet.
-func (m *member) changed() bool { return !m.stream.state.Empty() }
+func (m *member) changed() bool { return m.stream != 0 }
 
 // group is a set of series that share a time column.
 type group struct {
@@ -77,7 +77,8 @@ type group struct {
 	presents    int                      // own members that are present (closed groups)
 	mentions    uint32
 	sealedTiles []*tile
-	open        *tile // nil between tiles
+	open        *tile    // nil between tiles
+	streams     []stream // of members whose value has changed in what is not sealed
 	blocks      blocks
 	lastTime    int64
 	hasTime     bool
@@ -91,10 +92,9 @@ func (g *group) openPositionLocked(t int64) int {
 	}
 	if g.open == nil {
 		g.open = g.head.newTile(g, span)
-		g.blocks = nil
 		for slot := range g.members {
 			m := &g.members[slot]
-			m.stream, m.carried, m.absentFrom = stream{}, false, 0
+			m.stream, m.carried, m.absentFrom = 0, false, 0
 			if g.kind == storage.Closed && m.state == own && m.present {
 				m.carried, m.absentFrom = true, neverAbsent
 			}
@@ -120,10 +120,13 @@ func (g *group) setValueLocked(slot uint32, pos int, t int64, bits uint64) {
 		m.carried = true
 	case bits == m.bits:
 	default:
-		if m.stream.state.Empty() && pos > g.open.from {
-			g.blocks.append(&m.stream, 0, math.Float64frombits(m.bits))
+		s := g.streamOfLocked(m)
+		if s == nil {
+			if s = g.newStreamLocked(m); pos > g.open.from {
+				g.blocks.append(s, 0, math.Float64frombits(m.bits))
+			}
 		}
-		g.blocks.append(&m.stream, pos-g.open.from, math.Float64frombits(bits))
+		g.blocks.append(s, pos-g.open.from, math.Float64frombits(bits))
 	}
 	m.bits, m.hasValue, m.lastTime = bits, true, t
 	if !m.present {

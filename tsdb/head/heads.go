@@ -97,7 +97,7 @@ type Head struct {
 	set *Heads
 	id  tenant.ID
 
-	memory *arena.Owner // of what the head has outside of the Go heap
+	memory memory
 
 	horizon atomic.Int64 // samples before it are refused (I4)
 
@@ -145,9 +145,9 @@ func (s *Heads) Head(id tenant.ID) *Head {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h = s.tenants[id]; h == nil {
-		mem := s.deps.Memory.Owner()
+		mem := newMemory(s.deps.Memory.Owner())
 		h = &Head{
-			set: s, memory: mem, id: id, index: newIndex(mem, s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
+			set: s, memory: mem, id: id, index: newIndex(mem.owner, s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
 			byName: map[groupName]*group{}, logged: map[uint64]int64{},
 		}
 		h.horizon.Store(minTime)

@@ -141,7 +141,8 @@ func (r *replay) empty(g *group) {
 	g.mu.hold(nil)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.members, g.slots, g.free, g.irregular, g.presents = nil, nil, nil, 0, 0
-	g.open, g.sealedTiles, g.blocks = nil, nil, nil
+	g.releaseLocked()
+	g.slots, g.free, g.irregular, g.presents = nil, nil, 0, 0
+	g.open, g.sealedTiles = nil, nil
 	g.lastTime, g.hasTime = 0, false
 }

@@ -152,7 +152,7 @@ func (c *commit) leave(from *group, slot uint32) *group {
 	h.mu.Lock()
 	p := h.addGroupLocked(groupName{private, from.key, ""}, h.set.numbers.Add(1))
 	h.mu.Unlock()
-	p.members = []member{{series: id, state: own, bits: bits, hasValue: has, lastTime: last}}
+	p.appendMemberLocked(member{series: id, state: own, bits: bits, hasValue: has, lastTime: last})
 	h.index.mu.Lock()
 	h.index.moveLocked(id, owner{p.index, 0})
 	h.index.mu.Unlock()

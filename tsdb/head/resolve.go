@@ -37,9 +37,7 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 	if err := hd.checkLocked(); err != nil {
 		return 0, err
 	}
-	if len(g.members) == 0 {
-		g.members = make([]member, 0, len(lsets)) // most groups never grow after that
-	}
+	g.reserveLocked(len(lsets))
 	var scratch []byte
 	var byHash map[series.Hash][]uint32 // of provisional members, made when there are any
 	for i, lset := range lsets {
@@ -131,7 +129,7 @@ func (g *group) addMemberLocked(m member) uint32 {
 		g.irregular-- // as a dead one
 		return slot
 	}
-	g.members = append(g.members, m)
+	g.appendMemberLocked(m)
 	return uint32(len(g.members) - 1)
 }
 

@@ -28,7 +28,8 @@ type sealer struct {
 	present []float64
 	chunk   []byte
 	runs    []column.Run
-	kept    blocks
+	kept    blocks // what stays in streams
+	streams []stream
 }
 
 // sealDueLocked returns the position before which the open tile is to be sealed,
@@ -62,7 +63,7 @@ func (g *group) endTileLocked() {
 	}
 	t.runs = nil
 	t.sealed = true
-	g.blocks = nil
+	g.setStreamsLocked(nil, nil)
 	g.open = nil
 	g.sealedTiles = append(g.sealedTiles, t)
 }
@@ -74,7 +75,7 @@ func (g *group) sealLocked(to int) {
 	s := g.head.set.sealers.Get().(*sealer)
 	defer g.head.set.sealers.Put(s)
 	s.builder.Reset()
-	s.kept = s.kept[:0]
+	s.kept.all, s.streams = s.kept.all[:0], s.streams[:0]
 	for slot := range g.members {
 		g.sealMemberLocked(s, t, uint32(slot), to)
 	}
@@ -84,7 +85,7 @@ func (g *group) sealLocked(to int) {
 	}
 	t.stretches = append(t.stretches, stretch{from: t.from, to: to, made: g.head.set.visible.Load(), Stretch: data})
 	t.from = to
-	g.blocks = append(blocks(nil), s.kept...)
+	g.setStreamsLocked(s.streams, s.kept.all)
 	g.head.set.metrics.seals.Inc()
 }
 
@@ -113,11 +114,11 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	}
 	s.builder.Add(0, s.chunk, s.runs)
 
-	m.stream = stream{}
+	m.stream = 0
 	if to == n {
 		m.carried = g.kind == storage.Closed && m.state == own && m.present
 	} else if m.carried = column.PresentCount(clipRuns(s.runs[:0], all, to, n, to), n-to) > 0; m.carried && changed {
-		s.kept.restart(&m.stream, s.values[to-t.from:], m.bits)
+		s.restart(m, s.values[to-t.from:])
 	}
 	if m.absentFrom != neverAbsent {
 		m.absentFrom = uint16(max(int(m.absentFrom), to))
@@ -131,18 +132,22 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	}
 }
 
-// restart writes values into an empty stream, unless all are the last one's.
-func (b *blocks) restart(s *stream, values []float64, last uint64) {
+// restart writes values into a new stream of a member, unless all are its last
+// one's.
+func (s *sealer) restart(m *member, values []float64) {
 	same := true
 	for _, v := range values {
-		same = same && math.Float64bits(v) == last
+		same = same && math.Float64bits(v) == m.bits
 	}
 	if same {
 		return
 	}
+	s.streams = append(s.streams, stream{})
+	st := &s.streams[len(s.streams)-1]
+	m.stream = uint32(len(s.streams))
 	for i, v := range values {
-		if s.state.Empty() || math.Float64bits(v) != s.state.Bits() {
-			b.append(s, i, v)
+		if st.state.Empty() || math.Float64bits(v) != st.state.Bits() {
+			s.kept.append(st, i, v)
 		}
 	}
 }
@@ -151,7 +156,7 @@ func (b *blocks) restart(s *stream, values []float64, last uint64) {
 // positions that are in streams, absent ones included. Its value has changed in
 // them.
 func (g *group) streamLocked(dst []float64, s *scratch, m *member, n int) []float64 {
-	s.bytes = g.blocks.gather(s.bytes[:0], &m.stream)
+	s.bytes = g.blocks.gather(s.bytes[:0], g.streamOfLocked(m))
 	dst, err := format.DecodeStream(dst, s.bytes, n)
 	if err != nil { // our own memory
 		panic("head: an open stream does not decode: " + err.Error())

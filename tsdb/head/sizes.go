@@ -22,7 +22,7 @@ func (h *Head) Sizes() Sizes {
 		s.Slots += len(g.members)
 		g.mu.RUnlock()
 	}
-	s.Bytes = int(h.memory.Bytes())
+	s.Bytes = int(h.memory.owner.Bytes())
 	x := &h.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -344,7 +344,9 @@ func (s *Snapshot) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples
 			if n > t.from && int(at.slot) < len(g.members) {
 				runs := clipRuns(nil, g.runsLocked(t, at.slot, n), t.from, n, t.from)
 				samples += int64(column.SampleCount(runs, n-t.from))
-				bytes += int64(g.members[at.slot].stream.size)
+				if st := g.streamOfLocked(&g.members[at.slot]); st != nil {
+					bytes += int64(st.size)
+				}
 			}
 		}
 		g.mu.RUnlock()
