@@ -16,11 +16,17 @@ const (
 	// batch does not mention.
 	FlagTakeover = 2
 
-	batchFlagsMask = FlagBodyStale | FlagTakeover
+	// Behind the values stand histograms, then start timestamps: the writer sets
+	// these.
+	flagHistograms = 4
+	flagStarts     = 8
+
+	batchFlagsMask = FlagBodyStale | FlagTakeover | flagHistograms | flagStarts
 )
 
 // BatchWriter encodes the body of a batch record: a header, then new members,
-// then values in order of slots, then stale markers in order of slots.
+// then values in order of slots, then stale markers, histograms and start
+// timestamps, each in order of slots.
 type BatchWriter struct {
 	Group, Seq uint64
 	Time       int64
@@ -31,6 +37,7 @@ type BatchWriter struct {
 	valueCount, staleCount int
 	lastMember, lastValue  int64
 	lastStale              int64
+	histograms, starts     section
 }
 
 // Reset begins a new batch and keeps the memory.
@@ -38,6 +45,7 @@ func (w *BatchWriter) Reset(group, seq uint64, time int64, flags byte) {
 	*w = BatchWriter{
 		Group: group, Seq: seq, Time: time, Flags: flags,
 		members: w.members[:0], values: w.values[:0], stale: w.stale[:0], lastMember: -1, lastValue: -1, lastStale: -1,
+		histograms: section{data: w.histograms.data[:0], last: -1}, starts: section{data: w.starts.data[:0], last: -1},
 	}
 }
 
@@ -70,17 +78,26 @@ func (w *BatchWriter) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, w.Group)
 	dst = binary.AppendUvarint(dst, w.Seq)
 	dst = binary.AppendVarint(dst, w.Time)
-	dst = append(dst, w.Flags)
+	flags := w.Flags
+	if w.histograms.count > 0 {
+		flags |= flagHistograms
+	}
+	if w.starts.count > 0 {
+		flags |= flagStarts
+	}
+	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(w.memberCount))
 	dst = append(dst, w.members...)
 	dst = binary.AppendUvarint(dst, uint64(w.staleCount))
 	dst = append(dst, w.stale...)
 	dst = binary.AppendUvarint(dst, uint64(w.valueCount))
-	return append(dst, w.values...)
+	dst = append(dst, w.values...)
+	return w.starts.append(w.histograms.append(dst))
 }
 
 // Batch is a decoded batch record. Values are read one by one with Next, since
-// each leans on the member's value before.
+// each leans on the member's value before; then histograms with NextHistogram,
+// then start timestamps with NextStart.
 type Batch struct {
 	Group, Seq uint64
 	Time       int64
@@ -88,10 +105,13 @@ type Batch struct {
 	New        []Member // Slot and Labels only
 	Stale      []uint32
 	Count      int // of values
+	// Histograms and Starts tell whether there are any behind the values.
+	Histograms, Starts bool
 
 	r    reader
 	left int
 	prev int64
+	in   part
 }
 
 // ReadBatch decodes the body of a batch record up to its values.
@@ -102,6 +122,8 @@ func ReadBatch(body []byte) (*Batch, error) {
 	if b.Flags&^batchFlagsMask != 0 {
 		r.fail("unknown flags of a batch")
 	}
+	b.Histograms, b.Starts = b.Flags&flagHistograms != 0, b.Flags&flagStarts != 0
+	b.Flags &^= flagHistograms | flagStarts
 	n := r.count(2)
 	builder := labels.NewScratchBuilder(16)
 	prev := int64(-1)
@@ -131,20 +153,10 @@ func ReadBatch(body []byte) (*Batch, error) {
 
 // Next returns the slot of the next value; ok is false at the end. Bits must be
 // called before the next Next.
-func (b *Batch) Next() (slot uint32, ok bool, err error) {
-	if b.left == 0 {
-		if b.r.err == nil && b.r.pos != len(b.r.data) {
-			b.r.fail("bytes after the end of a batch")
-		}
-		return 0, false, b.r.err
-	}
-	b.left--
-	b.prev = b.r.slot(b.prev)
-	return uint32(b.prev), b.r.err == nil, b.r.err
-}
+func (b *Batch) Next() (slot uint32, ok bool, err error) { return b.next(inValues) }
 
 // Bits returns the value of the slot that Next has returned, given the bits of
-// the member's value before (0 when it had none).
+// the member's value before (0 when it had none, or a histogram).
 func (b *Batch) Bits(prev uint64) (uint64, error) {
 	v := b.r.value(prev)
 	return v, b.r.err

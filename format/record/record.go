@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/column"
 )
 
 // Type says what a record is. Numbers are never given a second meaning.
@@ -72,13 +74,20 @@ type Member struct {
 	HasValue bool
 	// Present: the series continues (it has not ended by a stale marker).
 	Present bool
+	// Histogram is the last value where it was one, in place of Bits; only with
+	// HasValue.
+	Histogram column.Histogram
+	// Start is the start timestamp of the last sample, ms; 0: none.
+	Start int64
 }
 
 const (
 	baseHasLast     = 1
 	memberHasValue  = 1
 	memberPresent   = 2
-	memberFlagsMask = memberHasValue | memberPresent
+	memberHistogram = 4
+	memberStart     = 8
+	memberFlagsMask = memberHasValue | memberPresent | memberHistogram | memberStart
 )
 
 // AppendBase appends the body of a base record. Members are in order of slots.
@@ -108,10 +117,24 @@ func AppendBase(dst []byte, b *Base) []byte {
 		if m.Present {
 			flags |= memberPresent
 		}
+		if m.HasValue && !m.Histogram.IsZero() {
+			flags |= memberHistogram
+		}
+		if m.Start != 0 {
+			flags |= memberStart
+		}
 		dst = append(dst, flags)
-		if m.HasValue {
+		switch {
+		case flags&memberHistogram != 0:
+			dst = AppendHistogram(dst, column.Histogram{}, m.Histogram)
+		case m.HasValue:
 			dst = binary.LittleEndian.AppendUint64(dst, m.Bits)
+		}
+		if m.HasValue {
 			dst = binary.AppendVarint(dst, b.Last-m.Time)
+		}
+		if m.Start != 0 {
+			dst = binary.AppendVarint(dst, b.Last-m.Start)
 		}
 		dst = appendLabels(dst, m.Labels)
 	}
@@ -156,10 +179,21 @@ func ReadBase(body []byte) (*Base, error) {
 		if flags&^memberFlagsMask != 0 {
 			r.fail("unknown flags of a member")
 		}
+		if flags&(memberHasValue|memberHistogram) == memberHistogram {
+			r.fail("a histogram that is no value")
+		}
 		m.HasValue, m.Present = flags&memberHasValue != 0, flags&memberPresent != 0
-		if m.HasValue {
+		switch {
+		case flags&memberHistogram != 0:
+			m.Histogram = r.histogram(column.Histogram{})
+		case m.HasValue:
 			m.Bits = r.uint64()
+		}
+		if m.HasValue {
 			m.Time = b.Last - r.varint()
+		}
+		if flags&memberStart != 0 {
+			m.Start = b.Last - r.varint()
 		}
 		m.Labels = r.labels(&builder)
 		if r.err != nil {

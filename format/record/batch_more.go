@@ -1,0 +1,102 @@
+package record
+
+import (
+	"encoding/binary"
+
+	"github.com/nilometer/nilometer/model/column"
+)
+
+// section is what stands behind the values of a batch, if there is any: a
+// count, then entries in order of slots.
+type section struct {
+	data  []byte
+	count int
+	last  int64 // slot
+}
+
+func (s *section) slot(slot uint32) {
+	s.data = appendSlot(s.data, s.last, slot)
+	s.last = int64(slot)
+	s.count++
+}
+
+func (s *section) append(dst []byte) []byte {
+	if s.count == 0 {
+		return dst
+	}
+	return append(binary.AppendUvarint(dst, uint64(s.count)), s.data...)
+}
+
+// AddHistogram adds the histogram of a member whose last one was prev (zero when
+// its last value was none); slots increase.
+func (w *BatchWriter) AddHistogram(slot uint32, prev, h column.Histogram) {
+	w.histograms.slot(slot)
+	w.histograms.data = AppendHistogram(w.histograms.data, prev, h)
+}
+
+// AddStart says that a member's start timestamp is start from this position on,
+// where it was prev before (0: none); slots increase.
+func (w *BatchWriter) AddStart(slot uint32, prev, start int64) {
+	w.starts.slot(slot)
+	w.starts.data = binary.AppendVarint(w.starts.data, start-prev)
+}
+
+// part is where the reading of a batch stands.
+type part uint8
+
+const (
+	inValues part = iota
+	inHistograms
+	inStarts
+)
+
+// next returns the slot of the next entry of a part. The parts are read in
+// their order, each to its end.
+func (b *Batch) next(in part) (slot uint32, ok bool, err error) {
+	for b.in < in && b.left == 0 && b.r.err == nil {
+		b.in++
+		b.prev = -1
+		if b.in == inHistograms && b.Histograms || b.in == inStarts && b.Starts {
+			b.left = b.r.count(2)
+		}
+	}
+	if b.in != in {
+		b.r.fail("parts of a batch that are read out of order")
+	}
+	if b.left == 0 || b.r.err != nil {
+		if last := in == inStarts || in == inHistograms && !b.Starts || !b.Starts && !b.Histograms; last && b.r.err == nil && b.r.pos != len(b.r.data) {
+			b.r.fail("bytes after the end of a batch")
+		}
+		return 0, false, b.r.err
+	}
+	b.left--
+	b.prev = b.r.slot(b.prev)
+	return uint32(b.prev), b.r.err == nil, b.r.err
+}
+
+// NextHistogram returns the slot of the next histogram; ok is false at the end.
+// It is called when Next has come to its end; Histogram must be called before
+// the next NextHistogram.
+func (b *Batch) NextHistogram() (slot uint32, ok bool, err error) { return b.next(inHistograms) }
+
+// Histogram returns the histogram of the slot that NextHistogram has returned,
+// given the member's one before (zero when its last value was none).
+func (b *Batch) Histogram(prev column.Histogram) (column.Histogram, error) {
+	h := b.r.histogram(prev)
+	if b.r.err != nil {
+		return column.Histogram{}, b.r.err
+	}
+	return h, nil
+}
+
+// NextStart returns the slot of the next start timestamp; ok is false at the
+// end. It is called when NextHistogram has come to its end; Start must be called
+// before the next NextStart.
+func (b *Batch) NextStart() (slot uint32, ok bool, err error) { return b.next(inStarts) }
+
+// Start returns the start timestamp of the slot that NextStart has returned,
+// given the member's one before (0: none).
+func (b *Batch) Start(prev int64) (int64, error) {
+	start := prev + b.r.varint()
+	return start, b.r.err
+}
