@@ -68,7 +68,7 @@ func newRoot(streams Streams, build Build) *cobra.Command {
 	root.SilenceUsage = true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newCheck(streams), newBackup(streams, build), newQuery(streams), newTSDB(streams), newImport(streams), newVersion(streams, build))
+	root.AddCommand(newCheck(streams), newBackup(streams, build), newQuery(streams), newTSDB(streams), newImport(streams), newExport(streams), newVersion(streams, build))
 	return root
 }
 

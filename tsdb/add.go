@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/oklog/ulid/v2"
 
@@ -61,22 +62,6 @@ func (db *DB) AddBlock(ctx context.Context, id tenant.ID, write func(context.Con
 	return nil
 }
 
-// BlockSources returns the ids of the blocks that went into the live blocks of
-// a tenant, those that a compaction has merged since included.
-func (db *DB) BlockSources(id tenant.ID) (map[ulid.ULID]bool, error) {
-	out := map[ulid.ULID]bool{}
-	b, err := db.tenantBlocks(id)
-	if err != nil || b == nil {
-		return out, err
-	}
-	for _, m := range b.manifest.Current().State.Blocks {
-		for _, source := range m.Sources {
-			out[source] = true
-		}
-	}
-	return out, nil
-}
-
 // BlockRanges returns the ranges that blocks have at each level of compaction,
 // ms, the shortest first.
 func (db *DB) BlockRanges() []int64 { return db.plannerOptions().Ranges() }
@@ -84,3 +69,40 @@ func (db *DB) BlockRanges() []int64 { return db.plannerOptions().Ranges() }
 // WaitReplayed returns when the log is replayed, which Run does. When ctx ends
 // first the error is storage.ErrReplaying.
 func (db *DB) WaitReplayed(ctx context.Context) error { return db.memory.wait(ctx) }
+
+// Content tells what a tenant has.
+type Content struct {
+	// MinTime and MaxTime bound the times of all samples, ms, both included.
+	// Without samples MinTime is the greater.
+	MinTime, MaxTime int64
+	// HeadFrom is where that begins which may be in no block yet.
+	HeadFrom int64
+	// State is the manifest's: it must not be changed.
+	State format.State
+}
+
+// Content returns what a view has that is taken now. It waits for the log to be
+// replayed.
+func (db *DB) Content(ctx context.Context, id tenant.ID) (Content, error) {
+	c := Content{MinTime: math.MaxInt64, MaxTime: math.MinInt64, HeadFrom: math.MaxInt64}
+	if err := db.memory.wait(ctx); err != nil {
+		return c, err
+	}
+	b, err := db.tenantBlocks(id)
+	if err != nil || b == nil {
+		return c, err
+	}
+	c.State = b.manifest.Current().State
+	for _, m := range c.State.Blocks {
+		c.MinTime, c.MaxTime = min(c.MinTime, m.MinTime), max(c.MaxTime, m.MaxTime)
+	}
+	h := db.memory.head(id)
+	if newest, ok := h.Newest(); ok {
+		for _, span := range h.Spans(math.MaxInt64) {
+			c.HeadFrom = min(c.HeadFrom, span)
+			c.MaxTime = max(c.MaxTime, newest)
+		}
+		c.MinTime = min(c.MinTime, c.HeadFrom)
+	}
+	return c, nil
+}

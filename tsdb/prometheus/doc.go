@@ -1,14 +1,18 @@
-// Package prometheus imports the data directory of a Prometheus into this
-// database.
+// Package prometheus moves data between data directories of Prometheus and this
+// database: Import reads one into blocks, Export writes one.
 //
 // It owns what is known about Prometheus' directory (blocks, out-of-order
 // blocks, tombstones, the head in wal, wbl and chunks_head) and is the only
-// package that sees Prometheus' tsdb library, whose readers it stands on.
+// package that sees Prometheus' tsdb library, whose readers and writers it
+// stands on.
 //
 // Import goes by ranges of time that are as long as a compacted block. Each is
 // read twice: first the chunks' ends and lengths, to find out which series of a
 // placement key were scraped together; then the samples, which are put on the
 // time columns found. A wrong guess costs bytes and never a sample.
+//
+// Export goes by ranges of a Prometheus block. Each is a directory that gets its
+// name when it is whole and verified.
 //
 // Callers give Import an open database (tsdb.Open) whose log is replayed by
 // its Run, and nobody else uses the source while it is read, or what is
@@ -17,7 +21,7 @@
 // Invariants:
 //
 //   - I1: values and timestamps come over bit for bit, stale markers included.
-//   - I2: a range is in the database whole or not at all: its block is verified
+//   - I2: an imported range is in the database whole or not at all: its block is verified
 //     against what was read, and then added by one version of the manifest.
 //   - I3: what was in the database first stays (N1): a sample whose series has
 //     one at its timestamp already is left out, and counted. So an import that is

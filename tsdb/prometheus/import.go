@@ -241,7 +241,7 @@ func (im *importer) importSpan(ctx context.Context, s span) error {
 	if len(r.parts) == 0 {
 		return nil
 	}
-	was, ok, err := im.wasImported(s, fingerprint)
+	was, ok, err := im.wasImported(ctx, s, fingerprint)
 	if err != nil {
 		return err
 	}
@@ -279,13 +279,19 @@ func (im *importer) importSpan(ctx context.Context, s span) error {
 }
 
 // wasImported looks the range up in the record.
-func (im *importer) wasImported(s span, fingerprint string) (recordSpan, bool, error) {
+func (im *importer) wasImported(ctx context.Context, s span, fingerprint string) (recordSpan, bool, error) {
 	if im.db == nil {
 		return recordSpan{}, false, nil
 	}
-	live, err := im.db.BlockSources(im.opts.Tenant)
+	content, err := im.db.Content(ctx, im.opts.Tenant)
 	if err != nil {
 		return recordSpan{}, false, err
+	}
+	live := map[ulid.ULID]bool{}
+	for _, b := range content.State.Blocks {
+		for _, source := range b.Sources {
+			live[source] = true
+		}
 	}
 	was, ok := im.record.find(s, fingerprint, live)
 	return was, ok, nil
