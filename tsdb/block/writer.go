@@ -362,6 +362,9 @@ func (w *Writer) buildIndex() ([]byte, error) {
 	if len(x) > index.PackedBytesMax {
 		return w.index.Build(enc)
 	}
+	if w.zstd == nil { // a cut does without the best encoder's 30 MB of tables
+		return index.Pack(x, enc), nil
+	}
 	best, err := zstd.NewWriter(nil, append(options, zstd.WithEncoderLevel(zstd.SpeedBestCompression))...)
 	if err != nil {
 		return nil, err
