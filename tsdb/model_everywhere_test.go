@@ -46,6 +46,9 @@ func everywhere(t *testing.T, standard int, make func(n int) script) {
 	// The count is of the time after the last start; the time before it has about
 	// as many.
 	total *= 2
+	if testing.Short() {
+		standard = 2
+	}
 	step := max(1, total/crashes(t, standard).StopsMax)
 	for n := 1; n <= total; n += step {
 		s := make(n)
@@ -62,7 +65,7 @@ func TestFaultsEverywhere(t *testing.T) {
 	for _, fault := range []string{"full", "sync", "write", "link"} {
 		for _, count := range []int{1, 3, 0} {
 			t.Run(fmt.Sprintf("%s %d", fault, count), func(t *testing.T) {
-				everywhere(t, 12, func(n int) script {
+				everywhere(t, 6, func(n int) script {
 					return lifetime(op{Do: doFault, Fault: fault, At: n, Count: count})
 				})
 			})
@@ -75,7 +78,7 @@ func TestFaultsEverywhere(t *testing.T) {
 func TestCancelEverywhere(t *testing.T) {
 	for _, what := range []kind{doCut, doCompact, doRestart} {
 		t.Run(string(what), func(t *testing.T) {
-			everywhere(t, 25, func(n int) script {
+			everywhere(t, 20, func(n int) script {
 				s := lifetime()
 				for i := range s.Ops {
 					if s.Ops[i].Do == what {

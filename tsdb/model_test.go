@@ -18,8 +18,8 @@ const (
 	modelScriptFile    = "NILOMETER_MODEL_SCRIPT"
 )
 
-// modelOperations is the default of operationsVariable: a few seconds.
-const modelOperations = 60_000
+// modelOperations is the default of operationsVariable: two seconds.
+const modelOperations = 30_000
 
 // scriptOperations is the length of a script in calls.
 const scriptOperations = 250
@@ -41,7 +41,11 @@ func TestModel(t *testing.T) {
 		playFile(t, file)
 		return
 	}
-	budget, first := number(t, operationsVariable, modelOperations), number(t, modelSeedVariable, 0)
+	standard := modelOperations
+	if testing.Short() {
+		standard /= 10
+	}
+	budget, first := number(t, operationsVariable, standard), number(t, modelSeedVariable, 0)
 	done := 0
 	for seed := uint64(first); done < budget; seed++ {
 		count, err := bubble(t, drawScript(seed, scriptOperations))
