@@ -90,7 +90,8 @@ func run(ctx context.Context, targets, scrapes int, interval time.Duration, made
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	fmt.Printf(", %.0f without; heap in use %.0f\n", float64(resident()-before)/n, float64(m.HeapInuse)/n)
+	fmt.Printf(", %.0f without; heap in use %.0f, outside of it %.0f\n", float64(resident()-before)/n, float64(m.HeapInuse)/n,
+		float64(heads.Head(tenant.Default).Sizes().Bytes)/n)
 	return readAndCut(ctx, heads.Head(tenant.Default))
 }
 

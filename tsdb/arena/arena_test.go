@@ -192,3 +192,30 @@ func TestRefusals(t *testing.T) {
 	}
 	words.Free(two)
 }
+
+func TestSequence(t *testing.T) {
+	a := arena.New()
+	mem := arena.NewSlices[[5]uint64](a.Owner())
+	var q arena.Sequence[[5]uint64]
+	for round := range uint64(2) {
+		for i := range uint64(1000) {
+			p := q.Push(&mem)
+			if *p != [5]uint64{} {
+				t.Fatalf("round %d: a new element is %v", round, *p)
+			}
+			p[0], p[4] = i, i+round
+		}
+		for i := range uint64(1000) {
+			if p := q.At(int(i)); p[0] != i || p[4] != i+round {
+				t.Fatalf("round %d: element %d is %v", round, i, *p)
+			}
+		}
+		if n := a.Bytes(); q.Len() != 1000 || n > 45_000 {
+			t.Errorf("%d elements of 40 bytes take %d", q.Len(), n)
+		}
+		q.Free(&mem)
+		if q.Len() != 0 || a.Bytes() != 0 {
+			t.Errorf("%d elements and %d bytes are left", q.Len(), a.Bytes())
+		}
+	}
+}

@@ -9,7 +9,8 @@
 //   - Array grows at its end, on a range of addresses that is reserved ahead
 //     and gets its pages when they are reached: nothing is copied, and there is
 //     no slack but the last page.
-//   - Slices makes slices of given lengths, in size classes with free lists.
+//   - Slices makes slices of given lengths, in size classes with free lists, and
+//     Sequences that grow in chunks of one size.
 //   - Slab makes blocks of 16 to 512 bytes that are named by 32-bit
 //     references, for lists that link many of them.
 //

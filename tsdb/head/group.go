@@ -10,6 +10,7 @@ import (
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
 
@@ -77,8 +78,8 @@ type group struct {
 	presents    int                      // own members that are present (closed groups)
 	mentions    uint32
 	sealedTiles []*tile
-	open        *tile    // nil between tiles
-	streams     []stream // of members whose value has changed in what is not sealed
+	open        *tile                  // nil between tiles
+	streams     arena.Sequence[stream] // of members whose value has changed in what is not sealed
 	blocks      blocks
 	lastTime    int64
 	hasTime     bool
@@ -123,10 +124,10 @@ func (g *group) setValueLocked(slot uint32, pos int, t int64, bits uint64) {
 		s := g.streamOfLocked(m)
 		if s == nil {
 			if s = g.newStreamLocked(m); pos > g.open.from {
-				g.blocks.append(s, 0, math.Float64frombits(m.bits))
+				g.blocks.append(&g.head.memory, s, 0, math.Float64frombits(m.bits))
 			}
 		}
-		g.blocks.append(s, pos-g.open.from, math.Float64frombits(bits))
+		g.blocks.append(&g.head.memory, s, pos-g.open.from, math.Float64frombits(bits))
 	}
 	m.bits, m.hasValue, m.lastTime = bits, true, t
 	if !m.present {

@@ -31,42 +31,34 @@ func (g *group) reserveLocked(n int) {
 	}
 }
 
-// streamOfLocked returns a member's stream, nil when its value has not changed in
-// what is not sealed.
+// streamOfLocked returns a member's stream, nil when its value has not changed
+// in what is not sealed.
 func (g *group) streamOfLocked(m *member) *stream {
 	if m.stream == 0 {
 		return nil
 	}
-	return &g.streams[m.stream-1]
+	return g.streams.At(int(m.stream) - 1)
 }
 
 // newStreamLocked gives a member an empty stream, which gets a record at once.
 // It is valid until the next one is made.
 func (g *group) newStreamLocked(m *member) *stream {
-	n := len(g.streams)
-	g.streams = g.head.memory.streams.Grow(g.streams, n+1)
-	g.streams[n] = stream{}
-	m.stream = uint32(n + 1)
-	g.blocks.mem = &g.head.memory.blocks
-	return &g.streams[n]
+	s := g.streams.Push(&g.head.memory.streams)
+	m.stream = uint32(g.streams.Len())
+	return s
 }
 
-// setStreamsLocked replaces all streams by copies of others, whose indexes the
-// members have already.
-func (g *group) setStreamsLocked(streams []stream, all []streamBlock) {
+// dropStreamsLocked frees all streams; the members are told by the caller.
+func (g *group) dropStreamsLocked() {
 	mem := &g.head.memory
-	mem.streams.Free(g.streams)
-	mem.blocks.Free(g.blocks.all)
-	g.streams = mem.streams.Make(len(streams))
-	copy(g.streams, streams)
-	g.blocks = blocks{all: mem.blocks.Make(len(all)), mem: &mem.blocks}
-	copy(g.blocks.all, all)
+	g.streams.Free(&mem.streams)
+	g.blocks.Free(&mem.blocks)
 }
 
 // releaseLocked gives the memory of a group back; it has neither members nor
-// streams then.
+// samples then.
 func (g *group) releaseLocked() {
-	g.setStreamsLocked(nil, nil)
+	g.dropStreamsLocked()
 	g.head.memory.members.Free(g.members)
 	g.members = nil
 }

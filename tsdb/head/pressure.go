@@ -58,7 +58,7 @@ func (s *Heads) SealEarly(ctx context.Context) error {
 				if g.kind != storage.Closed {
 					to -= lagMax
 				}
-				if to-t.from >= sealEarlyMin && len(g.streams) > 0 {
+				if to-t.from >= sealEarlyMin && g.streams.Len() > 0 {
 					g.sealLocked(to)
 				}
 			}

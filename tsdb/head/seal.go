@@ -28,8 +28,10 @@ type sealer struct {
 	present []float64
 	chunk   []byte
 	runs    []column.Run
-	kept    blocks // what stays in streams
-	streams []stream
+	// What stays in streams: those of members, and their records one after the
+	// other.
+	streams []keptStream
+	records []byte
 }
 
 // sealDueLocked returns the position before which the open tile is to be sealed,
@@ -63,7 +65,7 @@ func (g *group) endTileLocked() {
 	}
 	t.runs = nil
 	t.sealed = true
-	g.setStreamsLocked(nil, nil)
+	g.dropStreamsLocked()
 	g.open = nil
 	g.sealedTiles = append(g.sealedTiles, t)
 }
@@ -75,7 +77,7 @@ func (g *group) sealLocked(to int) {
 	s := g.head.set.sealers.Get().(*sealer)
 	defer g.head.set.sealers.Put(s)
 	s.builder.Reset()
-	s.kept.all, s.streams = s.kept.all[:0], s.streams[:0]
+	s.streams, s.records = s.streams[:0], s.records[:0]
 	for slot := range g.members {
 		g.sealMemberLocked(s, t, uint32(slot), to)
 	}
@@ -85,7 +87,8 @@ func (g *group) sealLocked(to int) {
 	}
 	t.stretches = append(t.stretches, stretch{from: t.from, to: to, made: g.head.set.visible.Load(), Stretch: data})
 	t.from = to
-	g.setStreamsLocked(s.streams, s.kept.all)
+	g.dropStreamsLocked()
+	g.resumeLocked(s.streams, s.records)
 	g.head.set.metrics.seals.Inc()
 }
 
@@ -118,7 +121,7 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	if to == n {
 		m.carried = g.kind == storage.Closed && m.state == own && m.present
 	} else if m.carried = column.PresentCount(clipRuns(s.runs[:0], all, to, n, to), n-to) > 0; m.carried && changed {
-		s.restart(m, s.values[to-t.from:])
+		s.restart(slot, m, s.values[to-t.from:])
 	}
 	if m.absentFrom != neverAbsent {
 		m.absentFrom = uint16(max(int(m.absentFrom), to))
@@ -132,9 +135,9 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	}
 }
 
-// restart writes values into a new stream of a member, unless all are its last
+// restart keeps values for a new stream of a member, unless all are its last
 // one's.
-func (s *sealer) restart(m *member, values []float64) {
+func (s *sealer) restart(slot uint32, m *member, values []float64) {
 	same := true
 	for _, v := range values {
 		same = same && math.Float64bits(v) == m.bits
@@ -142,13 +145,31 @@ func (s *sealer) restart(m *member, values []float64) {
 	if same {
 		return
 	}
-	s.streams = append(s.streams, stream{})
-	st := &s.streams[len(s.streams)-1]
-	m.stream = uint32(len(s.streams))
+	k := keptStream{slot: slot}
+	had := len(s.records)
 	for i, v := range values {
-		if st.state.Empty() || math.Float64bits(v) != st.state.Bits() {
-			s.kept.append(st, i, v)
+		if k.state.Empty() || math.Float64bits(v) != k.state.Bits() {
+			s.records = format.AppendStream(s.records, &k.state, i, v)
 		}
+	}
+	k.bytes = len(s.records) - had
+	s.streams = append(s.streams, k)
+}
+
+// keptStream is a stream that is to be begun anew.
+type keptStream struct {
+	slot  uint32
+	state format.StreamState
+	bytes int
+}
+
+// resumeLocked gives members new streams, with the records that were kept.
+func (g *group) resumeLocked(streams []keptStream, records []byte) {
+	for _, k := range streams {
+		st := g.newStreamLocked(&g.members[k.slot])
+		st.state = k.state
+		g.blocks.write(&g.head.memory, st, records[:k.bytes])
+		records = records[k.bytes:]
 	}
 }
 

@@ -22,57 +22,44 @@ type stream struct {
 	size        uint16 // bytes: 13 for each of 480 positions at most
 }
 
-// blocks are the stream blocks of one group's open tile, in memory of a head or
-// of the Go heap.
-type blocks struct {
-	all []streamBlock
-	mem *arena.Slices[streamBlock] // nil: of the Go heap
-}
+// blocks are the stream blocks of one group's open tile.
+type blocks struct{ arena.Sequence[streamBlock] }
 
 // append adds the record that v is the value from position pos on.
-func (b *blocks) append(s *stream, pos int, v float64) {
+func (b *blocks) append(mem *memory, s *stream, pos int, v float64) {
 	var buf [column.StreamRecordMax]byte
-	b.write(s, column.AppendStream(buf[:0], &s.state, pos, v))
+	b.write(mem, s, column.AppendStream(buf[:0], &s.state, pos, v))
 }
 
 // write adds records to the stream.
-func (b *blocks) write(s *stream, rec []byte) {
+func (b *blocks) write(mem *memory, s *stream, rec []byte) {
 	for len(rec) > 0 {
 		at := int(s.size) % blockBytes
 		if at == 0 {
-			n := b.push()
+			b.Push(&mem.blocks)
+			n := uint32(b.Len())
 			if s.last == 0 {
 				s.first = n
 			} else {
-				b.all[s.last-1].next = n
+				b.At(int(s.last) - 1).next = n
 			}
 			s.last = n
 		}
-		n := copy(b.all[s.last-1].data[at:], rec)
+		n := copy(b.At(int(s.last) - 1).data[at:], rec)
 		s.size += uint16(n)
 		rec = rec[n:]
 	}
 }
 
-// push adds an empty block and returns its index plus one.
-func (b *blocks) push() uint32 {
-	n := len(b.all)
-	if b.mem == nil {
-		b.all = append(b.all, streamBlock{})
-	} else {
-		b.all = b.mem.Grow(b.all, n+1)
-		b.all[n] = streamBlock{}
-	}
-	return uint32(n + 1)
-}
-
 // gather appends the stream's bytes to dst.
 func (b *blocks) gather(dst []byte, s *stream) []byte {
 	left := int(s.size)
-	for at := s.first; at != 0 && left > 0; at = b.all[at-1].next {
+	for at := s.first; at != 0 && left > 0; {
+		block := b.At(int(at) - 1)
 		n := min(left, blockBytes)
-		dst = append(dst, b.all[at-1].data[:n]...)
+		dst = append(dst, block.data[:n]...)
 		left -= n
+		at = block.next
 	}
 	return dst
 }
