@@ -65,7 +65,8 @@ type Bucket interface {
 }
 
 // Object is an open object. Its bytes stay readable until Close, also when the
-// object is deleted meanwhile.
+// object is deleted meanwhile; where a large object is read by ranges, further
+// bytes of a deleted one are ErrNotFound, and never those of another.
 type Object interface {
 	io.ReaderAt
 	io.Closer

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nilometer/nilometer/blob"
 	blobdir "github.com/nilometer/nilometer/blob/dir"
+	"github.com/nilometer/nilometer/blob/s3"
 	osfs "github.com/nilometer/nilometer/vfs/os"
 )
 
@@ -25,13 +26,16 @@ type place struct {
 
 // openPlace opens the bucket of a URL: a directory's path, file:///path, or
 // s3://bucket/prefix. A directory is made, and locked, when it is written to.
-func openPlace(_ context.Context, flag, text string, writes bool) (*place, error) {
+func openPlace(ctx context.Context, flag, text string, writes bool) (*place, error) {
 	if text == "" {
 		return nil, usageError{fmt.Errorf("--%s is missing: name a directory, or a URL like s3://bucket/path", flag)}
 	}
 	scheme, _, isURL := strings.Cut(text, "://")
-	if !isURL {
+	switch {
+	case !isURL:
 		return openDirectory(text, writes)
+	case scheme == "s3":
+		return openS3(ctx, flag, text, writes)
 	}
 	u, err := url.Parse(text)
 	if err != nil {
@@ -45,6 +49,25 @@ func openPlace(_ context.Context, flag, text string, writes bool) (*place, error
 		return openDirectory(filepath.FromSlash(u.Path), writes)
 	}
 	return nil, usageError{fmt.Errorf("--%s=%s: %s is not known: use a directory's path, file:///path or s3://bucket/path", flag, text, scheme)}
+}
+
+// openS3 opens a bucket in an object store. The text may have a secret in it,
+// and is in no error.
+func openS3(ctx context.Context, flag, text string, writes bool) (*place, error) {
+	o, err := s3.ParseURL(text, os.Getenv)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--%s: %w", flag, err)}
+	}
+	b, err := s3.New(o)
+	if err != nil {
+		return nil, err
+	}
+	if writes {
+		if err := b.Check(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &place{Bucket: b}, nil
 }
 
 func openDirectory(dir string, writes bool) (*place, error) {

@@ -23,6 +23,16 @@ func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// live executes a command line that is to succeed, and returns what it writes.
+func live(t *testing.T, args ...string) string {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := cli.Run(t.Context(), args, cli.Streams{Out: &out, Err: &errs}, cli.Build{Version: "1.2.3", Revision: "abc"}); code != 0 {
+		t.Fatalf("%q: code %d: %s", args, code, errs.String())
+	}
+	return out.String()
+}
+
 // refusedFlags are flags of Prometheus 3 that are not taken.
 var refusedFlags = strings.Fields(`
 	agent alertmanager.drain-notification-queue-on-shutdown alertmanager.notification-batch-size
