@@ -250,7 +250,7 @@ func (s *sink) groupFor(ctx context.Context, key series.Key, kind storage.GroupK
 	if free >= groupsMax {
 		return 0, &limitError{what: "the number of placement keys of one target", max: groupsMax, seen: groupsMax + 1}
 	}
-	h, err := s.writer.OpenGroup(ctx, s.tenant, storage.GroupSpec{Kind: kind, Key: key, Name: s.name})
+	h, err := s.writer.OpenGroup(ctx, s.tenant, storage.GroupSpec{Kind: kind, Key: key, Name: s.name, Scraped: true})
 	if err != nil {
 		return 0, fmt.Errorf("open group: %w", err)
 	}

@@ -36,6 +36,9 @@ type GroupSpec struct {
 	// reports, as in "scrape:node/http://10.0.0.7:9100/metrics". Open groups
 	// of one key and name are one group, whoever opens them.
 	Name string
+	// Scraped says that an open group's samples are of scrapes: late ones are
+	// taken as an engine takes them from closed groups, by default not at all.
+	Scraped bool
 }
 
 // Durability says what Commit waits for.

@@ -65,7 +65,7 @@ type witnessGroup struct {
 
 func newWitness(seed uint64) *witness {
 	return &witness{
-		must: storagetest.NewMemory(storagetest.MemoryOptions{}), may: storagetest.NewMemory(storagetest.MemoryOptions{}),
+		must: storagetest.NewMemory(storagetest.MemoryOptions{LateWindow: 2 * time.Hour}), may: storagetest.NewMemory(storagetest.MemoryOptions{}),
 		groups: map[string]*witnessGroup{}, rng: rand.New(rand.NewPCG(seed, 7)),
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/head"
@@ -55,7 +53,7 @@ func (db *DB) cutTenant(ctx context.Context, b *blocks) error {
 			return err
 		}
 	}
-	return nil
+	return db.spillDue(ctx, b, h)
 }
 
 // completeBefore is the time before which spans are complete.
@@ -104,10 +102,8 @@ func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, 
 	source := h.Cut(span)
 	defer source.Release()
 	horizon := h.Horizon()
-	// A block's place in the order of acceptance is the version that adds it.
-	seq := b.manifest.Current().Number + 1
-	meta, err := block.Write(ctx, b.bucket, b.id, ulid.Make(), blockOptions(db.plannerOptions(), false),
-		block.Meta{Level: 1, LowestSeq: seq, HighestSeq: seq}, source)
+	l := db.takeLate(b, h)
+	meta, err := db.writeSpan(ctx, b, source, l, span)
 	edit := format.Edit{}
 	switch {
 	case errors.Is(err, block.ErrEmpty) && to == untilNewest:
@@ -121,7 +117,8 @@ func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, 
 			horizon = meta.MaxTime + 1
 		}
 	}
-	edit.Horizon = map[string]format.Mark{horizonKey: {Time: horizon}}
+	g := b.newest.Load()
+	mark(&edit, g.current.State, horizon, l.marks(g.late()))
 	committed, err := b.commit(ctx, edit)
 	if !committed && len(edit.Added) > 0 {
 		b.deleteFiles(ctx, meta.ID)

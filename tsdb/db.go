@@ -44,6 +44,7 @@ import (
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/pressure"
 )
 
@@ -130,7 +131,11 @@ func (db *DB) openTenant(ctx context.Context, id tenant.ID) (*blocks, error) {
 	if b := db.tenants[id]; b != nil {
 		return b, nil
 	}
-	b, err := openBlocks(ctx, db.bucket, db.cache, db.logger, id, func(end int64) { db.memory.head(id).Drop(end) })
+	b, err := openBlocks(ctx, db.bucket, db.cache, db.logger, id, memoryOf{
+		drop:          func(end int64) { db.memory.head(id).Drop(end) },
+		late:          func() *late.Buffer { return db.memory.head(id).Late() },
+		lateBlocksMax: db.opts.LateBlocksMax,
+	})
 	if err != nil {
 		return nil, err
 	}

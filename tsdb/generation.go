@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nilometer/nilometer/tsdb/block"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 )
 
@@ -30,6 +31,9 @@ func (g *generation) horizon() int64 {
 	}
 	return noHorizon
 }
+
+// late says which late samples are in its blocks.
+func (g *generation) late() late.Marks { return marksOf(g.current.State) }
 
 // lineage is the sequence of a tenant's generations: one atomic pointer to the
 // newest, and what waits for older ones to end.

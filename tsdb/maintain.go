@@ -35,11 +35,33 @@ func (db *DB) Run(ctx context.Context) error {
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
 	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
 	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
+	wg.Go(func() { db.whenLate(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
 	return nil
+}
+
+// whenLate cuts when a buffer of late samples is half full. After an error it
+// waits for a maintenance interval.
+func (db *DB) whenLate(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-db.memory.heads.LateFull():
+		}
+		err := db.Cut(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		db.logger.Error("writing late samples failed, it is tried again", "err", err, "retry_after", db.opts.MaintenanceInterval.String())
+		select {
+		case <-ctx.Done():
+		case <-time.After(db.opts.MaintenanceInterval):
+		}
+	}
 }
 
 // every runs a loop's work at the maintenance interval. An error is logged,

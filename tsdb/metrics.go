@@ -16,6 +16,7 @@ type metrics struct {
 	jobs        *prometheus.CounterVec // by kind of job and result
 	conflicts   prometheus.Counter
 	cutSamples  prometheus.Counter
+	spilled     prometheus.Counter
 	views       prometheus.Gauge
 }
 
@@ -46,6 +47,9 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		cutSamples: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nilometer_tsdb_cut_samples_total", Help: "Samples written to blocks by cuts of the head.",
 		}),
+		spilled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_late_samples_spilled_total", Help: "Late samples written to blocks of their own, which overlap others.",
+		}),
 		views: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
 		}),
@@ -64,7 +68,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	for _, c := range []prometheus.Collector{
-		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.cutSamples, m.views,
+		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.cutSamples, m.spilled, m.views,
 		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
 		gauge("nilometer_tsdb_blocks_set_aside", "Live blocks that are not served, because their index is damaged.", func() float64 { return float64(db.Stats().SetAside) }),
 		gauge("nilometer_tsdb_block_bytes", "Bytes of the live blocks.", func() float64 { return float64(db.Stats().BlockBytes) }),
@@ -74,6 +78,10 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		gauge("nilometer_tsdb_memory_pressure_level", "What is given up to stay within the memory limit: 0 nothing, 1 seals early, 2 cuts early, 3 refuses new series, 4 queries, 5 pushes.",
 			func() float64 { return float64(db.pressure.Level()) }),
 		gauge("nilometer_tsdb_head_memory_bytes", "Memory of the heads outside of the Go heap.", func() float64 { return float64(db.offHeap.Bytes()) }),
+		gauge("nilometer_tsdb_late_buffer_bytes", "Memory of late samples that are in no block yet.", func() float64 { return float64(db.lateStats().bytes) }),
+		gauge("nilometer_tsdb_late_buffer_samples", "Late samples that are in no block yet.", func() float64 { return float64(db.lateStats().samples) }),
+		gauge("nilometer_tsdb_late_blocks", "Blocks that overlap others and wait for compaction; over the bound of a tenant late samples are refused.",
+			func() float64 { return float64(db.lateStats().blocks) }),
 		gauge("nilometer_tsdb_cache_bytes", "Memory of what is kept decoded of blocks.", func() float64 { return float64(db.cache.UsedBytes()) }),
 	} {
 		if err := r.Register(c); err != nil {

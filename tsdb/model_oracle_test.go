@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -122,7 +123,7 @@ type change struct {
 
 // memoryOptions are quick to write and read.
 func memoryOptions() storagetest.MemoryOptions {
-	return storagetest.MemoryOptions{Decoded: true, BatchSeries: 1000}
+	return storagetest.MemoryOptions{Decoded: true, BatchSeries: 1000, LateWindow: 2 * time.Hour}
 }
 
 func newOracle() *oracle {

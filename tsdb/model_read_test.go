@@ -68,6 +68,7 @@ func (r *run) readView(v storage.View, s storage.Selection, want []storagetest.S
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
+	r.forget()
 	if err := same(want, got, r.forgotten); err != nil {
 		return fmt.Errorf("from %d to %d: %w", s.MinTime-base, s.MaxTime-base, err)
 	}

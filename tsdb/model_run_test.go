@@ -222,10 +222,16 @@ func (r *run) cut(ctx context.Context) error {
 	return r.failed(ctx, err)
 }
 
-func (r *run) compact(ctx context.Context) error {
+// forget notes what is older than the retention: blocks are dropped by a
+// compaction, late samples are left out at once.
+func (r *run) forget() {
 	if keep := r.script.Settings.RetentionMs; keep > 0 {
 		r.forgotten = max(r.forgotten, r.now().UnixMilli()-keep)
 	}
+}
+
+func (r *run) compact(ctx context.Context) error {
+	r.forget()
 	return r.failed(ctx, r.db.Compact(ctx))
 }
 
@@ -314,5 +320,6 @@ func (r *run) recover(seed uint64) error {
 		cut = r.cutBefore
 	}
 	r.cutTried = false
+	r.forget()
 	return r.oracle.reopened(found, cut, r.forgotten)
 }

@@ -68,15 +68,27 @@ func (r *run) commit(ctx context.Context, o *op, rows []row) error {
 
 // applied compares what became of a row with what the oracle makes of it.
 func (r *run) applied(group string, x row, got storage.Result) error {
-	if len(got.Rejected) > 0 && got.Rejected[0].Reason == storage.ReasonTooOld {
-		if len(got.Rejected) != len(x.Names) || got.Appended > 0 || base+x.At >= r.cutBefore {
-			return fmt.Errorf("batch %+v: the result is %+v; spans before %d may have been cut", x, got, r.cutBefore-base)
+	keep := r.script.Settings.RetentionMs
+	if old := r.now().UnixMilli() - keep; keep > 0 && base+x.At < old && modelGroups()[group].kind == storage.Open {
+		r.forget() // late samples of that age are refused, others are not
+		_, err := r.oracle.commit(group, x)
+		return err
+	}
+	old := slices.ContainsFunc(got.Rejected, tooOld)
+	switch {
+	case old && (base+x.At >= r.cutBefore || modelGroups()[group].kind == storage.Closed && (len(got.Rejected) != len(x.Names) || got.Appended > 0)):
+		return fmt.Errorf("batch %+v: the result is %+v; spans before %d may have been cut", x, got, r.cutBefore-base)
+	case old:
+		if x = x.spared(got.Rejected, tooOld); len(x.Names) == 0 {
+			return nil
 		}
-		return nil
 	}
 	want, err := r.oracle.commit(group, x)
 	if err != nil {
 		return fmt.Errorf("oracle: %w", err)
+	}
+	if modelGroups()[group].kind == storage.Open && base+x.At < r.cutBefore {
+		return nil // late, and judged without what has become a block: reads tell
 	}
 	same := func(a, b storage.Rejection) bool { return a.Index == b.Index && a.Reason == b.Reason }
 	if got.Appended != want.Appended || !slices.EqualFunc(got.Rejected, want.Rejected, same) {
@@ -85,6 +97,19 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 	r.count += want.Appended
 	r.newest = max(r.newest, base+x.At)
 	return nil
+}
+
+func tooOld(r storage.Rejection) bool { return r.Reason == storage.ReasonTooOld }
+
+// spared returns a row without what was rejected for some reasons.
+func (r row) spared(rejected []storage.Rejection, reason func(storage.Rejection) bool) row {
+	out := row{At: r.At, BodyStale: r.BodyStale}
+	for i, name := range r.Names {
+		if !slices.ContainsFunc(rejected, func(x storage.Rejection) bool { return x.Index == i && reason(x) }) {
+			out.Names, out.Values = append(out.Names, name), append(out.Values, r.Values[i])
+		}
+	}
+	return out
 }
 
 // scrapes are Count positions of a closed group from From on: its first series

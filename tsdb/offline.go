@@ -11,6 +11,7 @@ import (
 	blobdir "github.com/nilometer/nilometer/blob/dir"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/compact"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/planner"
 	"github.com/nilometer/nilometer/vfs"
 )
@@ -167,6 +168,9 @@ func (db *DB) cutAll(ctx context.Context) error {
 			if err := db.cutSpan(ctx, b, h, span, untilNewest); err != nil {
 				return fmt.Errorf("cut the head of tenant %s: %w", b.id, err)
 			}
+		}
+		if err := db.spill(ctx, b, h, func(late.Span) bool { return true }); err != nil {
+			return fmt.Errorf("tenant %s: %w", b.id, err)
 		}
 		b.sweep()
 	}

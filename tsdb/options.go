@@ -11,6 +11,7 @@ import (
 
 	"github.com/nilometer/nilometer/blob"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/vfs"
 )
@@ -34,6 +35,21 @@ type Options struct {
 	// no limit. As it comes near, the database gives up one thing after the other
 	// (tsdb/pressure).
 	MemoryLimit int64
+	// LateScrapes and LatePushes are how far behind a tenant's newest sample one
+	// that is older than its series' last may lie: a scraped one (default: none
+	// is taken), and a pushed one (default 2 h; negative: none). A late sample
+	// costs about 30 bytes of memory until its span is cut, and overlapping
+	// blocks that are merged when it was cut already.
+	LateScrapes, LatePushes time.Duration
+	// Backfill takes every late sample that is younger than the retention,
+	// whatever LateScrapes and LatePushes say.
+	Backfill bool
+	// LateBytes bounds the late samples that each tenant has in memory; 64 KiB
+	// at least, default 64 MiB. At half of it blocks are written.
+	LateBytes int64
+	// LateBlocksMax is the number of overlapping blocks of a tenant over which
+	// late samples are refused until compaction has merged some; default 32.
+	LateBlocksMax int
 	// MaintenanceInterval is the time between two looks at what is to be cut,
 	// compacted or dropped; 10 ms to 1 h, default a sixtieth of the block
 	// range, at least 1 s and at most 1 min.
@@ -46,6 +62,9 @@ const (
 	defaultRetention    = 30 * 24 * time.Hour
 	defaultSyncInterval = time.Second
 	defaultCacheBytes   = 128 << 20
+
+	defaultLatePushes    = 2 * time.Hour
+	defaultLateBlocksMax = 32
 )
 
 func (o Options) withDefaults() Options {
@@ -60,6 +79,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
+	}
+	if o.LatePushes == 0 {
+		o.LatePushes = defaultLatePushes
+	}
+	if o.LateBytes == 0 {
+		o.LateBytes = late.BytesMax
+	}
+	if o.LateBlocksMax == 0 {
+		o.LateBlocksMax = defaultLateBlocksMax
 	}
 	if o.MaintenanceInterval == 0 {
 		o.MaintenanceInterval = min(max(o.BlockRange/60, time.Second), time.Minute)
@@ -90,6 +118,12 @@ func (o Options) Validate() error {
 	}
 	if o.CacheBytes < 1<<20 {
 		problems = append(problems, fmt.Errorf("the cache has %d bytes: 1 MiB is the least", o.CacheBytes))
+	}
+	if o.LateBytes < 64<<10 {
+		problems = append(problems, fmt.Errorf("the buffer of late samples has %d bytes: 64 KiB is the least", o.LateBytes))
+	}
+	if o.LateBlocksMax < 0 {
+		problems = append(problems, fmt.Errorf("the number of overlapping blocks is bounded by %d: it must not be negative", o.LateBlocksMax))
 	}
 	return errors.Join(problems...)
 }

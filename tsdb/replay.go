@@ -35,18 +35,29 @@ func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level f
 	if err != nil {
 		return nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}
-	heads, err := head.New(head.Options{BlockRange: o.BlockRange}, head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level})
+	heads, err := head.New(o.head(), head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	return &memory{log: log, heads: heads, replayed: make(chan struct{})}, nil
 }
 
+// head returns the settings of heads.
+func (o Options) head() head.Options {
+	return head.Options{
+		BlockRange: o.BlockRange, Retention: max(0, o.Retention), Backfill: o.Backfill,
+		LateScrapes: o.LateScrapes, LatePushes: o.LatePushes, LateBytesMax: o.LateBytes,
+	}
+}
+
 // replay rebuilds the heads; what is before a tenant's horizon is in blocks.
 func (db *DB) replay(ctx context.Context) error {
 	start := time.Now()
 	for _, b := range db.opened() {
-		db.memory.heads.Head(b.id).SetHorizon(b.newest.Load().horizon())
+		h, g := db.memory.heads.Head(b.id), b.newest.Load()
+		h.SetHorizon(g.horizon())
+		h.Late().SetMarks(g.late())
+		h.Late().Refuse(db.lateBlocks(b) > db.opts.LateBlocksMax)
 	}
 	r, err := db.memory.heads.Replay(ctx)
 	if err == nil {

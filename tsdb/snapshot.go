@@ -12,6 +12,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -126,7 +127,11 @@ func (db *DB) snapshotHead(ctx context.Context, w *snapshotWriter, id tenant.ID,
 	if len(edit.Added) == 0 {
 		return nil
 	}
-	edit.Horizon = map[string]format.Mark{horizonKey: {Time: horizon}}
+	marks := v.gen.late()
+	if l := v.late(); l != nil {
+		marks = late.Marks{All: max(marks.Last(), l.Last())}
+	}
+	mark(&edit, store.Current().State, horizon, marks)
 	_, err = store.Commit(ctx, func(manifest.Current) (format.Edit, error) { return edit, nil })
 	return err
 }
@@ -143,11 +148,25 @@ func (v *view) unstored() []part.Part {
 			for _, span := range v.db.memory.head(v.id).Spans(endOfTime) {
 				out = append(out, during{p, span, span + spanMs - 1})
 			}
+		case *late.Part:
+			for _, s := range p.Spans() {
+				out = append(out, during{p, s.From, s.To - 1})
+			}
 		default:
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// late returns the late samples of a view, nil without any.
+func (v *view) late() *late.Part {
+	for _, p := range v.parts {
+		if l, ok := p.(*late.Part); ok {
+			return l
+		}
+	}
+	return nil
 }
 
 // during is what a part of whole spans has from one time to another.

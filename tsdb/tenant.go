@@ -16,6 +16,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/compact"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/planner"
@@ -34,8 +35,7 @@ type blocks struct {
 	logger   *slog.Logger
 	manifest *manifest.Store
 
-	// drop frees what a head has before a time; nil without a head.
-	drop func(end int64)
+	memoryOf
 	// quiet is used by Cut alone.
 	quiet quietness
 
@@ -44,14 +44,25 @@ type blocks struct {
 	work sync.Mutex
 }
 
+// memoryOf is the side of a tenant that is in memory: what new versions of its
+// manifest are told to.
+type memoryOf struct {
+	// drop frees what the head has before a time.
+	drop func(end int64)
+	// late returns the buffer of late samples, and lateBlocksMax bounds the
+	// blocks of them that wait for compaction.
+	late          func() *late.Buffer
+	lateBlocksMax int
+}
+
 // openBlocks opens the newest manifest version of a tenant and its blocks.
 // Files of blocks that it does not name, left by a crash, are deleted.
-func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, logger *slog.Logger, id tenant.ID, drop func(int64)) (*blocks, error) {
+func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, logger *slog.Logger, id tenant.ID, mem memoryOf) (*blocks, error) {
 	store, err := manifest.Open(ctx, bucket, id, shard)
 	if err != nil {
 		return nil, fmt.Errorf("%w: restore that object from a backup", err)
 	}
-	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, logger: logger, manifest: store, drop: drop}
+	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, logger: logger, manifest: store, memoryOf: mem}
 	if err := b.adopt(ctx, store.Current()); err != nil {
 		return nil, fmt.Errorf("%w: look at it with nilometer tsdb verify, and restore the block's files from a backup", err)
 	}
@@ -95,6 +106,7 @@ func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
 	for id := range had {
 		after = append(after, func() { b.deleteFiles(ctx, id) })
 	}
+	after = append(after, b.lateAdopted(old, c)...)
 	return b.swap(c, next, after...)
 }
 

@@ -30,7 +30,7 @@ type view struct {
 	closed bool
 	blocks *blocks // nil when the tenant has nothing
 	gen    *generation
-	parts  []part.Part    // blocks in order of acceptance, then the head
+	parts  []part.Part    // blocks in order of acceptance, then the head and late samples
 	head   *head.Snapshot // nil until it is pinned
 	pinned bool
 }
@@ -61,6 +61,9 @@ func (v *view) pinHead() {
 	from := floor(v.gen.horizon(), v.db.opts.BlockRange.Milliseconds())
 	v.head = v.db.memory.head(v.id).Snapshot(from)
 	v.parts = append(v.parts, v.head)
+	if l := v.head.Late(v.db.lateBounds(v.gen)); !l.Empty() {
+		v.parts = append(v.parts, l)
+	}
 }
 
 // floor rounds t down to a multiple of r.

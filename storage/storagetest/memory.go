@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -27,11 +28,15 @@ type MemoryOptions struct {
 	// Decoded hands out decoded values where the default are chunks of
 	// format/column and format/histogram.
 	Decoded bool
+	// LateWindow is how far behind the tenant's newest sample one of an open
+	// group may lie that is older than its series' last; 0: none is taken.
+	LateWindow time.Duration
 }
 
 // Memory is a storage.Store in memory, for tests: floats, native histograms,
 // start timestamps, metadata and deletion. It refuses exemplars as not
-// supported, and samples behind their series' last one as out of order.
+// supported, and samples behind their series' last one, outside of the window,
+// as out of order.
 type Memory struct {
 	opts MemoryOptions
 
@@ -45,6 +50,7 @@ type memTenant struct {
 	series   map[string]*memSeries // by canonical bytes
 	groups   map[storage.GroupSpec]*memGroup
 	metadata map[string]storage.Metadata
+	newest   int64 // the time of the newest sample
 }
 
 // memSeries is one series. samples is only ever appended to or replaced, so

@@ -1,8 +1,10 @@
 package storagetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -230,12 +232,25 @@ func (g *memGroup) mentionLocked(m *memMember, x Sample) (bool, storage.Reason) 
 				return false, storage.ReasonConflict
 			}
 		}
-		return false, storage.ReasonOutOfOrder
+		return g.lateLocked(s, x)
 	}
 	s.mixed = s.mixed || s.owner != g
 	s.owner = g
 	s.samples = append(s.samples, x)
 	m.last = x
+	g.tenant.newest = max(g.tenant.newest, x.T)
+	return true, storage.ReasonNone
+}
+
+// lateLocked stores a sample that is older than its series' last one, and that
+// the series does not have.
+func (g *memGroup) lateLocked(s *memSeries, x Sample) (bool, storage.Reason) {
+	window := g.store.opts.LateWindow.Milliseconds()
+	if window == 0 || g.spec.Kind != storage.Open || g.spec.Scraped || x.T < g.tenant.newest-window {
+		return false, storage.ReasonOutOfOrder
+	}
+	at, _ := slices.BinarySearchFunc(s.samples, x.T, func(have Sample, t int64) int { return cmp.Compare(have.T, t) })
+	s.samples = slices.Insert(slices.Clone(s.samples), at, x)
 	return true, storage.ReasonNone
 }
 
@@ -257,6 +272,7 @@ func (g *memGroup) implyLocked(b *storage.Batch, mentioned map[storage.Slot]bool
 			m.last = x
 		}
 		m.series.samples = append(m.series.samples, x)
+		g.tenant.newest = max(g.tenant.newest, x.T)
 		n++
 	}
 	return n

@@ -22,7 +22,12 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 	for i, ex := range b.Exemplars {
 		reject(len(b.Slots)+len(b.Histograms)+i, ex.Slot, storage.ReasonUnsupported)
 	}
-	if reason := g.head.outOfRange(b.Time); reason != storage.ReasonNone {
+	reason := g.head.outOfRange(b.Time)
+	if reason == storage.ReasonTooOld && b.Time >= g.windowStart() {
+		c.beforeHorizon(g, b, &res)
+		return res
+	}
+	if reason != storage.ReasonNone {
 		for i, slot := range b.Slots {
 			reject(i, slot, reason)
 		}
@@ -30,11 +35,22 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 	}
 	c.base(g)
 	if g.hasTime && b.Time <= g.lastTime {
-		c.late(g, b, &res)
+		c.behind(g, b, &res)
 		return res
 	}
 	c.position(g, b, &res)
 	return res
+}
+
+// beforeHorizon applies a batch whose span is cut: what is no repeat is late.
+func (c *commit) beforeHorizon(g *group, b *storage.Batch, res *storage.Result) {
+	for i, s := range b.Slots {
+		if int(s) >= len(g.members) || g.members[s].state == dead {
+			res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: s, Reason: storage.ReasonUnknownSlot})
+			continue
+		}
+		c.privately(g, i, uint32(s), b, res)
+	}
 }
 
 // outOfRange tells why a time can have no sample in the head.
@@ -158,10 +174,10 @@ func anyBeyond(slots []storage.Slot, n int) bool {
 	return false
 }
 
-// late applies a batch that is not later than all the group has, value by
-// value: repeats, fills of a position of the open tile, and samples that only
-// a private column can take.
-func (c *commit) late(g *group, b *storage.Batch, res *storage.Result) {
+// behind applies a batch that is not later than all the group has, value by
+// value: repeats, fills of a position of the open tile, samples that only a
+// private column can take, and late ones.
+func (c *commit) behind(g *group, b *storage.Batch, res *storage.Result) {
 	g.mentions++
 	if c.elsewhere(g, b, res) == 0 {
 		return

@@ -26,6 +26,7 @@ type commit struct {
 	fresh   []uint32 // slots of a batch that are new to the log
 	stale   []uint32 // slots of a batch that end
 	publish []publication
+	late    lates
 }
 
 // entry is one value or marker to log.
@@ -112,9 +113,11 @@ func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
 			s.metrics.rejected(r.Reason, 1)
 		}
 	}
+	c.logLate()
 	var pos wal.Position
 	if len(c.payload) > 0 {
 		if pos, err = s.deps.Log.Append(c.payload); err != nil {
+			c.undoLate()
 			return 0, err
 		}
 	}
@@ -135,14 +138,14 @@ func (s *Heads) recycle(c *commit) {
 	clear(c.need)
 	*c = commit{
 		set: s, need: c.need[:0], payload: c.payload[:0], body: c.body[:0], writer: c.writer,
-		entries: c.entries[:0], fresh: c.fresh[:0], stale: c.stale[:0], publish: c.publish[:0],
+		entries: c.entries[:0], fresh: c.fresh[:0], stale: c.stale[:0], publish: c.publish[:0], late: c.late.reset(),
 	}
 	s.commits.Put(c)
 }
 
 // show makes the commit visible, all of it at once (I3).
 func (c *commit) show() {
-	if len(c.publish) == 0 {
+	if len(c.publish)+c.late.n == 0 {
 		return
 	}
 	s := c.set
@@ -152,6 +155,7 @@ func (c *commit) show() {
 	for _, p := range c.publish {
 		p.show(n)
 	}
+	c.showLate(n)
 	s.visible.Store(n)
 }
 
@@ -379,5 +383,6 @@ func (h *Head) noteLogged(segment uint64, t int64) {
 	defer h.mu.Unlock()
 	if last, ok := h.logged[segment]; !ok || t > last {
 		h.logged[segment] = t
+		h.newest.Store(max(t, h.newest.Load()))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -29,7 +30,7 @@ type ledger struct {
 func (l *ledger) play(fs vfs.FS, faults *vfstest.FS) {
 	*l = ledger{states: [][]storagetest.Series{nil}}
 	rng := rand.New(rand.NewPCG(5, 5))
-	model := storagetest.NewMemory(storagetest.MemoryOptions{})
+	model := storagetest.NewMemory(storagetest.MemoryOptions{LateWindow: 2 * time.Hour})
 	values := map[string]float64{}
 	now := int64(0)
 	for range 2 {

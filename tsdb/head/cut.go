@@ -102,7 +102,7 @@ func (h *Head) dropFrom(g *group, end int64, closed map[uint64]bool, gone []seri
 	for slot := range g.members {
 		m := &g.members[slot]
 		implied := g.kind == storage.Closed || g.kind == private && closed[g.lastWriter]
-		if m.state != own || m.unlogged && m.lastTime == 0 || implied && m.present {
+		if m.state != own || implied && m.present {
 			continue
 		}
 		if last, ok := g.lastSampleLocked(uint32(slot)); !ok || last < end {
@@ -190,7 +190,7 @@ func (h *Head) NeededSegment(current uint64) uint64 {
 			delete(h.logged, segment)
 		}
 	}
-	return needed
+	return min(needed, h.late.NeededSegment(current))
 }
 
 func (h *Head) allGroups() []*group {

@@ -32,8 +32,8 @@
 //     were part of.
 //   - I3: a snapshot sees a commit wholly or not at all: positions carry the
 //     number of their commit, and a snapshot the number of the last one.
-//   - I4: a sample older than the horizon is refused: it would belong to a block
-//     that is cut already.
+//   - I4: a sample older than the horizon, whose span is cut already, is never
+//     in a tile: it goes to the late buffer (tsdb/late), or is refused.
 //   - I5: a group's first record in a segment is its base.
 //
 // # Coming back

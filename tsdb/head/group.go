@@ -66,6 +66,7 @@ type group struct {
 	baseSegment uint64    // the segment that has this group's base
 	version     uint64
 	handles     int
+	scraped     bool   // an open group: what comes are scrapes
 	writer      uint64 // of a closed group: the handle that may write
 	takeover    bool   // the next batch is the first of a new writer
 	broken      bool   // during replay: records are missing until the next base

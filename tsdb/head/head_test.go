@@ -13,6 +13,7 @@ import (
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/scan"
 	"github.com/nilometer/nilometer/tsdb/wal"
@@ -56,7 +57,8 @@ func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {
 		return nil, err
 	}
 	h := s.Head(id)
-	return &view{snap: h.Snapshot(h.Horizon())}, nil
+	snap := h.Snapshot(h.Horizon())
+	return &view{snap: snap, late: snap.Late(late.Bounds{})}, nil
 }
 
 func (s *store) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matcher) error {
@@ -69,10 +71,11 @@ func (s *store) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer
 
 type view struct {
 	snap *head.Snapshot
+	late *late.Part
 	once sync.Once
 }
 
-func (v *view) parts() []part.Part { return []part.Part{v.snap} }
+func (v *view) parts() []part.Part { return []part.Part{v.snap, v.late} }
 
 func (v *view) Select(ctx context.Context, s storage.Selection) (storage.Scan, error) {
 	return scan.Select(ctx, v.parts(), s)

@@ -14,6 +14,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/arena"
+	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/tsdb/wal"
@@ -41,6 +42,8 @@ type Heads struct {
 	spanMs  int64
 	snaps   snapshots
 	commits sync.Pool // of *commit
+
+	lateFull chan struct{} // has room for one
 
 	scratches sync.Pool // of *scratch
 	sealers   sync.Pool // of *sealer
@@ -75,7 +78,7 @@ func New(opts Options, deps Deps) (*Heads, error) {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, snaps: snapshots{live: map[uint64]int{}}}
+	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, lateFull: make(chan struct{}, 1), snaps: snapshots{live: map[uint64]int{}}}
 	s.sealers.New = func() any { return new(sealer) }
 	s.scratches.New = func() any { return new(scratch) }
 	s.commits.New = func() any { return &commit{set: s} }
@@ -99,7 +102,9 @@ type Head struct {
 
 	memory memory
 
-	horizon atomic.Int64 // samples before it are refused (I4)
+	horizon atomic.Int64 // samples before it are late, or refused (I4)
+	newest  atomic.Int64 // the time of the newest sample in the log
+	late    *late.Buffer // has a lock of its own
 
 	index index // has a lock of its own
 
@@ -150,7 +155,9 @@ func (s *Heads) Head(id tenant.ID) *Head {
 			set: s, memory: mem, id: id, index: newIndex(mem.owner, s.oldest), tiles: columns{of: map[part.ColumnID]columnPlace{}},
 			byName: map[groupName]*group{}, logged: map[uint64]int64{},
 		}
+		h.late = late.New(late.Options{SpanMs: s.spanMs, BytesMax: s.opts.LateBytesMax})
 		h.horizon.Store(minTime)
+		h.newest.Store(minTime)
 		s.tenants[id] = h
 	}
 	return h
@@ -201,6 +208,7 @@ func (s *Heads) OpenGroup(_ context.Context, id tenant.ID, spec storage.GroupSpe
 			continue
 		}
 		g.handles++
+		g.scraped = spec.Scraped
 		hd := &handle{group: g}
 		if spec.Kind == storage.Closed {
 			hd.token = s.tokens.Add(1)

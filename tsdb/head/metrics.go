@@ -11,6 +11,7 @@ type metrics struct {
 	refused       *prometheus.CounterVec
 	seals         prometheus.Counter
 	privateSeries prometheus.Counter
+	lateAppended  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Heads) *metrics {
@@ -28,11 +29,14 @@ func newMetrics(reg prometheus.Registerer, s *Heads) *metrics {
 			Name: "nilometer_tsdb_head_series_made_private_total", Help: "Series that got a time column of their own.",
 		}),
 	}
+	m.lateAppended = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "nilometer_tsdb_late_samples_appended_total", Help: "Samples stored that were older than their series' last one.",
+	})
 	for _, r := range storage.Reasons() {
 		m.refused.WithLabelValues(r.String())
 	}
 	if reg != nil {
-		reg.MustRegister(m.appended, m.refused, m.seals, m.privateSeries, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(m.appended, m.refused, m.seals, m.privateSeries, m.lateAppended, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "nilometer_tsdb_head_series", Help: "Series in the heads of all tenants.",
 		}, func() float64 { return float64(s.Series()) }))
 	}

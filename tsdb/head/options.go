@@ -17,6 +17,17 @@ type Options struct {
 	SealEvery int
 	// AheadMax is how far in the future a sample may lie. Default 10 min.
 	AheadMax time.Duration
+	// LateScrapes and LatePushes are how far behind the tenant's newest sample a
+	// late one may lie: in closed groups and those of scrapes (default: none is
+	// taken), and in other open groups (default 2 h; negative: none).
+	LateScrapes, LatePushes time.Duration
+	// Backfill takes every late sample, whatever its time.
+	Backfill bool
+	// LateBytesMax bounds the late samples that one tenant has in memory, in
+	// bytes. Default 64 MiB.
+	LateBytesMax int64
+	// Retention is the age over which late samples are refused; 0 refuses none.
+	Retention time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -28,6 +39,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AheadMax == 0 {
 		o.AheadMax = 10 * time.Minute
+	}
+	if o.LatePushes == 0 {
+		o.LatePushes = 2 * time.Hour
 	}
 	return o
 }
@@ -43,6 +57,9 @@ func (o Options) Validate() error {
 	}
 	if o.SealEvery < 0 || o.SealEvery > column.TilePositions {
 		errs = append(errs, fmt.Errorf("streams are to be sealed every %d positions: 1 to %d are allowed", o.SealEvery, column.TilePositions))
+	}
+	if o.LateBytesMax < 0 || o.LateBytesMax > 0 && o.LateBytesMax < 64<<10 {
+		errs = append(errs, fmt.Errorf("the buffer of late samples has %d bytes: 64 KiB is the least", o.LateBytesMax))
 	}
 	return errors.Join(errs...)
 }

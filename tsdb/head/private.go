@@ -9,7 +9,7 @@ import (
 )
 
 // privately stores entry i of a batch, a slot of g, as a sample with a time of
-// its own: a repeat is recognised, an older one refused, and a later one makes
+// its own: a repeat is recognised, an older one is late, and a later one makes
 // the series private unless it is already.
 func (c *commit) privately(g *group, i int, slot uint32, b *storage.Batch, res *storage.Result) {
 	bits := math.Float64bits(b.Values[i])
@@ -40,8 +40,15 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 		home.mu.Lock()
 		defer home.mu.Unlock()
 	}
-	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last {
-		return c.again(h, m.series, home, t, bits), false
+	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last || t < h.horizon.Load() {
+		reason = c.again(h, m.series, home, t, bits)
+		switch {
+		case reason != storage.ReasonOutOfOrder:
+			return reason, false
+		case ok && t > last && h.continues(home, at.slot):
+			return storage.ReasonTooOld, false
+		}
+		return c.takeLate(g, m.series, t, bits)
 	}
 	if home.kind != private {
 		home = c.leave(home, at.slot)

@@ -148,6 +148,8 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 	switch typ {
 	case record.TypeBase:
 		return r.base(segment, body)
+	case record.TypeLate:
+		return r.late(segment, body)
 	case record.TypeLeave:
 		l, err := record.ReadLeave(body)
 		if err != nil {

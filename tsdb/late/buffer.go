@@ -132,6 +132,26 @@ func (b *Buffer) insertLocked(series uint32, x sample, nowMs int64) (s *span, ha
 	return s, have, exists
 }
 
+// Check tells what Add would say of a sample that must not be added:
+// storage.ReasonNone of a repeat, storage.ReasonConflict, and otherwise when
+// the buffer has nothing of that time.
+func (b *Buffer) Check(hash series.Hash, lset labels.Labels, t int64, bits uint64, otherwise storage.Reason) storage.Reason {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.spans[floor(t, b.spanMs)] == nil {
+		return otherwise
+	}
+	n, ok := b.idx.lookup(hash, lset)
+	if !ok {
+		return otherwise
+	}
+	have, ok := b.lookupLocked(n, t)
+	if !ok {
+		return otherwise
+	}
+	return verdict(have, bits)
+}
+
 // lookupLocked finds a sample.
 func (b *Buffer) lookupLocked(series uint32, t int64) (found sample, ok bool) {
 	s := b.spans[floor(t, b.spanMs)]
@@ -293,21 +313,24 @@ type Span struct {
 	From, To int64
 	// Since is when the first of them was accepted, ms.
 	Since int64
+	// Lowest is a sequence before which none of them is.
+	Lowest uint64
 }
 
 // Spans returns the spans that have published samples which the buffer's marks
-// do not cover, in order of time.
-func (b *Buffer) Spans() []Span {
+// do not cover, in order of time, and the sequence of the last published one.
+func (b *Buffer) Spans() (spans []Span, last uint64) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	var out []Span
+	last = b.publishedLocked(math.MaxUint64)
 	for _, from := range slices.Sorted(maps.Keys(b.spans)) {
 		s := b.spans[from]
-		if s.samples > 0 && s.highest > b.marks.of(s.from, s.to) && s.lowest <= b.publishedLocked(math.MaxUint64) {
-			out = append(out, Span{From: s.from, To: s.to, Since: s.since})
+		covered := b.marks.of(s.from, s.to)
+		if s.samples > 0 && s.highest > covered && s.lowest <= last {
+			spans = append(spans, Span{From: s.from, To: s.to, Since: s.since, Lowest: max(s.lowest, covered+1)})
 		}
 	}
-	return out
+	return spans, last
 }
 
 // publishedLocked is the highest sequence that a commit shows.

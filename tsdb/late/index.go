@@ -45,14 +45,21 @@ func newIndex() *index {
 
 func (x *index) len() int { return len(x.hashes) }
 
+// lookup returns the number of a label set.
+func (x *index) lookup(hash series.Hash, lset labels.Labels) (uint32, bool) {
+	n, ok := x.byHash[hash]
+	for ok && !x.equal(n, lset) {
+		n, ok = x.chain[n]
+	}
+	return n, ok
+}
+
 // find returns the number of a label set, which is added when it is new.
 func (x *index) find(hash series.Hash, lset labels.Labels) uint32 {
-	first, known := x.byHash[hash]
-	for n, ok := first, known; ok; n, ok = x.chain[n] {
-		if x.equal(n, lset) {
-			return n
-		}
+	if n, ok := x.lookup(hash, lset); ok {
+		return n
 	}
+	first, known := x.byHash[hash]
 	n := uint32(len(x.hashes))
 	lset.Range(func(l labels.Label) {
 		x.pairs = append(x.pairs, pair{x.symbol(l.Name), x.symbol(l.Value)})

@@ -117,7 +117,7 @@ func TestAgainstAList(t *testing.T) {
 				continue
 			}
 			m.publish(uint64(round))
-			parts = append(parts, taken{m.b.Part(m.commit, marks, nil), m.commit, marks})
+			parts = append(parts, taken{m.b.Part(m.commit, late.Bounds{Marks: marks, MinTime: -spanMs}), m.commit, marks})
 			if rng.IntN(8) == 0 { // what is published becomes blocks: all, or one span
 				if rng.IntN(2) == 0 {
 					marks = late.Marks{All: m.seq}
@@ -126,7 +126,7 @@ func TestAgainstAList(t *testing.T) {
 					marks.Spans = append(slices.Clone(marks.Spans), late.SpanMark{From: from, To: from + spanMs, Seq: m.seq})
 				}
 				m.b.SetMarks(marks)
-				parts = append(parts, taken{m.b.Part(m.commit, marks, nil), m.commit, marks})
+				parts = append(parts, taken{m.b.Part(m.commit, late.Bounds{Marks: marks, MinTime: -spanMs}), m.commit, marks})
 			}
 			if rng.IntN(10) == 0 { // all readers have gone
 				parts = slices.DeleteFunc(parts, func(p taken) bool { return p.marks.Last() < marks.Last() || len(p.marks.Spans) < len(marks.Spans) })
@@ -139,7 +139,8 @@ func TestAgainstAList(t *testing.T) {
 			parts = parts[max(0, len(parts)-4):]
 		}
 		m.b.Drop(late.Marks{All: m.seq})
-		if n := m.b.Samples(); n != 0 || len(m.b.Spans()) > 0 {
+		if spans, _ := m.b.Spans(); m.b.Samples() != 0 || len(spans) > 0 {
+			n := m.b.Samples()
 			t.Errorf("seed %d: %d samples are left", seed, n)
 		}
 		m.b.Begin()
@@ -170,9 +171,9 @@ func TestManySamplesOfASeries(t *testing.T) {
 				m.facts = append(m.facts, fact{3, column.Sample{T: at, V: float64(i)}, seq, 1})
 			}
 			m.publish(1)
-			want(t, m.b.Part(1, late.Marks{}, nil), m.facts, func(fact) bool { return true })
+			want(t, m.b.Part(1, late.Bounds{}), m.facts, func(fact) bool { return true })
 			m.b.Drop(late.Marks{All: n / 2})
-			want(t, m.b.Part(1, late.Marks{}, nil), m.facts, func(f fact) bool { return f.seq > n/2 })
+			want(t, m.b.Part(1, late.Bounds{}), m.facts, func(f fact) bool { return f.seq > n/2 })
 			for i, f := range m.facts {
 				hash, _ := series.HashOf(named(3), nil)
 				_, reason := m.b.Add(m.b.Series(hash, named(3)), f.T, math.Float64bits(-1), 0)
@@ -201,11 +202,11 @@ func TestHidden(t *testing.T) {
 		}
 		return nil
 	}
-	want(t, m.b.Part(m.commit, late.Marks{}, hidden), m.facts, func(f fact) bool {
+	want(t, m.b.Part(m.commit, late.Bounds{Hidden: hidden}), m.facts, func(f fact) bool {
 		return f.series == 2 || f.T < 200 || f.T > 500 || f.seq > before
 	})
 	all := func(labels.Labels) []late.Hidden { return []late.Hidden{{MinTime: 0, MaxTime: 1000, Seq: before + 1}} }
-	p := m.b.Part(m.commit, late.Marks{}, all)
+	p := m.b.Part(m.commit, late.Bounds{Hidden: all})
 	refs, err := p.Select(t.Context())
 	names, err2 := p.LabelNames(t.Context())
 	if err != nil || err2 != nil || len(refs)+len(names) > 0 {
@@ -241,8 +242,8 @@ func TestBounds(t *testing.T) {
 	}
 	all := late.Marks{All: m.b.Next() - 1}
 	m.b.SetMarks(all)
-	if got := m.b.NeededSegment(9); got != 9 || len(m.b.Spans()) > 0 {
-		t.Errorf("all is in blocks; needed are segment %d, spans %v", got, m.b.Spans())
+	if spans, last := m.b.Spans(); m.b.NeededSegment(9) != 9 || len(spans) > 0 || last != all.All {
+		t.Errorf("all is in blocks; needed are segment %d, spans %v up to %d", m.b.NeededSegment(9), spans, last)
 	}
 	m.b.Drop(all)
 	m.b.Begin()
@@ -270,7 +271,7 @@ func TestRestore(t *testing.T) {
 			facts = append(facts, f)
 		}
 	}
-	want(t, b.Part(0, late.Marks{}, nil), facts, func(fact) bool { return true })
+	want(t, b.Part(0, late.Bounds{}), facts, func(fact) bool { return true })
 	if b.Next() != 7 || b.NeededSegment(9) != 7 {
 		t.Errorf("the next sequence is %d, segment %d is needed", b.Next(), b.NeededSegment(9))
 	}

@@ -23,14 +23,27 @@ type Hidden struct {
 	Seq              uint64
 }
 
+// Bounds say what a Part leaves out. The zero value leaves out samples of
+// before 1970, and nothing else.
+type Bounds struct {
+	// Marks say what is in blocks.
+	Marks Marks
+	// MinTime is the time, ms, before which samples are older than the
+	// retention.
+	MinTime int64
+	// Hidden, unless nil, says what is deleted of a series. It is called under
+	// the buffer's lock.
+	Hidden func(labels.Labels) []Hidden
+}
+
 // Part is what a buffer shows to one reader. Series without a sample in it are
 // not there.
 type Part struct {
 	b      *Buffer
 	idx    *index
 	last   uint64 // the highest sequence that it shows
+	bounds Bounds
 	spans  []spanView
-	hidden func(labels.Labels) []Hidden
 
 	mu      sync.Mutex // guards what follows
 	columns [][]int64
@@ -57,25 +70,26 @@ var (
 	_ part.Estimator = (*Part)(nil)
 )
 
-// Part returns what is published up to a commit, less what marks say is in
-// blocks. hidden, unless nil, says what is deleted of a series; it is called
-// under the buffer's lock.
-func (b *Buffer) Part(commit uint64, m Marks, hidden func(labels.Labels) []Hidden) *Part {
-	return b.part(commit, m, hidden, func(*span) bool { return true })
-}
-
-// PartOf is Part for one span, that begins at from.
-func (b *Buffer) PartOf(from int64, commit uint64, m Marks, hidden func(labels.Labels) []Hidden) *Part {
-	return b.part(commit, m, hidden, func(s *span) bool { return s.from == from })
-}
-
-func (b *Buffer) part(commit uint64, m Marks, hidden func(labels.Labels) []Hidden, take func(*span) bool) *Part {
+// Part returns what is published up to a commit, within bounds.
+func (b *Buffer) Part(commit uint64, o Bounds) *Part {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	p := &Part{b: b, idx: b.idx, last: b.publishedLocked(commit), hidden: hidden, byKey: map[uint64]part.ColumnID{}, at: map[place]part.ColumnID{}}
+	return b.partLocked(b.publishedLocked(commit), o, func(*span) bool { return true })
+}
+
+// PartOf returns the samples of one span, that begins at from, up to a sequence
+// and within bounds.
+func (b *Buffer) PartOf(from int64, last uint64, o Bounds) *Part {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.partLocked(last, o, func(s *span) bool { return s.from == from })
+}
+
+func (b *Buffer) partLocked(last uint64, o Bounds, take func(*span) bool) *Part {
+	p := &Part{b: b, idx: b.idx, last: last, bounds: o, byKey: map[uint64]part.ColumnID{}, at: map[place]part.ColumnID{}}
 	for _, s := range b.spans {
-		after := m.of(s.from, s.to)
-		if take(s) && s.samples > 0 && s.highest > after && s.lowest <= p.last {
+		after := o.Marks.of(s.from, s.to)
+		if take(s) && s.to > o.MinTime && s.samples > 0 && s.highest > after && s.lowest <= p.last {
 			p.spans = append(p.spans, spanView{s, after})
 		}
 	}
@@ -88,8 +102,17 @@ func (b *Buffer) part(commit uint64, m Marks, hidden func(labels.Labels) []Hidde
 	return p
 }
 
-// Last is the highest sequence that the part shows.
+// Last is the highest sequence that the part can show.
 func (p *Part) Last() uint64 { return p.last }
+
+// Spans returns the spans that the part has samples of, in order of time.
+func (p *Part) Spans() []Span {
+	out := make([]Span, len(p.spans))
+	for i, v := range p.spans {
+		out[i] = Span{From: v.from, To: v.to, Since: v.since, Lowest: v.after + 1}
+	}
+	return out
+}
 
 // Empty tells whether the part has surely no sample.
 func (p *Part) Empty() bool { return len(p.spans) == 0 }
@@ -104,7 +127,7 @@ func (p *Part) Range() (minTime, maxTime int64) {
 	}
 	p.b.mu.RLock()
 	defer p.b.mu.RUnlock()
-	return p.spans[0].min, p.spans[len(p.spans)-1].max
+	return max(p.spans[0].min, p.bounds.MinTime), p.spans[len(p.spans)-1].max
 }
 
 // Select implements part.Part.
@@ -177,14 +200,14 @@ func (p *Part) showsLocked(v *spanView, at uint32) bool {
 }
 
 func (p *Part) hiddenLocked(n uint32) []Hidden {
-	if p.hidden == nil {
+	if p.bounds.Hidden == nil {
 		return nil
 	}
-	return p.hidden(p.labelsLocked(n))
+	return p.bounds.Hidden(p.labelsLocked(n))
 }
 
 func (p *Part) visible(v *spanView, x *sample, hidden []Hidden) bool {
-	if x.seq <= v.after || x.seq > p.last {
+	if x.seq <= v.after || x.seq > p.last || x.t < p.bounds.MinTime {
 		return false
 	}
 	for _, h := range hidden {
