@@ -20,13 +20,17 @@ type draw struct {
 	names  []string // of the groups
 }
 
+func newDraw(rng *rand.Rand) *draw {
+	return &draw{rng: rng, last: map[string]int64{}, values: map[string]float64{}, names: []string{"A", "B", "P", "Q", "C", "R", "T"}}
+}
+
+// modelRanges are block ranges in ms.
+func modelRanges() []int64 { return []int64{10_000, 60_000, 420_000, 7_200_000} }
+
 // drawScript draws a script of n operations.
 func drawScript(seed uint64, n int) script {
-	d := &draw{
-		rng: rand.New(rand.NewPCG(seed, 11)), last: map[string]int64{}, values: map[string]float64{},
-		names: []string{"A", "B", "P", "Q", "C", "R", "T"},
-	}
-	ranges := []int64{10_000, 60_000, 420_000, 7_200_000}
+	d := newDraw(rand.New(rand.NewPCG(seed, 11)))
+	ranges := modelRanges()
 	s := script{Settings: settings{BlockRangeMs: ranges[d.rng.IntN(len(ranges))]}}
 	if d.chance(4) {
 		s.Settings.RetentionMs = s.Settings.BlockRangeMs * int64(1+d.rng.IntN(6))

@@ -37,8 +37,8 @@ type run struct {
 }
 
 // play runs a script and returns how many operations that were, and what was
-// wrong: nil almost always. It must be called in a bubble. end sees the run when
-// it is over.
+// wrong: nil almost always. It must be called in a bubble. end sees the run at
+// its end, with the database open.
 func play(s script, end func(*run)) (count int, err error) {
 	r := &run{
 		script: s, begin: time.Now(), disk: mem.New(), oracle: newOracle(),
@@ -60,7 +60,6 @@ func play(s script, end func(*run)) (count int, err error) {
 			err = fmt.Errorf("operation %d (%s %s) after %s: %w", at+1, s.Ops[at].Do, s.Ops[at].Group, time.Since(r.begin), err)
 		}
 		count = r.count
-		end(r)
 	}()
 	if err := r.open(r.disk); err != nil {
 		return 0, err
@@ -77,7 +76,11 @@ func play(s script, end func(*run)) (count int, err error) {
 		}
 	}
 	at = len(s.Ops)
-	return r.count, r.end()
+	if err := r.end(); err != nil {
+		return r.count, err
+	}
+	end(r)
+	return r.count, nil
 }
 
 // end reads all, and all again after another start.

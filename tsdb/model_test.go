@@ -87,7 +87,7 @@ func bubble(t *testing.T, s script) (count int, err error) {
 	return bubbleOf(t, s, func(*run) {})
 }
 
-// bubbleOf is bubble, and lets end see the run when it is over.
+// bubbleOf is bubble, and lets end see the run at its end.
 func bubbleOf(t *testing.T, s script, end func(*run)) (count int, err error) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) { count, err = play(s, end) })
