@@ -18,25 +18,36 @@ import (
 	"github.com/nilometer/nilometer/bench/load"
 )
 
-// corpus is the scenario of that name.
+// corpus is the scenario of that name: all scrapes, and every third one.
 func (r *runner) corpus(ctx context.Context) error {
+	for _, every := range []int{1, 3} {
+		if err := r.corpusAt(ctx, every); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// corpusAt takes each n-th scrape.
+func (r *runner) corpusAt(ctx context.Context, every int) (err error) {
+	interval := time.Duration(every) * 5 * time.Second
 	shift, err := corpusShift(time.Now().Add(-time.Minute))
 	if err != nil {
 		return err
 	}
-	ps, samples, err := r.fill(ctx, "corpus", "corpus: recorded scrapes of four exporters, 2 h 15 min every 5 s, by remote write", 0,
+	ps, samples, err := r.fill(ctx, fmt.Sprintf("corpus-%s", interval), fmt.Sprintf("corpus: recorded scrapes of four exporters, 2 h 15 min every %s, by remote write", interval), 0,
 		func(ctx context.Context, client *http.Client, url string) (int64, error) {
 			scrapesMax := math.MaxInt
 			if r.settings.quick {
 				scrapesMax = quickScrapes
 			}
-			return replay(ctx, client, url, shift, scrapesMax)
+			return replay(ctx, client, url, shift, every, scrapesMax)
 		})
 	defer stopAll(ps)
 	if err != nil {
 		return err
 	}
-	return r.pushedDisk(ctx, "corpus: storage", ps, samples)
+	return r.pushedDisk(ctx, fmt.Sprintf("corpus: storage, every %s", interval), ps, samples)
 }
 
 // corpusShift is what to add to the recorded times so that the last scrape of
@@ -71,14 +82,16 @@ const quickScrapes = 480
 // recording is one of the corpus at its next scrape.
 type recording struct {
 	reader *corpus.Reader
+	every  int // takes each n-th scrape
+	read   int // scrapes so far
 	target []labels.Label
 	scrape corpus.Scrape
 }
 
-// replay pushes up to scrapesMax scrapes of all recordings, a request a scrape,
+// replay pushes up to scrapesMax scrapes of all recordings, each n-th of one and a request a scrape,
 // in order of time over all of them: a head takes nothing that is far behind
 // its newest sample.
-func replay(ctx context.Context, client *http.Client, url string, shift time.Duration, scrapesMax int) (samples int64, err error) {
+func replay(ctx context.Context, client *http.Client, url string, shift time.Duration, every, scrapesMax int) (samples int64, err error) {
 	var open []*recording
 	defer func() {
 		for _, rec := range open {
@@ -90,7 +103,7 @@ func replay(ctx context.Context, client *http.Client, url string, shift time.Dur
 		if err != nil {
 			return 0, err
 		}
-		open = append(open, &recording{reader: reader, target: []labels.Label{{Name: "instance", Value: name + ":9100"}, {Name: "job", Value: name}}})
+		open = append(open, &recording{reader: reader, every: every, target: []labels.Label{{Name: "instance", Value: name + ":9100"}, {Name: "job", Value: name}}})
 	}
 	live := slices.Clone(open)
 	for _, rec := range open {
@@ -127,7 +140,8 @@ func advance(live []*recording, rec *recording) ([]*recording, error) {
 		if errors.Is(err, io.EOF) {
 			return slices.DeleteFunc(live, func(r *recording) bool { return r == rec }), nil
 		}
-		if err != nil || !rec.scrape.Failed() {
+		rec.read++
+		if err != nil || (rec.read-1)%rec.every == 0 && !rec.scrape.Failed() {
 			return live, err
 		}
 	}

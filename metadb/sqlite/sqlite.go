@@ -93,6 +93,9 @@ func open(ctx context.Context, path string) (*DB, error) {
 	if err := d.inspect(ctx); err != nil {
 		return nil, d.explain(err)
 	}
+	if err := d.make(ctx); err != nil {
+		return nil, d.explain(err)
+	}
 	if d.writer, err = connect(abs, wal+"&_txlock=immediate&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)", 1); err != nil {
 		return nil, err
 	}
@@ -107,8 +110,11 @@ func open(ctx context.Context, path string) (*DB, error) {
 
 // Settings of connections.
 const (
-	wal      = "_pragma=journal_mode(WAL)"
-	readOnly = "_pragma=query_only(1)"
+	wal = "_pragma=journal_mode(WAL)"
+	// smallPages counts when the file is made: each of the twenty tables and
+	// indexes has a page from the begin on, and most stay that small.
+	smallPages = "_pragma=page_size(512)"
+	readOnly   = "_pragma=query_only(1)"
 )
 
 // checkFile finds what SQLite would answer with a riddle.
@@ -185,6 +191,23 @@ func (d *DB) inspect(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", errDamaged, strings.Join(strings.Fields(found), " "))
 	}
 	return nil
+}
+
+// make writes the first page of a file that has none. It is done by a
+// connection of its own: the one that writes sets the journal first, and with
+// that the size of pages is settled.
+func (d *DB) make(ctx context.Context) error {
+	db, err := connect(d.path, smallPages, 1)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var pages int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil || pages > 0 {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID))
+	return err
 }
 
 // migrate marks the file as ours and brings its schema up to date.

@@ -169,6 +169,10 @@ func TestSchema(t *testing.T) {
 	if err := db.QueryRow("PRAGMA journal_mode").Scan(&mode); err != nil || mode != "wal" {
 		t.Errorf("journal mode %q, %v", mode, err)
 	}
+	var pageBytes int
+	if err := db.QueryRow("PRAGMA page_size").Scan(&pageBytes); err != nil || pageBytes != 512 {
+		t.Errorf("pages of %d bytes, %v", pageBytes, err)
+	}
 }
 
 func TestOpenCancelled(t *testing.T) {
