@@ -236,8 +236,10 @@ func (r *referrer) try(c page.Chunk, self *candidate, terms []termOf, old shape,
 		needs, _ = needs.with(old.entry, &old.needs)
 		refs = append(refs, page.Ref{Back: int(self.entry - old.entry), Role: page.Positions})
 	}
-	// Two bytes a reference, and one for the chunk: about what they take.
-	if len(r.trial)+2*len(refs)+1 >= len(c.Data)+2*len(c.Refs) {
+	// Two bytes a reference, and one for the chunk: about what they take. What
+	// saves less than a sixteenth is not worth the decoding, nor the place among
+	// the few others that a chunk may need.
+	if len(r.trial)+len(r.trial)/16+2*len(refs)+1 >= len(c.Data)+2*len(c.Refs) {
 		return c
 	}
 	self.needs = needs
