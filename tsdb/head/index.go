@@ -53,7 +53,8 @@ type index struct {
 	dead   int
 	free   []freeID
 	// oldest is the oldest commit that a snapshot may see.
-	oldest func() uint64
+	oldest     func() uint64
+	selections sync.Pool // of *selection
 	// generation changes when labels get other numbers or ranks.
 	generation uint64
 }
@@ -334,6 +335,9 @@ func (x *index) compareLocked(a, b seriesID) int {
 	for i := range min(len(pa), len(pb)) {
 		if pa[i] == pb[i] {
 			continue
+		}
+		if ranks := t.order.ranks.All(); int(pa[i]) < len(ranks) && int(pb[i]) < len(ranks) {
+			return int(ranks[pa[i]]) - int(ranks[pb[i]])
 		}
 		if c := strings.Compare(t.name(pa[i]), t.name(pb[i])); c != 0 {
 			return c

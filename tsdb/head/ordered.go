@@ -20,8 +20,9 @@ type keyed struct {
 // columns that had no room.
 type sorter struct {
 	index   *index
-	keys    []keyed
+	keys    []keyed // of all series
 	spare   []keyed
+	columns columns64
 	restart bool // labels got other ranks on the way
 	held    bool // the lock is held throughout
 }
@@ -32,16 +33,20 @@ const columnsMax = 32
 
 // lockedBatch is the number of series that are looked at in one holding of the
 // index' lock, some 100 µs.
-const lockedBatch = 4096
+const lockedBatch = 8192
 
 // restartsMax is how often sorting starts over because labels got other ranks;
 // then it keeps the lock.
 const restartsMax = 2
 
-// ordered sorts series by labels. A number stays its series': the snapshot that
+// order sorts series by labels. A number stays its series: the snapshot that
 // asks knows it.
-func (x *index) ordered(ids []seriesID) []part.Ref {
-	s := sorter{index: x, keys: make([]keyed, len(ids))}
+func (s *sorter) order(x *index, ids []seriesID) []part.Ref {
+	s.index = x
+	if cap(s.keys) < len(ids) {
+		s.keys = make([]keyed, len(ids))
+	}
+	s.keys = s.keys[:len(ids)]
 	for try := 0; ; try++ {
 		for i, id := range ids {
 			s.keys[i].id = id
@@ -64,18 +69,25 @@ func (x *index) ordered(ids []seriesID) []part.Ref {
 	return out
 }
 
+// keyedMin is the number of series from which on packing columns is faster than
+// comparing labels.
+const keyedMin = 48
+
 // sort sorts series that agree in all columns before from.
 func (s *sorter) sort(keys []keyed, from int) {
 	if len(keys) < 2 || s.restart {
 		return
 	}
-	if len(keys) < 12 || from >= columnsMax {
+	if len(keys) < keyedMin || from >= columnsMax {
 		s.lock()
 		slices.SortFunc(keys, func(a, b keyed) int { return s.index.compareLocked(a.id, b.id) })
 		s.unlock()
 		return
 	}
-	next := s.key(keys, from)
+	if !s.gather(keys) {
+		return
+	}
+	next := s.columns.key(keys, from)
 	s.byKey(keys)
 	for at := 0; at < len(keys); {
 		end := at + 1
@@ -85,6 +97,33 @@ func (s *sorter) sort(keys []keyed, from int) {
 		s.sort(keys[at:end], next)
 		at = end
 	}
+}
+
+// gather notes the tuples of the series; false when labels got other ranks
+// meanwhile.
+func (s *sorter) gather(keys []keyed) bool {
+	x := s.index
+	c := &s.columns
+	c.reset(len(keys))
+	s.lock()
+	generation := x.generation
+	s.unlock()
+	for rest := keys; len(rest) > 0; {
+		s.lock()
+		if s.restart = x.generation != generation; s.restart {
+			s.unlock()
+			return false
+		}
+		n := min(len(rest), lockedBatch)
+		left, right := x.left.All(), x.right.All()
+		for i := range rest[:n] {
+			id := rest[i].id
+			c.add(&x.tuples, left[id], right[id])
+		}
+		rest = rest[n:]
+		s.unlock()
+	}
+	return true
 }
 
 func (s *sorter) lock() {
@@ -97,111 +136,6 @@ func (s *sorter) unlock() {
 	if !s.held {
 		s.index.mu.RUnlock()
 	}
-}
-
-// bounds are the least and largest rank of a column; 0 stands for no label.
-type bounds struct{ low, high uint32 }
-
-// key sets the keys to as many columns as have room, and returns the column
-// after them.
-func (s *sorter) key(keys []keyed, from int) (next int) {
-	s.lock()
-	generation := s.index.generation
-	s.unlock()
-	var columns [columnsMax]bounds
-	for i := range columns {
-		columns[i].low = 1<<32 - 1
-	}
-	widest := 0
-	s.eachRank(keys, generation, func(_ *keyed, ranks []uint32) {
-		widest = max(widest, len(ranks))
-		for i := from; i < columnsMax; i++ {
-			r := uint32(0)
-			if i < len(ranks) {
-				r = ranks[i]
-			}
-			columns[i].low, columns[i].high = min(columns[i].low, r), max(columns[i].high, r)
-			if r == 0 {
-				clearLow(columns[i+1:])
-				break
-			}
-		}
-	})
-	left := 64
-	var shift [columnsMax]uint8
-	for next = from; next < min(widest, columnsMax); next++ {
-		n := bits.Len32(columns[next].high - columns[next].low)
-		if n > left {
-			break
-		}
-		left -= n
-		shift[next] = uint8(left)
-	}
-	s.eachRank(keys, generation, func(k *keyed, ranks []uint32) {
-		k.key = 0
-		for i := from; i < next; i++ {
-			r := uint32(0)
-			if i < len(ranks) {
-				r = ranks[i]
-			}
-			k.key |= uint64(r-columns[i].low) << shift[i]
-		}
-		k.key >>= left
-	})
-	if next >= widest {
-		return columnsMax // labels of one series differ from another's within the widest
-	}
-	return next
-}
-
-// clearLow notes that some series has none of these columns.
-func clearLow(columns []bounds) {
-	for i := range columns {
-		if columns[i].low == 0 {
-			return
-		}
-		columns[i].low = 0
-	}
-}
-
-// eachRank calls do with the ranks of the labels of each series.
-func (s *sorter) eachRank(keys []keyed, generation uint64, do func(*keyed, []uint32)) {
-	x := s.index
-	var buf [columnsMax]uint32
-	for len(keys) > 0 && !s.restart {
-		s.lock()
-		if s.restart = x.generation != generation; !s.restart {
-			n := min(len(keys), lockedBatch)
-			ranks, left, right := x.tuples.order.ranks.All(), x.left.All(), x.right.All()
-			for i := range keys[:n] {
-				k := &keys[i]
-				do(k, x.tuples.ranksOf(buf[:0], ranks, left[k.id], right[k.id]))
-			}
-			keys = keys[n:]
-		}
-		s.unlock()
-	}
-}
-
-// ranksOf appends the ranks of the labels of two tuples, ascending: that is the
-// order of names.
-func (t *tuples) ranksOf(dst, ranks []uint32, left, right tupleID) []uint32 {
-	a, b := t.of(left), t.of(right)
-	for len(a) > 0 && len(b) > 0 {
-		ra, rb := ranks[a[0]], ranks[b[0]]
-		if ra < rb {
-			dst, a = append(dst, ra), a[1:]
-		} else {
-			dst, b = append(dst, rb), b[1:]
-		}
-	}
-	for _, p := range a {
-		dst = append(dst, ranks[p])
-	}
-	for _, p := range b {
-		dst = append(dst, ranks[p])
-	}
-	return dst
 }
 
 // radixMin is the number of series from which on sorting digit by digit is

@@ -20,52 +20,95 @@ func (s *Snapshot) Select(ctx context.Context, ms ...*labels.Matcher) ([]part.Re
 
 // find returns the series that match, in label order.
 func (x *index) find(ms []*labels.Matcher) []part.Ref {
+	w, _ := x.selections.Get().(*selection)
+	if w == nil {
+		w = new(selection)
+	}
 	x.sortedRLock()
-	ids := x.selectLocked(ms)
+	ids := w.finder.find(x, ms)
 	x.mu.RUnlock()
-	return x.ordered(ids)
+	refs := w.sorter.order(x, ids)
+	if cap(w.finder.out) <= selectionKept {
+		x.selections.Put(w)
+	}
+	return refs
 }
 
-// condition is a matcher over the labels of one name.
+// selection is the memory of one selection. Small ones keep theirs for the
+// next.
+type selection struct {
+	finder finder
+	sorter sorter
+}
+
+// selectionKept is the number of series for which a selection's memory is kept,
+// some 100 bytes each.
+const selectionKept = 1 << 16
+
+// condition is a matcher over the labels of one name: those of ranks [low,
+// high).
 type condition struct {
-	name   symbolID
-	absent bool // whether a series without the label matches
+	low, high uint32
+	absent    bool // whether a series without the label matches
 	// listed are some labels of that name: those that match; where absent is
 	// set, those that do not.
-	listed []pairID
-	least  int      // so many series match at least; without meaning where absent is set
-	one    pairID   // the only one listed
-	set    []uint64 // bits by pairID; nil where there is one
+	listed   []pairID
+	least    int      // so many series match at least; without meaning where absent is set
+	from, to uint32   // the ranks of listed are in [from, to)
+	set      []uint64 // bits of those that are, from from on; nil where all are
 }
 
-// matches tells whether a label of the condition's name does.
-func (c *condition) matches(p pairID) bool {
-	in := p == c.one
-	if c.set != nil {
-		in = c.set[p/64]&(1<<(p%64)) != 0
+// matches tells whether a label of the condition's name does, by rank.
+func (c *condition) matches(rank uint32) bool {
+	in := rank >= c.from && rank < c.to
+	if in && c.set != nil {
+		at := rank - c.from
+		in = c.set[at/64]&(1<<(at%64)) != 0
 	}
 	return in != c.absent
+}
+
+// list sets the labels that the condition is about.
+func (c *condition) list(ps []pairID, t *tuples) {
+	pairs, ranks := t.pairs.All(), t.order.ranks.All()
+	c.listed = ps
+	c.from = 1<<32 - 1
+	for _, p := range ps {
+		c.least += int(pairs[p].live)
+		c.from, c.to = min(c.from, ranks[p]), max(c.to, ranks[p]+1)
+	}
+	if int(c.to-c.from) == len(ps) {
+		return
+	}
+	c.set = make([]uint64, (c.to-c.from+63)/64)
+	for _, p := range ps {
+		at := ranks[p] - c.from
+		c.set[at/64] |= 1 << (at % 64)
+	}
 }
 
 // conditionsMax is how many conditions are tested at once: their bits are one
 // word.
 const conditionsMax = 64
 
-// selectLocked returns the series that match.
+// find returns the series that match, in memory of the finder. The index' lock
+// is held, and its labels are sorted.
 //
 // A matcher that absence fails names labels, these are in tuples, and those
 // have series: the matcher with the fewest such series is followed. Each of its
 // tuples is tested on its own, with every other condition, and the other tuple
 // of each series with what the first has left open: a few thousand tuples stand
 // for millions of series.
-func (x *index) selectLocked(ms []*labels.Matcher) []seriesID {
+func (f *finder) find(x *index, ms []*labels.Matcher) []seriesID {
 	all, possible := x.conditions(ms)
+	f.out = f.out[:0]
 	if !possible {
-		return nil
+		return f.out
 	}
 	slices.SortStableFunc(all, func(a, b condition) int { return a.least - b.least })
 	n := min(len(all), conditionsMax)
-	f := finder{index: x, conditions: all[:n], left: x.left.All(), right: x.right.All()}
+	f.index, f.conditions, f.best = x, all[:n], 0
+	f.left, f.right, f.ranks = x.left.All(), x.right.All(), x.tuples.order.ranks.All()
 	driver := -1
 	for i := range f.conditions {
 		if c := &f.conditions[i]; !c.absent && (driver < 0 || c.least < f.best) {
@@ -99,23 +142,17 @@ func (x *index) conditions(ms []*labels.Matcher) (out []condition, possible bool
 			}
 			continue
 		}
-		c.name = name
-		c.listed = x.listed(m, name, c.absent)
-		if len(c.listed) == 0 {
+		listed := x.listed(m, name, c.absent)
+		if len(listed) == 0 {
 			if !c.absent {
 				return nil, false
 			}
 			continue
 		}
-		for _, p := range c.listed {
-			c.least += int(x.tuples.pairs.All()[p].live)
-		}
-		c.one = c.listed[0]
-		if len(c.listed) > 1 {
-			c.set = make([]uint64, x.tuples.pairs.Len()/64+1)
-			for _, p := range c.listed {
-				c.set[p/64] |= 1 << (p % 64)
-			}
+		c.list(listed, &x.tuples)
+		if named := x.tuples.valuesWith(m.Name, ""); len(named) > 0 {
+			c.low = x.tuples.order.ranks.All()[named[0]]
+			c.high = c.low + uint32(len(named))
 		}
 		out = append(out, c)
 	}
@@ -166,6 +203,7 @@ type finder struct {
 	index       *index
 	conditions  []condition
 	left, right []tupleID
+	ranks       []uint32
 	best        int       // the series of the cheapest condition
 	open        uint64    // the conditions that verdicts are about
 	epoch       uint32    // counts the changes of open
@@ -185,6 +223,10 @@ const (
 	verdictsMin = 1 << 6
 	verdictsMax = 1 << 15
 )
+
+// epochMax is when a finder forgets its verdicts: an epoch has 31 bits, and a
+// selection has no more than that many of them.
+const epochMax = 1 << 30
 
 // cost is the number of series that have one of the condition's labels, or some
 // number that is larger than the best so far.
@@ -296,32 +338,27 @@ func (f *finder) remember(n int) {
 	for size < n && size < verdictsMax {
 		size *= 2
 	}
-	f.verdicts, f.open, f.epoch = make([]verdict, size), 0, 1
+	if f.open = 0; len(f.verdicts) < size || f.epoch >= epochMax {
+		f.verdicts, f.epoch = make([]verdict, size), 0
+	}
+	f.epoch++
 }
 
 // test tells whether the labels of a tuple pass those of the conditions that
 // are about them, and which conditions are about none.
 func (f *finder) test(u tupleID, conditions uint64) (open uint64, passes bool) {
-	t := &f.index.tuples
-	pairs := t.pairs.All()
-	for _, p := range t.of(u) {
-		name := pairs[p].name
+	for _, p := range f.index.tuples.of(u) {
+		rank := f.ranks[p]
 		for i := range f.conditions {
-			if c := &f.conditions[i]; c.name == name && conditions&(1<<i) != 0 && !c.matches(p) {
-				return 0, false
+			if c := &f.conditions[i]; rank >= c.low && rank < c.high {
+				if conditions&(1<<i) != 0 && !c.matches(rank) {
+					return 0, false
+				}
+				conditions &^= 1 << i
 			}
 		}
 	}
-	open = conditions
-	for _, p := range t.of(u) {
-		name := pairs[p].name
-		for i := range f.conditions {
-			if f.conditions[i].name == name {
-				open &^= 1 << i
-			}
-		}
-	}
-	return open, true
+	return conditions, true
 }
 
 // passes tells whether the other tuple of a series passes what is open: none of
