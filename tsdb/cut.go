@@ -99,11 +99,16 @@ func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, 
 		return nil // it is in a block, and not dropped yet
 	}
 	start := time.Now()
+	// A block's place in the order of acceptance is the version that its source
+	// was pinned at: what is deleted by a later one is in the block, and hidden.
+	b.edits.Lock()
 	source := h.Cut(span)
+	l := db.takeLate(b, h)
+	seq := b.manifest.Current().Number
+	b.edits.Unlock()
 	defer source.Release()
 	horizon := h.Horizon()
-	l := db.takeLate(b, h)
-	meta, err := db.writeSpan(ctx, b, source, l, span)
+	meta, err := db.writeSpan(ctx, b, source, l, span, seq)
 	edit := format.Edit{}
 	switch {
 	case errors.Is(err, block.ErrEmpty) && to == untilNewest:

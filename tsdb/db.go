@@ -36,15 +36,13 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/nilometer/nilometer/blob"
 	blobdir "github.com/nilometer/nilometer/blob/dir"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/arena"
 	"github.com/nilometer/nilometer/tsdb/block"
-	"github.com/nilometer/nilometer/tsdb/late"
+	"github.com/nilometer/nilometer/tsdb/head"
 	"github.com/nilometer/nilometer/tsdb/pressure"
 )
 
@@ -132,8 +130,7 @@ func (db *DB) openTenant(ctx context.Context, id tenant.ID) (*blocks, error) {
 		return b, nil
 	}
 	b, err := openBlocks(ctx, db.bucket, db.cache, db.logger, id, memoryOf{
-		drop:          func(end int64) { db.memory.head(id).Drop(end) },
-		late:          func() *late.Buffer { return db.memory.head(id).Late() },
+		head:          func() *head.Head { return db.memory.head(id) },
 		lateBlocksMax: db.opts.LateBlocksMax,
 	})
 	if err != nil {
@@ -214,11 +211,6 @@ func (db *DB) View(ctx context.Context, id tenant.ID) (storage.View, error) {
 	return v, nil
 }
 
-// Delete is not supported yet.
-func (db *DB) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matcher) error {
-	return fmt.Errorf("delete samples: %w", storage.ErrUnsupported)
-}
-
 // Tail is not supported yet.
 func (db *DB) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer, error) {
 	return nil, fmt.Errorf("tail: %w", storage.ErrUnsupported)
@@ -232,13 +224,17 @@ type Stats struct {
 	// SetAside counts the blocks whose index is damaged: nothing of them is
 	// served.
 	SetAside int
+	// Tombstones are deletions that are not applied everywhere yet.
+	Tombstones int
 }
 
 // Stats returns the present numbers, of all tenants.
 func (db *DB) Stats() Stats {
 	var s Stats
 	for _, b := range db.opened() {
-		for _, m := range b.manifest.Current().State.Blocks {
+		state := b.manifest.Current().State
+		s.Tombstones += len(state.Tombstones)
+		for _, m := range state.Blocks {
 			s.Blocks++
 			s.BlockBytes += m.Stats.Bytes()
 			s.BlockSamples += m.Stats.Samples

@@ -17,6 +17,7 @@ type generation struct {
 	number  uint64 // counts generations of this process, from 1
 	current manifest.Current
 	blocks  []*block.Block
+	masks   []blockMask // parallel to blocks
 	refs    atomic.Int64
 }
 
@@ -95,9 +96,9 @@ func (l *lineage) release(g *generation) error {
 // swap makes a generation the newest. blocks are given to it, one reference
 // each. What after has is done, by whoever calls due, when no older generation
 // is alive.
-func (l *lineage) swap(c manifest.Current, blocks []*block.Block, after ...func()) error {
+func (l *lineage) swap(c manifest.Current, blocks []*block.Block, masks []blockMask, after ...func()) error {
 	old := l.newest.Load()
-	g := &generation{number: 1, current: c, blocks: blocks}
+	g := &generation{number: 1, current: c, blocks: blocks, masks: masks}
 	if old != nil {
 		g.number = old.number + 1
 	}

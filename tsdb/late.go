@@ -83,9 +83,10 @@ type lateSamples struct {
 	written map[int64]bool // by late.Span.From
 }
 
-// takeLate is called while nobody else changes the manifest.
+// takeLate is called with work and edits held.
 func (db *DB) takeLate(b *blocks, h *head.Head) *lateSamples {
 	l := &lateSamples{buffer: h.Late(), bounds: db.lateBounds(b.newest.Load()), written: map[int64]bool{}}
+	l.bounds.Hidden = h.HiddenLate()
 	l.spans, l.last = l.buffer.Spans()
 	return l
 }
@@ -148,7 +149,9 @@ func (db *DB) spill(ctx context.Context, b *blocks, h *head.Head, due func(late.
 		return err
 	}
 	start := time.Now()
-	l := db.takeLate(b, h)
+	b.edits.Lock()
+	l, seq := db.takeLate(b, h), b.manifest.Current().Number // as in cutSpan
+	b.edits.Unlock()
 	var edit format.Edit
 	committed := false
 	defer func() {
@@ -158,7 +161,6 @@ func (db *DB) spill(ctx context.Context, b *blocks, h *head.Head, due func(late.
 			}
 		}
 	}()
-	seq := b.manifest.Current().Number + 1
 	var samples uint64
 	for _, s := range l.spans {
 		if !due(s) {
@@ -192,16 +194,14 @@ func (db *DB) spill(ctx context.Context, b *blocks, h *head.Head, due func(late.
 
 // writeSpan makes the block of a span: what the head has of it and, where there
 // are any, its late samples.
-func (db *DB) writeSpan(ctx context.Context, b *blocks, source *head.Snapshot, l *lateSamples, span int64) (block.Meta, error) {
+func (db *DB) writeSpan(ctx context.Context, b *blocks, source *head.Snapshot, l *lateSamples, span int64, seq uint64) (block.Meta, error) {
 	opts := blockOptions(db.plannerOptions(), false)
-	// A block's place in the order of acceptance is the version that adds it.
-	seq := b.manifest.Current().Number + 1
 	meta := block.Meta{Level: 1, LowestSeq: seq, HighestSeq: seq}
 	p := l.part(span)
 	if p == nil {
-		return block.Write(ctx, b.bucket, b.id, ulid.Make(), opts, meta, source)
+		return block.Write(ctx, b.bucket, b.id, ulid.Make(), opts, meta, visible(source))
 	}
-	return compact.Write(ctx, b.bucket, b.id, ulid.Make(), opts, meta, source, p)
+	return compact.Write(ctx, b.bucket, b.id, ulid.Make(), opts, meta, visible(source), p)
 }
 
 // lateAdopted tells the buffer of late samples what a new version has in
@@ -210,14 +210,17 @@ func (b *blocks) lateAdopted(old *generation, c manifest.Current) []func() {
 	if old == nil {
 		return nil // at the start: see DB.replay
 	}
-	buffer := b.late()
+	buffer := b.head().Late()
 	m := marksOf(c.State)
 	buffer.SetMarks(m)
 	buffer.Refuse(planner.Overlapping(c.State.Blocks) > b.lateBlocksMax)
 	if m.Last() == old.late().Last() {
 		return nil
 	}
-	return []func(){func() { buffer.Drop(m) }}
+	return []func(){func() {
+		buffer.Drop(m)
+		b.head().ForgetDeletions((&generation{current: c}).horizon())
+	}}
 }
 
 // lateStats counts what there is of late samples, of all tenants.

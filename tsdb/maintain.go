@@ -32,9 +32,6 @@ func (db *DB) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	wg.Go(func() {
-		db.every(ctx, loopFlush, func(ctx context.Context) error { return db.memory.heads.Flush(ctx, false) })
-	})
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
 	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
 	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
@@ -65,15 +62,6 @@ func (db *DB) whenLate(ctx context.Context) {
 		case <-time.After(db.opts.MaintenanceInterval):
 		}
 	}
-}
-
-// Seal writes what the heads have sealed to files now. It is done on its own as
-// time goes by.
-func (db *DB) Seal(ctx context.Context) error {
-	if err := db.memory.wait(ctx); err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	return db.memory.heads.Flush(ctx, true)
 }
 
 // every runs a loop's work at the maintenance interval. An error is logged,
@@ -111,6 +99,9 @@ func (db *DB) Compact(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("compact tenant %s: %w", b.id, err))
 		}
 		b.sweep()
+		if err := db.dropTombstones(ctx, b); err != nil {
+			errs = append(errs, fmt.Errorf("compact tenant %s: %w", b.id, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -11,7 +11,6 @@ import (
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
-	"github.com/nilometer/nilometer/tsdb/head"
 	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
@@ -140,10 +139,9 @@ func (db *DB) snapshotHead(ctx context.Context, w *snapshotWriter, id tenant.ID,
 // span by span, so that the blocks made of them are aligned like others.
 func (v *view) unstored() []part.Part {
 	var out []part.Part
-	for _, p := range v.parts {
+	for _, p := range v.parts[len(v.gen.blocks):] {
 		switch p := p.(type) {
-		case *block.Block:
-		case *head.Snapshot:
+		case headPart:
 			spanMs := v.db.opts.BlockRange.Milliseconds()
 			for _, span := range v.db.memory.head(v.id).Spans(endOfTime) {
 				out = append(out, during{p, span, span + spanMs - 1})

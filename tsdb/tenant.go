@@ -16,7 +16,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/compact"
-	"github.com/nilometer/nilometer/tsdb/late"
+	"github.com/nilometer/nilometer/tsdb/head"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/planner"
@@ -39,19 +39,22 @@ type blocks struct {
 	// quiet is used by Cut alone.
 	quiet quietness
 
-	// work is held by who changes the manifest or adopts its versions: a cut,
-	// a compaction, a deletion of files. Readers never take it.
+	// work is held by who writes blocks, from the choice of its sources to the
+	// version that names the result: a cut, a compaction. Readers never take it.
 	work sync.Mutex
+	// edits is held by who commits versions or adopts them, for that moment
+	// alone, and by a deletion: it waits for no work. It comes after work.
+	edits sync.Mutex
+	// uncertain are deletions whose commit has lost its answer. edits guards it.
+	uncertain []*head.Deletion
 }
 
 // memoryOf is the side of a tenant that is in memory: what new versions of its
 // manifest are told to.
 type memoryOf struct {
-	// drop frees what the head has before a time.
-	drop func(end int64)
-	// late returns the buffer of late samples, and lateBlocksMax bounds the
-	// blocks of them that wait for compaction.
-	late          func() *late.Buffer
+	// head returns the tenant's head.
+	head func() *head.Head
+	// lateBlocksMax bounds the blocks of late samples that wait for compaction.
 	lateBlocksMax int
 }
 
@@ -63,7 +66,7 @@ func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, log
 		return nil, fmt.Errorf("%w: restore that object from a backup", err)
 	}
 	b := &blocks{lineage: newLineage(), id: id, bucket: bucket, cache: cache, logger: logger, manifest: store, memoryOf: mem}
-	if err := b.adopt(ctx, store.Current()); err != nil {
+	if err := b.adoptLocked(ctx, store.Current()); err != nil {
 		return nil, fmt.Errorf("%w: look at it with nilometer tsdb verify, and restore the block's files from a backup", err)
 	}
 	if _, err := compact.Clean(ctx, bucket, id, store.Current()); err != nil {
@@ -72,10 +75,10 @@ func openBlocks(ctx context.Context, bucket blob.Bucket, cache *block.Cache, log
 	return b, nil
 }
 
-// adopt makes a manifest version what new views see: blocks that are new in it
+// adoptLocked makes a manifest version what new views see: blocks that are new in it
 // are opened. Files of those that are gone, and what the head has before a new
-// horizon, go once no view can name them. The caller holds work, or is alone.
-func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
+// horizon, go once no view can name them. The caller holds edits, or is alone.
+func (b *blocks) adoptLocked(ctx context.Context, c manifest.Current) error {
 	had := map[ulid.ULID]*block.Block{}
 	old := b.newest.Load()
 	if old != nil {
@@ -99,15 +102,20 @@ func (b *blocks) adopt(ctx context.Context, c manifest.Current) error {
 		delete(had, m.ID)
 		next = append(next, x)
 	}
+	masks, err := masksOf(c.State, next, old)
+	if err != nil {
+		return errors.Join(err, releaseAll(next))
+	}
 	var after []func()
 	if end := (&generation{current: c}).horizon(); old != nil && end > old.horizon() {
-		after = append(after, func() { b.drop(end) })
+		after = append(after, func() { b.head().Drop(end) })
 	}
 	for id := range had {
 		after = append(after, func() { b.deleteFiles(ctx, id) })
 	}
 	after = append(after, b.lateAdopted(old, c)...)
-	return b.swap(c, next, after...)
+	b.settleLocked(c.State)
+	return b.swap(c, next, masks, after...)
 }
 
 // open opens a block that the manifest names. One whose index is damaged is set
@@ -139,6 +147,12 @@ func (b *blocks) deleteFiles(ctx context.Context, id ulid.ULID) {
 
 // resume adopts what the manifest has after a commit of unknown outcome.
 func (b *blocks) resume(ctx context.Context) error {
+	b.edits.Lock()
+	defer b.edits.Unlock()
+	return b.resumeLocked(ctx)
+}
+
+func (b *blocks) resumeLocked(ctx context.Context) error {
 	c, err := b.manifest.Refresh(ctx)
 	if err != nil {
 		return err
@@ -146,7 +160,7 @@ func (b *blocks) resume(ctx context.Context) error {
 	if c.Number == b.newest.Load().current.Number {
 		return nil
 	}
-	return b.adopt(ctx, c)
+	return b.adoptLocked(ctx, c)
 }
 
 // sweep does what no view stands in the way of any more.
@@ -202,7 +216,8 @@ func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options)
 		}
 		return r, err
 	}
-	return r, b.adopt(context.WithoutCancel(ctx), r.Current)
+	// A deletion may have committed a version since the job's.
+	return r, b.resume(context.WithoutCancel(ctx))
 }
 
 // blockOptions are those of a new block.
@@ -215,11 +230,13 @@ func blockOptions(o planner.Options, compacted bool) block.Options {
 // names be deleted. What is committed is adopted whether or not ctx has ended
 // meanwhile.
 func (b *blocks) commit(ctx context.Context, edit format.Edit) (committed bool, err error) {
+	b.edits.Lock()
+	defer b.edits.Unlock()
 	c, err := b.manifest.Commit(ctx, func(manifest.Current) (format.Edit, error) { return edit, nil })
 	if err != nil {
 		return errors.Is(err, manifest.ErrUncertain), err
 	}
-	return true, b.adopt(context.WithoutCancel(ctx), c)
+	return true, b.adoptLocked(context.WithoutCancel(ctx), c)
 }
 
 // listTenants returns the tenants that have a manifest in the bucket.

@@ -44,8 +44,8 @@ func (v *view) take(b *blocks) {
 	}
 	v.blocks, v.gen = b, b.acquire()
 	v.parts = make([]part.Part, 0, len(v.gen.blocks)+1)
-	for _, x := range v.gen.blocks {
-		v.parts = append(v.parts, x)
+	for i, x := range v.gen.blocks {
+		v.parts = append(v.parts, v.gen.masks[i].part(x))
 	}
 }
 
@@ -60,7 +60,7 @@ func (v *view) pinHead() {
 	// inside a span: the head has nothing before it there.
 	from := floor(v.gen.horizon(), v.db.opts.BlockRange.Milliseconds())
 	v.head = v.db.memory.head(v.id).Snapshot(from)
-	v.parts = append(v.parts, v.head)
+	v.parts = append(v.parts, visible(v.head))
 	if l := v.head.Late(v.db.lateBounds(v.gen)); !l.Empty() {
 		v.parts = append(v.parts, l)
 	}

@@ -74,7 +74,10 @@ func (s Stats) Bytes() uint64 { return s.IndexBytes + s.ChunkBytes }
 // Tombstone hides the samples of the series that match every matcher, between
 // MinTime and MaxTime (ms, both included), that were accepted before Seq.
 type Tombstone struct {
-	Seq      uint64    `json:"seq"`
+	Seq uint64 `json:"seq"`
+	// ID names the deletion in the files of a head; empty when no head had
+	// samples of it.
+	ID       string    `json:"id,omitempty"`
 	MinTime  int64     `json:"min_time"`
 	MaxTime  int64     `json:"max_time"`
 	Matchers []Matcher `json:"matchers"`

@@ -12,8 +12,8 @@ import (
 // Type says what a record is. Numbers are never given a second meaning.
 type Type byte
 
-// The types of records. Tombstones, exemplars and metadata have their numbers
-// already.
+// The types of records. Tombstones stand in files of their own. Exemplars and
+// metadata have their numbers already.
 const (
 	TypeBase      Type = 1
 	TypeBatch     Type = 2
@@ -41,7 +41,7 @@ func ReadRecord(payload []byte) (t Type, body, rest []byte, err error) {
 	if r.err != nil {
 		return 0, nil, nil, r.err
 	}
-	if t != TypeBase && t != TypeBatch && t != TypeLate && t != TypeLeave {
+	if t != TypeBase && t != TypeBatch && t != TypeLate && t != TypeLeave && t != TypeTombstone {
 		return 0, nil, nil, fmt.Errorf("record type %d: %w", t, ErrFuture)
 	}
 	end := r.pos + int(n)

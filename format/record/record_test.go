@@ -54,6 +54,7 @@ func TestGolden(t *testing.T) {
 	payload := record.AppendRecord(nil, record.TypeBase, base)
 	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
 	payload = record.AppendRecord(payload, record.TypeLate, exampleLate())
+	payload = record.AppendRecord(payload, record.TypeTombstone, record.AppendTombstone(nil, exampleTombstone()))
 	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil, true)
 	got := hex.Dump(frame)
 	const file = "testdata/segment.golden"

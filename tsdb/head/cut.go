@@ -77,9 +77,8 @@ func (h *Head) Drop(end int64) {
 	h.index.mu.Lock()
 	h.index.removeLocked(gone, h.set.visible.Load())
 	h.index.mu.Unlock()
-	h.defs.undefine(gone)
-	h.dropSeries()
 	h.dropGroups()
+	h.ForgetDeletions(end)
 }
 
 // dropFrom frees the tiles of a group, and adds the series that have nothing
@@ -96,17 +95,8 @@ func (h *Head) dropFrom(g *group, end int64, closed map[uint64]bool, gone []seri
 		h.tiles.mu.Lock()
 		for _, t := range g.sealedTiles[:n] {
 			delete(h.tiles.of, t.id)
-			t.dropped = true
 		}
 		h.tiles.mu.Unlock()
-		for _, t := range g.sealedTiles[:n] {
-			for i := range t.stretches {
-				if f := t.stretches[i].file; f != nil {
-					h.set.unuse(f)
-				}
-			}
-			t.stretches = nil
-		}
 		g.sealedTiles = slices.Delete(g.sealedTiles, 0, n)
 	}
 	evicted := false
@@ -184,22 +174,9 @@ func (g *group) emptyLocked() bool {
 	return true
 }
 
-// NeededSegment is the oldest segment of the log with a sample that is neither
-// in a block nor in a file of seals, or current when there is none.
+// NeededSegment is the oldest segment of the log with a sample that is not in
+// a block, or current when there is none.
 func (h *Head) NeededSegment(current uint64) uint64 {
-	sealed := current
-	for _, g := range h.allGroups() {
-		g.mu.RLock()
-		if g.open != nil || len(g.sealedTiles) > 0 {
-			sealed = min(sealed, g.need)
-		}
-		g.mu.RUnlock()
-	}
-	return min(max(sealed, h.neededByTime(current)), h.late.NeededSegment(current))
-}
-
-// neededByTime is the oldest segment with a sample that is not in a block.
-func (h *Head) neededByTime(current uint64) uint64 {
 	horizon := h.horizon.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,7 +191,7 @@ func (h *Head) neededByTime(current uint64) uint64 {
 			delete(h.logged, segment)
 		}
 	}
-	return needed
+	return min(needed, h.late.NeededSegment(current))
 }
 
 func (h *Head) allGroups() []*group {

@@ -18,8 +18,11 @@ func (h *Head) Late() *late.Buffer { return h.late }
 func (s *Heads) LateFull() <-chan struct{} { return s.lateFull }
 
 // Late returns what the buffer of late samples has at the snapshot's moment,
-// within bounds.
-func (s *Snapshot) Late(b late.Bounds) *late.Part { return s.head.late.Part(s.commit, b) }
+// within bounds, less what is deleted.
+func (s *Snapshot) Late(b late.Bounds) *late.Part {
+	b.Hidden = hiddenLate(s.deletions)
+	return s.head.late.Part(s.commit, b)
+}
 
 // lates are the late samples of one commit. Samples are added while
 // Heads.private is held.

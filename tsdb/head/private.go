@@ -107,6 +107,9 @@ func (c *commit) continues(g, home *group, b *storage.Batch) bool {
 // at the same time is success, another a conflict, a time without a sample out
 // of order (N1). home is the series' present group, which is locked.
 func (c *commit) again(h *Head, id seriesID, home *group, t int64, bits uint64) storage.Reason {
+	if h.deleted(id, t) { // there is no such sample any more
+		return storage.ReasonOutOfOrder
+	}
 	h.index.mu.RLock()
 	places := h.index.placesLocked(nil, id)
 	h.index.mu.RUnlock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"slices"
-	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -38,10 +37,11 @@ func (s *Heads) oldest() uint64 {
 // Snapshot is what a head has at one moment, in tiles at or after a time. It is
 // a part.Part; Release gives it up.
 type Snapshot struct {
-	head     *Head
-	commit   uint64
-	from, to int64 // tiles of spans that begin in [from, to)
-	released atomic.Bool
+	head      *Head
+	commit    uint64
+	from, to  int64 // tiles of spans that begin in [from, to)
+	released  atomic.Bool
+	deletions []*Deletion // that who reads it applies (mask.Hider)
 }
 
 var (
@@ -59,7 +59,11 @@ func (h *Head) snapshot(from, to int64) *Snapshot {
 	defer s.mu.Unlock()
 	commit := h.set.visible.Load()
 	s.live[commit]++
-	return &Snapshot{head: h, commit: commit, from: from, to: to}
+	out := &Snapshot{head: h, commit: commit, from: from, to: to}
+	if d := h.deletions.Load(); d != nil {
+		out.deletions = *d
+	}
+	return out
 }
 
 // Release gives the snapshot up. It may be called more than once.
@@ -113,27 +117,17 @@ func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece
 	x.mu.RLock()
 	places := x.placesLocked(buf[:0], seriesID(ref))
 	x.mu.RUnlock()
-	if len(places) == 1 {
-		if g := s.head.groupAt(places[0].group); g != nil {
-			dst, _ = s.piecesOf(g, places[0].slot, minTime, maxTime, false, dst, nil)
-		}
-		return dst, nil
-	}
-	was := len(dst)
-	var starts []int64
 	for _, at := range places {
 		if g := s.head.groupAt(at.group); g != nil {
-			dst, starts = s.piecesOf(g, at.slot, minTime, maxTime, true, dst, starts)
+			dst = s.piecesOf(g, at.slot, minTime, maxTime, len(places) > 1, dst)
 		}
 	}
-	sort.Stable(byStart{dst[was:], starts})
 	return dst, nil
 }
 
 // piecesOf appends the pieces of one slot. A series that has been in several
-// groups has its pieces trimmed to where it has samples, since they must not
-// overlap, and their first times in starts.
-func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim bool, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
+// groups has its pieces trimmed to where it has samples: they must not overlap.
+func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim bool, dst []part.Piece) []part.Piece {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, t := range g.tilesLocked() {
@@ -156,25 +150,11 @@ func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim 
 			}
 			if trim {
 				p = trimmed(p)
-				starts = append(starts, t.times[p.From])
 			}
 			dst = append(dst, p)
 		}
 	}
-	return dst, starts
-}
-
-// byStart sorts pieces by the time of their first position.
-type byStart struct {
-	pieces []part.Piece
-	starts []int64
-}
-
-func (b byStart) Len() int           { return len(b.pieces) }
-func (b byStart) Less(i, j int) bool { return b.starts[i] < b.starts[j] }
-func (b byStart) Swap(i, j int) {
-	b.pieces[i], b.pieces[j] = b.pieces[j], b.pieces[i]
-	b.starts[i], b.starts[j] = b.starts[j], b.starts[i]
+	return dst
 }
 
 // parts is the number of pieces that a tile is handed out as: its stretches that

@@ -186,6 +186,11 @@ func Hides(t manifest.Tombstone, b manifest.Block) bool {
 	return t.Seq > b.TombstonesApplied && b.LowestSeq < t.Seq && t.MinTime <= b.MaxTime && t.MaxTime >= b.MinTime
 }
 
+// Waits tells whether a tombstone may hide samples in any block of a state.
+func Waits(s manifest.State, t manifest.Tombstone) bool {
+	return slices.ContainsFunc(s.Blocks, func(b manifest.Block) bool { return Hides(t, b) })
+}
+
 // byResolution splits the blocks that are not taken, in order of time.
 func (p *plan) byResolution(blocks []manifest.Block) [][]manifest.Block {
 	var out [][]manifest.Block

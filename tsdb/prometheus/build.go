@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -68,6 +69,7 @@ func (r *rangeReader) survey(ctx context.Context, budget int, strict bool) (l *l
 	}
 	g := newGrids()
 	dec := r.decoder(parts)
+	dec.skipHistograms = true // the second reading refuses them
 	var s sourceSeries
 	var got samples
 	var scratch []byte
@@ -147,7 +149,6 @@ type batch struct {
 	counts  decodeCounts
 	present uint64 // samples that the database had already
 	differ  uint64 // of them, with another value
-	kept    samples
 	err     error
 	done    chan struct{}
 }
@@ -346,10 +347,7 @@ func (k *blockSink) add(ctx context.Context, s *encodedSeries) error {
 	for _, p := range s.pieces {
 		at := p.from / block.ColumnPositionsMax
 		base := at * block.ColumnPositionsMax
-		c, err := part.Unpack(p.data, p.runs)
-		if err != nil {
-			return err
-		}
+		c := storage.Chunk{Kind: storage.Encoded, Data: p.data, Runs: p.runs}
 		k.pieces = append(k.pieces, part.Piece{Column: ids[at], From: uint32(p.from - base), To: uint32(p.to - base), Chunk: c})
 	}
 	return k.w.AddSeries(ctx, s.labels, k.pieces)

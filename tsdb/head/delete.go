@@ -1,0 +1,262 @@
+package head
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/format/record"
+	"github.com/nilometer/nilometer/model/series"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/tsdb/late"
+	"github.com/nilometer/nilometer/tsdb/part"
+)
+
+// Deletion hides what series had at one moment. A series' times increase (I1):
+// what was accepted before the deletion is what is not later than the last
+// sample that the series had, so that no sample needs a sequence. It is
+// immutable.
+type Deletion struct {
+	record   *record.Tombstone
+	matchers []*labels.Matcher
+	last     int64 // the highest time that is hidden
+}
+
+// ID is the deletion's name.
+func (d *Deletion) ID() string { return d.record.ID }
+
+// Record is what is kept of the deletion.
+func (d *Deletion) Record() *record.Tombstone { return d.record }
+
+// hidden returns what the deletion hides of a series.
+func (d *Deletion) hidden(hash series.Hash) (part.Hidden, bool) {
+	all := d.record.Series
+	i := sort.Search(len(all), func(i int) bool { return all[i].Hash >= uint64(hash) })
+	if i == len(all) || all[i].Hash != uint64(hash) {
+		return part.Hidden{}, false
+	}
+	return part.Hidden{MinTime: d.record.MinTime, MaxTime: min(d.record.MaxTime, all[i].Last)}, true
+}
+
+// NewDeletion finds out what a deletion of the series that match, between two
+// times (ms, both included), hides of the head: all that was committed before
+// the call. It changes nothing. It is nil when the head has none of it.
+func (h *Head) NewDeletion(ctx context.Context, id string, minTime, maxTime int64, ms ...*labels.Matcher) (*Deletion, error) {
+	s := h.Snapshot(h.horizon.Load())
+	defer s.Release()
+	refs, err := s.Select(ctx, ms...)
+	if err != nil {
+		return nil, fmt.Errorf("select in the head: %w", err)
+	}
+	d := &Deletion{last: math.MinInt64, matchers: ms, record: &record.Tombstone{Tenant: string(h.id), ID: id, MinTime: minTime, MaxTime: maxTime}}
+	for i, ref := range refs {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		last, ok := h.lastSample(seriesID(ref))
+		if !ok || last < minTime || last < h.horizon.Load() {
+			continue
+		}
+		last = min(last, maxTime)
+		d.record.Series = append(d.record.Series, record.TombstoneSeries{Hash: uint64(s.Hash(ref)), Last: last})
+		d.last = max(d.last, last)
+	}
+	var late bool
+	late, d.record.Late = h.lateIn(minTime, maxTime, math.MaxUint64)
+	if len(d.record.Series) == 0 && !late {
+		return nil, nil
+	}
+	slices.SortFunc(d.record.Series, func(a, b record.TombstoneSeries) int {
+		if a.Hash < b.Hash {
+			return -1
+		}
+		return 1
+	})
+	for _, m := range ms {
+		d.record.Matchers = append(d.record.Matchers, record.TombstoneMatcher{Op: m.Type.String(), Name: m.Name, Value: m.Value})
+	}
+	return d, nil
+}
+
+// lastSample is the time of the last sample of a series.
+func (h *Head) lastSample(id seriesID) (last int64, ok bool) {
+	h.index.mu.RLock()
+	places := h.index.placesLocked(nil, id)
+	h.index.mu.RUnlock()
+	for _, at := range slices.Backward(places) {
+		g := h.groupAt(at.group)
+		if g == nil {
+			continue
+		}
+		g.mu.RLock()
+		if int(at.slot) < len(g.members) && g.members[at.slot].series == id {
+			last, ok = g.lastSampleLocked(at.slot)
+		}
+		g.mu.RUnlock()
+		if ok {
+			return last, true
+		}
+	}
+	return 0, false
+}
+
+// lateIn tells whether there are late samples that are in no block, between two
+// times and up to a sequence, and which is the last one that was committed.
+func (h *Head) lateIn(minTime, maxTime int64, seq uint64) (is bool, last uint64) {
+	spans, last := h.late.Spans()
+	return slices.ContainsFunc(spans, func(s late.Span) bool { return s.From <= maxTime && s.To > minTime && s.Lowest <= seq }), last
+}
+
+// HiddenLate says what deletions hide of late samples; nil: nothing.
+func (h *Head) HiddenLate() func(labels.Labels) []late.Hidden {
+	if all := h.deletions.Load(); all != nil {
+		return hiddenLate(*all)
+	}
+	return nil
+}
+
+func hiddenLate(all []*Deletion) func(labels.Labels) []late.Hidden {
+	if len(all) == 0 {
+		return nil
+	}
+	return func(lset labels.Labels) (out []late.Hidden) {
+		for _, d := range all {
+			if !slices.ContainsFunc(d.matchers, func(m *labels.Matcher) bool { return !m.Matches(lset.Get(m.Name)) }) {
+				out = append(out, late.Hidden{MinTime: d.record.MinTime, MaxTime: d.record.MaxTime, Seq: d.record.Late})
+			}
+		}
+		return out
+	}
+}
+
+// Delete makes a deletion visible to every later snapshot.
+func (h *Head) Delete(d *Deletion) {
+	h.deleting.Lock()
+	defer h.deleting.Unlock()
+	h.deletions.Store(appended(h.deletions.Load(), d))
+}
+
+func appended(old *[]*Deletion, d *Deletion) *[]*Deletion {
+	var all []*Deletion
+	if old != nil {
+		all = slices.Clone(*old)
+	}
+	all = append(all, d)
+	return &all
+}
+
+// RestoreDeletion makes a deletion of before a start visible. It is called before
+// the replay, and ForgetDeletions after it.
+func (s *Heads) RestoreDeletion(t *record.Tombstone) error {
+	d := &Deletion{record: t, last: math.MinInt64}
+	for _, x := range t.Series {
+		d.last = max(d.last, min(x.Last, t.MaxTime))
+	}
+	for _, m := range t.Matchers {
+		typ, ok := matchTypeOf(m.Op)
+		if !ok {
+			return fmt.Errorf("deletion %s: unknown operator %q", t.ID, m.Op)
+		}
+		matcher, err := labels.NewMatcher(typ, m.Name, m.Value)
+		if err != nil {
+			return fmt.Errorf("deletion %s: %w", t.ID, err)
+		}
+		d.matchers = append(d.matchers, matcher)
+	}
+	s.Head(tenant.ID(t.Tenant)).Delete(d)
+	return nil
+}
+
+func matchTypeOf(op string) (labels.MatchType, bool) {
+	for _, t := range []labels.MatchType{labels.MatchEqual, labels.MatchNotEqual, labels.MatchRegexp, labels.MatchNotRegexp} {
+		if t.String() == op {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// ForgetDeletions lets the deletions go that hide nothing at or after a time, nor
+// of late samples that are in no block. No snapshot is made any more that sees
+// what is before.
+func (h *Head) ForgetDeletions(before int64) {
+	h.deleting.Lock()
+	defer h.deleting.Unlock()
+	if old := h.deletions.Load(); old != nil {
+		left := slices.DeleteFunc(slices.Clone(*old), func(d *Deletion) bool {
+			late, _ := h.lateIn(d.record.MinTime, d.record.MaxTime, d.record.Late)
+			return d.last < before && !late
+		})
+		if len(left) == 0 {
+			h.deletions.Store(nil)
+			return
+		}
+		h.deletions.Store(&left)
+	}
+}
+
+// HasDeletion tells whether a deletion still hides something of the head.
+func (h *Head) HasDeletion(id string) bool {
+	all := h.deletions.Load()
+	return all != nil && slices.ContainsFunc(*all, func(d *Deletion) bool { return d.ID() == id })
+}
+
+// Deletes tells whether a deletion hides something of the snapshot.
+func (s *Snapshot) Deletes() bool { return len(s.deletions) > 0 }
+
+// Prepare implements mask.Hider: there is nothing to do.
+func (s *Snapshot) Prepare(ctx context.Context) error { return ctx.Err() }
+
+// Hidden returns what deletions hide of a series.
+func (s *Snapshot) Hidden(ref part.Ref) []part.Hidden {
+	hash := s.Hash(ref)
+	var out []part.Hidden
+	for _, d := range s.deletions {
+		if x, ok := d.hidden(hash); ok {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Gone tells whether deletions hide all of a series.
+func (s *Snapshot) Gone(ref part.Ref) bool {
+	hidden := s.Hidden(ref)
+	if len(hidden) == 0 {
+		return false
+	}
+	pieces, err := s.Pieces(ref, minTime, 1<<62, nil)
+	if err != nil {
+		return false
+	}
+	for i := range pieces {
+		times, err := s.Column(pieces[i].Column)
+		if err != nil {
+			return false
+		}
+		first, last := times[pieces[i].From], times[pieces[i].To-1]
+		if !slices.ContainsFunc(hidden, func(h part.Hidden) bool { return h.MinTime <= first && last <= h.MaxTime }) {
+			return false
+		}
+	}
+	return true
+}
+
+// deleted tells whether a deletion hides a sample of a series.
+func (h *Head) deleted(id seriesID, t int64) bool {
+	all := h.deletions.Load()
+	if all == nil {
+		return false
+	}
+	h.index.mu.RLock()
+	hash := h.index.hashes.All()[id]
+	h.index.mu.RUnlock()
+	return slices.ContainsFunc(*all, func(d *Deletion) bool {
+		x, ok := d.hidden(hash)
+		return ok && x.MinTime <= t && t <= x.MaxTime
+	})
+}
