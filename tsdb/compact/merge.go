@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -161,10 +160,7 @@ func (m *merger) cluster(lset labels.Labels, pieces []located) error {
 		return err
 	}
 	m.stats.Conflicts += conflicts
-	var key series.Key
-	key, m.keyBuf = series.KeyOf(lset, m.keyBuf)
-	m.mapped, err = appendPrivate(m.w, key, samples, m.mapped)
-	return err
+	return m.place(lset, pieces, samples)
 }
 
 // cursor walks the series of one source in label order.
