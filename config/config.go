@@ -29,15 +29,36 @@ type Config struct {
 	ScrapeConfigs []*ScrapeConfig `yaml:"scrape_configs"`
 	// RuleFiles are the patterns of the file, relative ones joined with its
 	// directory. Builtin rule files are named in Nilometer.
-	RuleFiles []string  `yaml:"rule_files"`
-	Nilometer Nilometer `yaml:"nilometer"`
+	RuleFiles []string          `yaml:"rule_files"`
+	Storage   PrometheusStorage `yaml:"storage"`
+	Nilometer Nilometer         `yaml:"nilometer"`
 }
 
 func (*Config) laterKeys() []string {
 	return []string{
-		"runtime", "alerting", "scrape_config_files", "storage", "tracing",
+		"runtime", "alerting", "scrape_config_files", "tracing",
 		"remote_write", "remote_read", "otlp",
 	}
+}
+
+// PrometheusStorage is the section of Prometheus; settings of the database are
+// in Storage.
+type PrometheusStorage struct {
+	TSDB PrometheusTSDB `yaml:"tsdb"`
+}
+
+func (*PrometheusStorage) laterKeys() []string { return []string{"exemplars"} }
+
+// PrometheusTSDB holds what Prometheus sets for its database in the file.
+type PrometheusTSDB struct {
+	// OutOfOrderTimeWindow is how far behind the newest sample one that is older
+	// than its series' last may lie, scraped or pushed; nil: pushed ones 2 h,
+	// scraped ones not at all.
+	OutOfOrderTimeWindow *model.Duration `yaml:"out_of_order_time_window"`
+}
+
+func (*PrometheusTSDB) laterKeys() []string {
+	return []string{"retention", "stale_series_compaction_threshold"}
 }
 
 // Global holds the defaults of scrape configs and rule groups.

@@ -45,6 +45,8 @@ scrape_configs:
     file_sd_configs:
       - files: ["targets/*.json"]
 rule_files: ["rules/*.yml"]
+storage:
+  tsdb: {out_of_order_time_window: 30m}
 nilometer:
   alerting: {config_file: alertmanager.yml}
   storage: {retention: {time: 90d}}
@@ -75,6 +77,7 @@ func TestParse(t *testing.T) {
 		{"rule file", c.RuleFiles[0], "/etc/nilometer/rules/*.yml"},
 		{"alerting", c.Nilometer.Alerting.ConfigFile, "/etc/nilometer/alertmanager.yml"},
 		{"retention", time.Duration(c.Nilometer.Storage.Retention.Time), 90 * 24 * time.Hour},
+		{"late samples", time.Duration(*c.Storage.TSDB.OutOfOrderTimeWindow), 30 * time.Minute},
 		{"evaluation", time.Duration(c.Global.EvaluationInterval), time.Minute},
 	}
 	for _, ck := range checks {
@@ -89,6 +92,8 @@ func TestProblems(t *testing.T) {
 		{"unknown key", "global:\n  scrape_intervall: 5s\n", `f.yml:2: global.scrape_intervall: unknown key; did you mean "scrape_interval"?`},
 		{"unknown section", "globals: {}\n", `f.yml:1: globals: unknown key; did you mean "global"?`},
 		{"later", "remote_write:\n  - url: http://x\n", "f.yml:1: remote_write: not supported yet by this version: remove the key to start without it"},
+		{"later storage", "storage:\n  exemplars: {max_exemplars: 1}\n", "f.yml:2: storage.exemplars: not supported yet by this version: remove the key to start without it"},
+		{"late window", "storage:\n  tsdb: {out_of_order_time_window: soon}\n", `f.yml:2: storage.tsdb.out_of_order_time_window: not a valid duration string: "soon"`},
 		{"later discovery", "scrape_configs:\n  - job_name: a\n    kubernetes_sd_configs: []\n", "f.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported yet by this version: remove the key to start without it"},
 		{"duration", "global:\n  scrape_interval: 5 parsecs\n", `f.yml:2: global.scrape_interval: unknown unit " parsecs" in duration "5 parsecs"`},
 		{"timeout", "scrape_configs:\n  - job_name: a\n    scrape_interval: 5s\n    scrape_timeout: 6s\n", "f.yml:4: scrape_configs[0].scrape_timeout: 6s is longer than the scrape interval 5s"},

@@ -27,11 +27,17 @@ func (s *server) databaseOptions(c *config.Config) tsdb.Options {
 	if s.retention == 0 {
 		s.retention = retentionDefault
 	}
-	return tsdb.Options{
+	o := tsdb.Options{
 		BlockRange:   time.Duration(c.Nilometer.Storage.BlockRange),
 		SyncInterval: time.Duration(c.Nilometer.Storage.SyncInterval),
 		Retention:    s.retention,
 	}
+	if w := c.Storage.TSDB.OutOfOrderTimeWindow; w != nil {
+		if o.LateScrapes, o.LatePushes = time.Duration(*w), time.Duration(*w); *w == 0 {
+			o.LatePushes = -1 // none, where zero is the default
+		}
+	}
+	return o
 }
 
 // apply makes a configuration the one that runs.
