@@ -89,8 +89,9 @@ func TestConformance(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			storagetest.Run(t, storagetest.Harness{
-				Base: base,
-				Open: opened(c.opts), Reopen: reopened, Disturb: c.disturb,
+				LateWindow: 2 * time.Hour,
+				Base:       base,
+				Open:       opened(c.opts), Reopen: reopened, Disturb: c.disturb,
 			})
 		})
 	}
@@ -116,10 +117,11 @@ func TestHistories(t *testing.T) {
 			opts := quiet(ranges[rng.IntN(len(ranges))])
 			often := 1 + rng.IntN(6)
 			storagetest.History(t, storagetest.Harness{
-				Base:    base,
-				Open:    opened(opts),
-				Reopen:  reopened,
-				Disturb: func(t *testing.T, s storage.Store) { disturb(t, s.(*running), rng.IntN(3*often)) },
+				LateWindow: 2 * time.Hour,
+				Base:       base,
+				Open:       opened(opts),
+				Reopen:     reopened,
+				Disturb:    func(t *testing.T, s storage.Store) { disturb(t, s.(*running), rng.IntN(3*often)) },
 			}, 1000+seed)
 		})
 	}

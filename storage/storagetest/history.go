@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/common/model"
@@ -24,7 +25,7 @@ func History(t *testing.T, h Harness, seed uint64) {
 	}
 	e := newEnv(t, h)
 	model := *e
-	model.store, model.h.Disturb = NewMemory(MemoryOptions{}), nil
+	model.store, model.h.Disturb = NewMemory(MemoryOptions{LateWindow: h.LateWindow}), nil
 	hist := &history{rng: rand.New(rand.NewPCG(seed, 0)), stores: [2]*env{e, &model}, name: fmt.Sprintf("history %d", seed)}
 	hist.run()
 }
@@ -58,6 +59,8 @@ func (h *history) run() {
 			h.reopen()
 		case 2:
 			h.compare()
+		case 3, 4:
+			h.writeLate()
 		default:
 			h.write()
 		}
@@ -123,6 +126,22 @@ func (h *history) write() {
 	}
 	if got, want := results[0], results[1]; got.Appended != want.Appended || len(got.Rejected) != len(want.Rejected) {
 		h.stores[0].Fatalf("%s: batch of group %d at %d s: the result is %+v, want %+v", h.name, i, h.now, got, want)
+	}
+}
+
+// writeLate appends a batch of an open group that is late by up to half an hour,
+// of series that no closed group brings. What has become a block may be judged
+// with less knowledge: reads tell whether the first value stands.
+func (h *history) writeLate() {
+	i := 2*h.rng.IntN(historyGroups/2) + 1
+	if h.groups[i] == nil || h.stores[0].h.LateWindow == 0 {
+		h.write()
+		return
+	}
+	at := max(0, h.now-int64(h.rng.IntN(1800)))
+	values := slices.DeleteFunc(h.values(i), func(v value) bool { return v.name == "s7" || v.name == "s8" })
+	for _, w := range h.groups[i] {
+		w.append(w.batch(w.at(at), values...))
 	}
 }
 

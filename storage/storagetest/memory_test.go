@@ -3,6 +3,7 @@ package storagetest_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -51,9 +52,9 @@ func TestLoadAndReadAll(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	for name, o := range map[string]storagetest.MemoryOptions{"encoded": {}, "decoded in small tiles": {Decoded: true, TilePositions: 3, BatchSeries: 2}} {
+	for name, o := range map[string]storagetest.MemoryOptions{"encoded": {}, "decoded in small tiles": {Decoded: true, TilePositions: 3, BatchSeries: 2, LateWindow: 3 * time.Hour}} {
 		t.Run(name, func(t *testing.T) {
-			storagetest.Run(t, storagetest.Harness{Open: func(_ *testing.T, a storage.Admitter) storage.Store {
+			storagetest.Run(t, storagetest.Harness{LateWindow: o.LateWindow, Open: func(_ *testing.T, a storage.Admitter) storage.Store {
 				o.Admitter = a
 				return storagetest.NewMemory(o)
 			}})

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -25,6 +26,9 @@ type Harness struct {
 	// Reopen, unless nil, ends a store and opens another one on its data. The
 	// suite calls it when no handle is open.
 	Reopen func(t *testing.T, s storage.Store) storage.Store
+	// LateWindow is how far behind the newest sample a late one of an open group
+	// may lie; 0: the engine takes none, or says nothing about it. At most 4 h.
+	LateWindow time.Duration
 }
 
 // defaultBase is 2023-11-14 22:00:00 UTC, a multiple of two hours.
@@ -35,10 +39,15 @@ func Run(t *testing.T, h Harness) {
 	if h.Base == 0 {
 		h.Base = defaultBase
 	}
+	var late []testCase
+	if h.LateWindow > 0 {
+		late = lateCases()
+	}
 	for _, part := range []struct {
 		name  string
 		cases []testCase
 	}{
+		{"late", late},
 		{"closed", closedCases()},
 		{"open", openCases()},
 		{"membership", membershipCases()},
@@ -127,7 +136,12 @@ type writer struct {
 
 func (e *env) open(kind storage.GroupKind, name string) *writer {
 	e.Helper()
-	g, err := e.store.OpenGroup(e.ctx, tenant.Default, Spec(kind, name))
+	return e.openSpec(Spec(kind, name))
+}
+
+func (e *env) openSpec(spec storage.GroupSpec) *writer {
+	e.Helper()
+	g, err := e.store.OpenGroup(e.ctx, tenant.Default, spec)
 	if err != nil {
 		e.Fatal(err)
 	}

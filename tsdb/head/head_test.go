@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -113,6 +114,7 @@ func TestContract(t *testing.T) { storagetest.Run(t, harness()) }
 
 func harness() storagetest.Harness {
 	return storagetest.Harness{
+		LateWindow: 2 * time.Hour,
 		Open: func(t *testing.T, admitter storage.Admitter) storage.Store {
 			s, err := open(mem.New(), admitter)
 			if err != nil {
