@@ -32,6 +32,9 @@ func (db *DB) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	wg.Go(func() {
+		db.every(ctx, loopFlush, func(ctx context.Context) error { return db.memory.heads.Flush(ctx, false) })
+	})
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
 	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
 	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
@@ -62,6 +65,15 @@ func (db *DB) whenLate(ctx context.Context) {
 		case <-time.After(db.opts.MaintenanceInterval):
 		}
 	}
+}
+
+// Seal writes what the heads have sealed to files now. It is done on its own as
+// time goes by.
+func (db *DB) Seal(ctx context.Context) error {
+	if err := db.memory.wait(ctx); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	return db.memory.heads.Flush(ctx, true)
 }
 
 // every runs a loop's work at the maintenance interval. An error is logged,

@@ -22,6 +22,7 @@ type metrics struct {
 
 // The loops that metrics tell apart.
 const (
+	loopFlush   = "flush"
 	loopCut     = "cut"
 	loopSeal    = "seal_early"
 	loopCompact = "compact"
@@ -54,7 +55,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
 		}),
 	}
-	for _, loop := range []string{loopCut, loopSeal, loopCompact} {
+	for _, loop := range []string{loopCut, loopSeal, loopFlush, loopCompact} {
 		for _, result := range []string{resultOK, resultError} {
 			m.loops.WithLabelValues(loop, result)
 		}

@@ -35,7 +35,9 @@ func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level f
 	if err != nil {
 		return nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}
-	heads, err := head.New(o.head(), head.Deps{Log: log, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level})
+	heads, err := head.New(o.head(), head.Deps{
+		Log: log, Files: dir.fs, Dir: headName, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level,
+	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -74,6 +76,9 @@ func (db *DB) replay(ctx context.Context) error {
 		err = fmt.Errorf("replay the write-ahead log in %s/%s: %w", db.deps.Dir, walName, err)
 	}
 	read := time.Since(start)
+	for _, fault := range r.Faults {
+		db.logger.Warn("a file of the head cannot be read, the log is asked in its stead", "dir", headName, "err", fault)
+	}
 	for _, d := range r.Damage {
 		db.logger.Warn("a part of the write-ahead log cannot be read, what was in it is lost", "damage", d.String())
 	}

@@ -14,10 +14,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -26,10 +24,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/bench/corpus"
-	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -71,7 +67,7 @@ func run(ctx context.Context, targets, scrapes int, interval time.Duration, made
 	if made > 0 {
 		return postings(ctx, heads, made)
 	}
-	rec, err := load(scrapes)
+	rec, err := corpus.Load("node", scrapes)
 	if err != nil {
 		return err
 	}
@@ -95,14 +91,14 @@ func run(ctx context.Context, targets, scrapes int, interval time.Duration, made
 	return readAndCut(ctx, heads.Head(tenant.Default))
 }
 
-func fill(ctx context.Context, heads *head.Heads, log *wal.Log, rec *recording, targets, scrapes int, interval time.Duration) (elapsed time.Duration, samples int, err error) {
+func fill(ctx context.Context, heads *head.Heads, log *wal.Log, rec *corpus.Recording, targets, scrapes int, interval time.Duration) (elapsed time.Duration, samples int, err error) {
 	type target struct {
 		group storage.Group
 		batch storage.Batch
 	}
 	all := make([]target, targets)
 	for i := range all {
-		lsets := rec.of(fmt.Sprintf("10.0.%d.%d:9100", i/250, i%250))
+		lsets := rec.Of(fmt.Sprintf("10.0.%d.%d:9100", i/250, i%250))
 		key, _ := series.KeyOf(lsets[0], nil)
 		t := &all[i]
 		if t.group, err = heads.OpenGroup(ctx, tenant.Default, storage.GroupSpec{Kind: storage.Closed, Key: key, Name: "scrape"}); err != nil {
@@ -122,7 +118,7 @@ func fill(ctx context.Context, heads *head.Heads, log *wal.Log, rec *recording, 
 			t := &all[i]
 			// Every target is at another place of the recording.
 			t.batch.Time = begin + int64(k)*interval.Milliseconds() + int64(i)%interval.Milliseconds()
-			t.batch.Values = rec.values[(k+7*i)%len(rec.values)]
+			t.batch.Values = rec.Values[(k+7*i)%len(rec.Values)]
 			res, err := t.group.Append(ctx, &t.batch, storage.Logged)
 			if err != nil || len(res.Rejected) > 0 {
 				return 0, 0, fmt.Errorf("append: %+v, %w", res, err)
@@ -167,85 +163,6 @@ func readAndCut(ctx context.Context, h *head.Head) error {
 	h.Drop(h.Horizon())
 	fmt.Printf(", drop %.0f ms\n", time.Since(start).Seconds()*1000)
 	return nil
-}
-
-// recording has the series of one exporter and their values by scrape.
-type recording struct {
-	lsets  []labels.Labels
-	values [][]float64
-}
-
-// of returns the series' labels for one instance, with labels that a fleet has.
-func (r *recording) of(instance string) []labels.Labels {
-	out := make([]labels.Labels, len(r.lsets))
-	for i, lset := range r.lsets {
-		out[i] = labels.NewBuilder(lset).Set("job", "node").Set("instance", instance).
-			Set("cluster", "eu-1").Set("region", "eu").Set("env", "production").Set("team", "infrastructure").Labels()
-	}
-	return out
-}
-
-func load(scrapes int) (*recording, error) {
-	r, err := corpus.Open("node")
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	rec, known := &recording{}, map[string]int{}
-	for len(rec.values) < scrapes {
-		s, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if s.Failed() {
-			continue
-		}
-		values, err := rec.parse(s.Body, known)
-		if err != nil {
-			return nil, err
-		}
-		rec.values = append(rec.values, values)
-	}
-	for i, v := range rec.values {
-		for len(v) < len(rec.lsets) {
-			v = append(v, column.StaleNaN())
-		}
-		rec.values[i] = v
-	}
-	return rec, nil
-}
-
-func (r *recording) parse(body []byte, known map[string]int) ([]float64, error) {
-	values := make([]float64, len(r.lsets))
-	for i := range values {
-		values[i] = column.StaleNaN()
-	}
-	p := textparse.NewPromParser(body, labels.NewSymbolTable(), false)
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return values, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		line, _, v := p.Series()
-		i, ok := known[string(line)]
-		if !ok {
-			var lset labels.Labels
-			p.Labels(&lset)
-			i = len(r.lsets)
-			known[string(line)] = i
-			r.lsets, values = append(r.lsets, lset), append(values, 0)
-		}
-		values[i] = v
-	}
 }
 
 // resident is the process' resident memory in bytes, 0 where there is no

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -38,22 +36,6 @@ func postings(ctx context.Context, heads *head.Heads, n int) error {
 	}
 	h := heads.Head(tenant.Default)
 	fmt.Printf("%d series made, %.0f ns each\n", h.Series(), float64(time.Since(start).Nanoseconds())/float64(h.Series()))
-	var dump bytes.Buffer
-	start = time.Now()
-	if err := h.DumpSeries(&dump); err != nil {
-		return err
-	}
-	n = h.Series()
-	fmt.Printf("dumped in %.0f ns each, %.1f bytes", float64(time.Since(start).Nanoseconds())/float64(n), float64(dump.Len())/float64(n))
-	start = time.Now()
-	other := tenant.ID("other")
-	if err := heads.Head(other).LoadSeries(dump.Bytes()); err != nil {
-		return err
-	}
-	fmt.Printf(", loaded in %.0f ns\n", float64(time.Since(start).Nanoseconds())/float64(n))
-	if err := heads.Head(other).LoadSeries(nil); err == nil { // frees it
-		return errors.New("nothing was loaded without an error")
-	}
 	sizes := h.Sizes()
 	fmt.Printf("index and members %.0f bytes/series outside of the Go heap\n", float64(sizes.Bytes)/float64(sizes.Series))
 	for _, q := range []struct {

@@ -114,6 +114,14 @@ type Batch struct {
 	in   part
 }
 
+// PeekBatch returns group and number of a batch or a leave: enough to know
+// whether it is needed.
+func PeekBatch(body []byte) (group, seq uint64, err error) {
+	r := reader{data: body}
+	group, seq = r.uvarint(), r.uvarint()
+	return group, seq, r.err
+}
+
 // ReadBatch decodes the body of a batch record up to its values.
 func ReadBatch(body []byte) (*Batch, error) {
 	b := &Batch{r: reader{data: body}, prev: -1}

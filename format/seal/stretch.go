@@ -166,8 +166,8 @@ func (s *Stretch) lengths() []byte {
 // data are the entries.
 func (s *Stretch) data() []byte { return s.lengths()[2*s.slots:] }
 
-// Bytes is the size of the stretch.
-func (s *Stretch) Bytes() int { return len(s.b) }
+// Bytes are the stretch's. They must not be changed.
+func (s *Stretch) Bytes() []byte { return s.b }
 
 // Slots is the number of slots: those from it on have no sample.
 func (s *Stretch) Slots() int { return s.slots }

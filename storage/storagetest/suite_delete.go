@@ -139,6 +139,25 @@ func deleteCases() []testCase {
 				named("b", e.steps(0, 6)...),
 			)
 		}},
+		{"a sample that is sent once more after its deletion is refused, or there", func(e *env) {
+			w := e.open(storage.Open, "push")
+			w.writeSteps(0, 4, "a")
+			if !e.delete(tenant.Default, e.at(0), e.at(1000)) {
+				return
+			}
+			var want []Sample
+			for i := range int64(4) {
+				x := Sample{T: e.at(15 * i), V: float64(i + 1 + i%2)} // the same value, and another one
+				if res := w.append(w.batch(x.T, value{"a", x.V})); len(res.Rejected) == 0 {
+					want = append(want, x)
+				}
+			}
+			if len(want) == 0 {
+				e.want()
+			} else {
+				e.want(named("a", want...))
+			}
+		}},
 		{"deletions add up, and survive a restart", func(e *env) {
 			w := e.open(storage.Open, "push")
 			w.writeSteps(0, 12, "a", "b")

@@ -16,17 +16,22 @@ type backlog struct {
 	// final says that these are the last ones; then the others are set.
 	final bool
 	seq   uint64
-	slots []place           // what the slots stand for when all is applied
-	gone  map[seriesID]bool // series that were forgotten on the way
+	slots []place // what the slots stand for when all is applied
+	// gone are series that were forgotten on the way.
+	gone map[seriesID]bool
 }
 
-// step is one record: of a base, of a batch, or that a slot's series leaves.
+// step is one record: of a base, of a batch, or that a slot's series leaves; or
+// the files of seals.
 type step struct {
-	base  *record.Base // its members have no labels any more
-	batch *record.Batch
-	ids   []seriesID // of the members of base, or of batch.New
-	leave bool
-	slot  uint32
+	restored *restored
+	base     *record.Base // its members have no labels any more
+	batch    *record.Batch
+	ids      []seriesID // of the members of base, or of batch.New
+	leave    bool
+	slot     uint32
+	// seq is the record's number in its group, segment where the log has it.
+	seq, segment uint64
 }
 
 // groupLock is the lock of a group. Who takes it finds the group up to date: what
@@ -91,8 +96,10 @@ func (l *groupLock) applyLocked() {
 // catchUpLocked applies a backlog. What cannot be applied costs the group all up
 // to its next base.
 func (g *group) catchUpLocked(b *backlog) {
+	g.gone = b.gone
+	defer func() { g.gone = nil }()
 	for i := range b.steps {
-		if st := &b.steps[i]; st.base == nil && g.broken {
+		if st := &b.steps[i]; st.base == nil && g.broken { // it leans on what is missing
 			continue
 		} else if err := g.applyLocked(st); err != nil {
 			g.broken = true
@@ -104,8 +111,21 @@ func (g *group) catchUpLocked(b *backlog) {
 	}
 }
 
+// applyLocked applies a step. What is sealed on the way says what is in it by
+// group.seq and group.replaying.
 func (g *group) applyLocked(st *step) error {
+	g.replaying = st.segment
+	if err := g.stepLocked(st); err != nil {
+		return err
+	}
+	g.seq = st.seq
+	return nil
+}
+
+func (g *group) stepLocked(st *step) error {
 	switch {
+	case st.restored != nil:
+		return g.restoreLocked(st.restored)
 	case st.base != nil:
 		g.rebaseLocked(st.base, st.ids)
 		return nil
@@ -118,13 +138,19 @@ func (g *group) applyLocked(st *step) error {
 	}
 	b := st.batch
 	for i, m := range b.New {
-		g.seatLocked(m.Slot, st.ids[i])
+		g.seatLocked(m.Slot, st.ids[i]).unlogged = true // what is sealed before this batch does not have it
 	}
 	g.mentions++
+	var err error
 	if b.Time < g.head.horizon.Load() {
-		return g.skip(b)
+		err = g.skip(b)
+	} else {
+		err = g.again(b)
 	}
-	return g.again(b)
+	for _, m := range b.New {
+		g.members[m.Slot].unlogged = false
+	}
+	return err
 }
 
 // seatLocked gives a slot a series that it did not stand for before.
@@ -168,7 +194,7 @@ func (g *group) rebaseLocked(b *record.Base, ids []seriesID) {
 // settleAllLocked ends a replay: slots stand for what the log says at its end,
 // and the next writer of a closed group implies nothing.
 func (g *group) settleAllLocked(b *backlog) {
-	g.seq, g.broken = b.seq, false
+	g.seq, g.broken, g.replaying = b.seq, false, 0
 	g.takeover = g.kind == storage.Closed
 	for slot := range b.slots {
 		want := b.slots[slot]

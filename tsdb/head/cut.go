@@ -74,9 +74,11 @@ func (h *Head) Drop(end int64) {
 	}
 	slices.Sort(gone)
 	h.forgetForeign(gone)
+	h.defs.undefine(gone)
 	h.index.mu.Lock()
 	h.index.removeLocked(gone, h.set.visible.Load())
 	h.index.mu.Unlock()
+	h.dropSeries()
 	h.dropGroups()
 	h.ForgetDeletions(end)
 }
@@ -95,8 +97,17 @@ func (h *Head) dropFrom(g *group, end int64, closed map[uint64]bool, gone []seri
 		h.tiles.mu.Lock()
 		for _, t := range g.sealedTiles[:n] {
 			delete(h.tiles.of, t.id)
+			t.dropped = true
 		}
 		h.tiles.mu.Unlock()
+		for _, t := range g.sealedTiles[:n] {
+			for i := range t.stretches {
+				if f := t.stretches[i].file; f != nil {
+					h.set.unuse(f)
+				}
+			}
+			t.stretches = nil
+		}
 		g.sealedTiles = slices.Delete(g.sealedTiles, 0, n)
 	}
 	evicted := false
@@ -174,9 +185,22 @@ func (g *group) emptyLocked() bool {
 	return true
 }
 
-// NeededSegment is the oldest segment of the log with a sample that is not in
-// a block, or current when there is none.
+// NeededSegment is the oldest segment of the log with a sample that is neither
+// in a block nor in a file of seals, or current when there is none.
 func (h *Head) NeededSegment(current uint64) uint64 {
+	sealed := current
+	for _, g := range h.allGroups() {
+		g.mu.RLock()
+		if g.open != nil || len(g.sealedTiles) > 0 {
+			sealed = min(sealed, g.need)
+		}
+		g.mu.RUnlock()
+	}
+	return min(max(sealed, h.neededByTime(current)), h.late.NeededSegment(current))
+}
+
+// neededByTime is the oldest segment with a sample that is not in a block.
+func (h *Head) neededByTime(current uint64) uint64 {
 	horizon := h.horizon.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,7 +215,7 @@ func (h *Head) NeededSegment(current uint64) uint64 {
 			delete(h.logged, segment)
 		}
 	}
-	return min(needed, h.late.NeededSegment(current))
+	return needed
 }
 
 func (h *Head) allGroups() []*group {

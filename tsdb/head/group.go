@@ -61,9 +61,12 @@ type group struct {
 	key    series.Key
 	name   string
 
-	mu          groupLock // guards the fields below
-	seq         uint64    // of the last batch in the log
-	baseSegment uint64    // the segment that has this group's base
+	mu          groupLock         // guards the fields below
+	seq         uint64            // of the last batch in the log
+	baseSegment uint64            // the segment that has this group's base
+	need        uint64            // the oldest segment with records that are in no file of seals; 0: not known
+	replaying   uint64            // the segment of the record that a replay applies
+	gone        map[seriesID]bool // series that it has forgotten: later records tell
 	version     uint64
 	handles     int
 	scraped     bool   // an open group: what comes are scrapes

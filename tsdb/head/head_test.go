@@ -2,8 +2,10 @@ package head_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,12 +30,13 @@ type store struct {
 	fs       vfs.FS
 	log      *wal.Log
 	admitter storage.Admitter
+	closed   bool
 }
 
 func open(fs vfs.FS, admitter storage.Admitter) (*store, error) {
 	s, replayed, err := openWith(fs, admitter, head.Options{}, -1<<62)
-	if err == nil && len(replayed.Losses)+len(replayed.Damage) > 0 {
-		return nil, fmt.Errorf("replay lost %v, damage %v", replayed.Losses, replayed.Damage)
+	if err == nil && len(replayed.Losses)+len(replayed.Damage)+len(replayed.Faults) > 0 {
+		return nil, fmt.Errorf("replay lost %v, damage %v, %v", replayed.Losses, replayed.Damage, replayed.Faults)
 	}
 	return s, err
 }
@@ -44,22 +47,32 @@ func openWith(fs vfs.FS, admitter storage.Admitter, o head.Options, horizon int6
 	if err != nil {
 		return nil, head.Replayed{}, err
 	}
-	h, err := head.New(o, head.Deps{Log: log, Admitter: admitter})
+	h, err := head.New(o, head.Deps{Log: log, Files: fs, Dir: "head", Admitter: admitter})
 	if err != nil {
 		return nil, head.Replayed{}, err
 	}
 	h.Head(tenant.Default).SetHorizon(horizon)
 	replayed, err := h.Replay(context.Background())
-	return &store{h, fs, log, admitter}, replayed, err
+	return &store{Heads: h, fs: fs, log: log, admitter: admitter}, replayed, err
 }
 
 func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {
 	if err := id.Validate(); err != nil {
 		return nil, err
 	}
+	if s.closed {
+		return nil, storage.ErrClosed
+	}
 	h := s.Head(id)
 	snap := h.Snapshot(h.Horizon())
 	return &view{snap: snap, late: snap.Late(late.Bounds{})}, nil
+}
+
+func (s *store) OpenGroup(ctx context.Context, id tenant.ID, spec storage.GroupSpec) (storage.Group, error) {
+	if s.closed {
+		return nil, storage.ErrClosed
+	}
+	return s.Heads.OpenGroup(ctx, id, spec)
 }
 
 func (s *store) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matcher) error {
@@ -71,14 +84,20 @@ func (s *store) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer
 }
 
 type view struct {
-	snap *head.Snapshot
-	late *late.Part
-	once sync.Once
+	snap   *head.Snapshot
+	late   *late.Part
+	once   sync.Once
+	closed atomic.Bool
 }
+
+var errViewClosed = errors.New("the view is closed")
 
 func (v *view) parts() []part.Part { return []part.Part{v.snap, v.late} }
 
 func (v *view) Select(ctx context.Context, s storage.Selection) (storage.Scan, error) {
+	if v.closed.Load() {
+		return nil, errViewClosed
+	}
 	return scan.Select(ctx, v.parts(), s)
 }
 
@@ -91,6 +110,9 @@ func (v *view) LabelValues(ctx context.Context, name string, s storage.Selection
 }
 
 func (v *view) Series(ctx context.Context, s storage.Selection, limit int) ([]labels.Labels, annotations.Annotations, error) {
+	if v.closed.Load() {
+		return nil, nil, errViewClosed
+	}
 	return scan.Series(ctx, v.parts(), s, limit)
 }
 
@@ -106,7 +128,10 @@ func (v *view) Metadata(context.Context, string, int) ([]storage.Metadata, error
 	return nil, storage.ErrUnsupported
 }
 
-func (v *view) Close() { v.once.Do(v.snap.Release) }
+func (v *view) Close() {
+	v.closed.Store(true)
+	v.once.Do(v.snap.Release)
+}
 
 // TestContract runs the suite of the storage contract on heads over a log in
 // memory, with restarts in the middle of every history.
@@ -124,6 +149,7 @@ func harness() storagetest.Harness {
 		},
 		Reopen: func(t *testing.T, old storage.Store) storage.Store {
 			o := old.(*store)
+			o.closed = true
 			if err := o.log.Close(); err != nil {
 				t.Fatal(err)
 			}

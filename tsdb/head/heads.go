@@ -18,11 +18,16 @@ import (
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/pressure"
 	"github.com/nilometer/nilometer/tsdb/wal"
+	"github.com/nilometer/nilometer/vfs"
 )
 
 // Deps are what the heads work with.
 type Deps struct {
-	Log        *wal.Log
+	Log *wal.Log
+	// Files is the file system that what is sealed goes to, into the directory
+	// Dir. Without one it stays in memory.
+	Files      vfs.FS
+	Dir        string
 	Admitter   storage.Admitter
 	Now        func() time.Time
 	Registerer prometheus.Registerer
@@ -54,6 +59,7 @@ type Heads struct {
 	publish sync.Mutex    // held while a commit is published
 	visible atomic.Uint64 // the last published commit
 	lost    losses        // what backlogs could not be applied to
+	seals   seals
 
 	mu      sync.RWMutex // guards the field below
 	tenants map[tenant.ID]*Head
@@ -79,6 +85,7 @@ func New(opts Options, deps Deps) (*Heads, error) {
 		deps.Now = time.Now
 	}
 	s := &Heads{opts: opts, deps: deps, spanMs: opts.BlockRange.Milliseconds(), tenants: map[tenant.ID]*Head{}, lateFull: make(chan struct{}, 1), snaps: snapshots{live: map[uint64]int{}}}
+	s.seals = seals{fs: deps.Files, dir: deps.Dir, files: map[uint64]*sealFile{}}
 	s.sealers.New = func() any { return new(sealer) }
 	s.scratches.New = func() any { return new(scratch) }
 	s.commits.New = func() any { return &commit{set: s} }
@@ -109,6 +116,7 @@ type Head struct {
 	index index // has a lock of its own
 
 	tiles columns
+	defs  definitions
 
 	deleting  sync.Mutex                  // held by who changes deletions
 	deletions atomic.Pointer[[]*Deletion] // nil when there are none

@@ -17,8 +17,8 @@ func (p *replayed) grow(slot uint32) *place {
 }
 
 // adopt gives a slot of a group the series of a label set: the log says that it
-// is there now, wherever it was before.
-func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels) seriesID {
+// is there now, wherever it was before. t is the time of a sample of it.
+func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
 	at := p.grow(slot)
 	hash, _ := series.HashOf(lset, nil)
 	x := &p.group.head.index
@@ -36,6 +36,12 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels) seriesID {
 		id = x.addLocked(hash, lset, here)
 	case x.ownerLocked(id) == nowhere:
 		x.owners.All()[id] = here
+	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && p.group.kind != private:
+		x.former[id] = append(x.former[id], here)
+		*at = place{series: id, state: foreign}
+		return id
+	case r.restoredElsewhere(p, id, x.ownerLocked(id), t):
+		r.claims = append(r.claims, claim{p, slot, id})
 	case x.ownerLocked(id) != here:
 		if from := r.at(p.group.head, x.ownerLocked(id)); from != nil && from.series == id && from.state == own {
 			from.state = foreign
@@ -44,6 +50,48 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels) seriesID {
 	}
 	*at = place{series: id, state: own}
 	return id
+}
+
+// restoredElsewhere tells whether a file of seals gives a series another owner
+// than a record of the log does that has a sample of it at t. Either the series
+// left for that owner later, or one of the two had forgotten it before it came
+// anew to the other: then the one with the later sample has it.
+func (r *replay) restoredElsewhere(p *replayed, id seriesID, at owner, t int64) bool {
+	g := p.group.head.groupAt(at.group)
+	if last, idle := r.idle[p.group.head][id]; idle && t > last {
+		return false
+	}
+	return g != nil && g != p.group && r.groups[g.number] != nil && r.groups[g.number].restored
+}
+
+// claim is a private group that the log gives a series which the files of seals
+// give to another one.
+type claim struct {
+	p    *replayed
+	slot uint32
+	id   seriesID
+}
+
+// settleClaims gives the series to the private groups that have samples of it
+// outside of blocks. The others were forgotten before the seal was made.
+func (r *replay) settleClaims() {
+	for _, c := range r.claims {
+		h := c.p.group.head
+		if at := c.p.slots[c.slot]; at.state != own || at.series != c.id {
+			continue
+		}
+		if c.p.last < h.horizon.Load() {
+			c.p.slots[c.slot] = place{series: noSeries, state: dead}
+			continue
+		}
+		x := &h.index
+		x.mu.Lock()
+		if from := r.at(h, x.ownerLocked(c.id)); from != nil && from.series == c.id && from.state == own {
+			from.state = foreign
+		}
+		x.moveLocked(c.id, owner{c.p.group.index, c.slot})
+		x.mu.Unlock()
+	}
 }
 
 // at is what the log says about the slot of an owner.
@@ -60,7 +108,7 @@ func (r *replay) at(h *Head, o owner) *place {
 
 // renew gives a slot a series that was new when the log was written: what the
 // head has under these labels was forgotten then, perhaps in this very slot.
-func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels) seriesID {
+func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
 	if at := p.grow(slot); at.series != noSeries {
 		r.vacate(p, slot)
 	}
@@ -73,14 +121,14 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels) seriesID {
 		at = x.ownerLocked(id)
 	}
 	x.mu.Unlock()
-	if ok {
+	if ok && !r.restoredElsewhere(p, id, at, t) {
 		if g := p.group.head.groupAt(at.group); g != nil && r.groups[g.number] != nil {
 			r.vacate(r.groups[g.number], at.slot)
 		} else {
 			r.forget(p.group.head, id)
 		}
 	}
-	return r.adopt(p, slot, lset)
+	return r.adopt(p, slot, lset, t)
 }
 
 // vacate ends a slot that the log gives another series: all that it stood for
@@ -108,6 +156,7 @@ func (r *replay) forget(h *Head, id seriesID) {
 		r.gone[h] = map[seriesID]bool{}
 	}
 	r.gone[h][id] = true
+	h.defs.undefine([]seriesID{id})
 	h.index.mu.Lock()
 	defer h.index.mu.Unlock()
 	h.index.hideLocked(id)

@@ -182,7 +182,12 @@ func (x *index) addLocked(hash series.Hash, lset labels.Labels, at owner) series
 		x.pairs = append(x.pairs, t.addPair(t.symbols.add(l.Name), t.symbols.add(l.Value)))
 	})
 	a, b := x.sharing.split(t, at.group, x.pairs, x.metricName)
-	left, right := t.add(a), t.add(b)
+	return x.newLocked(hash, t.add(a), t.add(b), at)
+}
+
+// newLocked makes a series of two tuples of labels.
+func (x *index) newLocked(hash series.Hash, left, right tupleID, at owner) seriesID {
+	t := &x.tuples
 	id := x.newIDLocked()
 	t.post(left, id)
 	t.post(right, id)

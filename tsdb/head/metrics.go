@@ -12,6 +12,7 @@ type metrics struct {
 	seals         prometheus.Counter
 	privateSeries prometheus.Counter
 	lateAppended  prometheus.Counter
+	sealBytes     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Heads) *metrics {
@@ -23,7 +24,10 @@ func newMetrics(reg prometheus.Registerer, s *Heads) *metrics {
 			Name: "nilometer_tsdb_samples_rejected_total", Help: "Samples and new series refused, by reason.",
 		}, []string{"reason"}),
 		seals: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "nilometer_tsdb_head_tiles_sealed_total", Help: "Tiles re-encoded because they were full or their span had ended.",
+			Name: "nilometer_tsdb_head_stretches_sealed_total", Help: "Times that a group's positions were encoded and its streams begun anew.",
+		}),
+		sealBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_head_seal_bytes_total", Help: "Bytes written to files of seals and of series definitions.",
 		}),
 		privateSeries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nilometer_tsdb_head_series_made_private_total", Help: "Series that got a time column of their own.",
@@ -36,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, s *Heads) *metrics {
 		m.refused.WithLabelValues(r.String())
 	}
 	if reg != nil {
-		reg.MustRegister(m.appended, m.refused, m.seals, m.privateSeries, m.lateAppended, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		reg.MustRegister(m.appended, m.refused, m.seals, m.privateSeries, m.sealBytes, m.lateAppended, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "nilometer_tsdb_head_series", Help: "Series in the heads of all tenants.",
 		}, func() float64 { return float64(s.Series()) }))
 	}

@@ -131,12 +131,21 @@ type row struct {
 func (s *storm) step() {
 	specs := stormGroups()
 	spec := specs[s.rng.IntN(len(specs))]
-	switch s.rng.IntN(30) {
+	switch s.rng.IntN(33) {
 	case 0:
 		s.closeGroup(spec.Name)
 		return
 	case 1:
 		s.restart()
+		return
+	case 30, 31, 32:
+		s.note("flush")
+		if err := s.engine.Flush(s.Context(), true); err != nil {
+			s.fail("%s", err)
+		}
+		if err := s.engine.log.DropBefore(s.engine.Head(tenant.Default).NeededSegment(s.engine.log.Segment())); err != nil {
+			s.fail("%s", err)
+		}
 		return
 	case 2:
 		s.hold()
@@ -409,8 +418,8 @@ func (s *storm) restart() {
 	if s.engine, replayed, err = openWith(s.engine.fs, nil, s.options(), horizon); err != nil {
 		s.fail("%s", err)
 	}
-	if len(replayed.Losses)+len(replayed.Damage) > 0 {
-		s.fail("replay lost %v, damage %v", replayed.Losses, replayed.Damage)
+	if len(replayed.Losses)+len(replayed.Damage)+len(replayed.Faults) > 0 {
+		s.fail("replay lost %v, damage %v, %v", replayed.Losses, replayed.Damage, replayed.Faults)
 	}
 	s.compare()
 	if lost, err := s.engine.CatchUp(s.Context()); err != nil || len(lost) > 0 {

@@ -15,6 +15,10 @@ type Options struct {
 	// SealEvery is the number of positions after which the streams of an open
 	// tile are encoded, to bound what they take; 1 to 480, default 120.
 	SealEvery int
+	// SealFileBytes and SealFileAge say when what was sealed becomes a file: when
+	// there is as much, or the oldest is as old. Default 8 MiB and 5 min.
+	SealFileBytes int
+	SealFileAge   time.Duration
 	// AheadMax is how far in the future a sample may lie. Default 10 min.
 	AheadMax time.Duration
 	// LateScrapes and LatePushes are how far behind the tenant's newest sample a
@@ -36,6 +40,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SealEvery == 0 {
 		o.SealEvery = 120
+	}
+	if o.SealFileBytes == 0 {
+		o.SealFileBytes = 8 << 20
+	}
+	if o.SealFileAge == 0 {
+		o.SealFileAge = 5 * time.Minute
 	}
 	if o.AheadMax == 0 {
 		o.AheadMax = 10 * time.Minute
@@ -60,6 +70,9 @@ func (o Options) Validate() error {
 	}
 	if o.LateBytesMax < 0 || o.LateBytesMax > 0 && o.LateBytesMax < 64<<10 {
 		errs = append(errs, fmt.Errorf("the buffer of late samples has %d bytes: 64 KiB is the least", o.LateBytesMax))
+	}
+	if o.SealFileBytes < 0 || o.SealFileAge < 0 {
+		errs = append(errs, fmt.Errorf("files of seals of %d bytes every %s: neither may be negative", o.SealFileBytes, o.SealFileAge))
 	}
 	return errors.Join(errs...)
 }

@@ -30,6 +30,7 @@ type Replayed struct {
 	Batches int
 	Samples int // values and markers that stand in the records
 	Losses  []Loss
+	Faults  []error // what could not be read of the files of seals
 }
 
 // replay is the first half of bringing heads back: it reads the log in order,
@@ -43,6 +44,10 @@ type replay struct {
 	faults []wal.Damage         // records of whole frames that cannot be
 	gone   map[*Head]map[seriesID]bool
 	bytes  int // in backlogs
+	files  []*sealFile
+	was    []formerPlace
+	claims []claim
+	idle   map[*Head]map[seriesID]int64 // last samples of restored series that have none in their newest seal
 	out    Replayed
 }
 
@@ -52,8 +57,12 @@ type replayed struct {
 	seq    uint64
 	last   int64 // time of the last batch
 	broken bool  // records are missing until the next base
-	slots  []place
-	steps  []step
+	// restored: its state comes from a file of seals.
+	restored bool
+	// ended: the group was dropped, and one made after it has its name.
+	ended bool
+	slots []place
+	steps []step
 }
 
 // place is what the log says a slot stands for.
@@ -72,26 +81,48 @@ const backlogBytesMax = 512 << 20
 // series can be found, and what a caller touches is brought up to date first;
 // CatchUp does so with all the rest.
 func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
-	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}}
+	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, idle: map[*Head]map[seriesID]int64{}}
 	var err error
+	if r.out.Faults, err = r.restore(); err != nil {
+		return r.out, err
+	}
 	r.out.Report, err = s.deps.Log.Replay(ctx, r.payload)
 	r.out.Damage = append(r.out.Damage, r.faults...)
 	if err != nil {
 		return r.out, err
 	}
+	r.settleClaims()
 	for _, p := range r.groups {
-		r.handOver(p, true)
+		if !p.ended {
+			r.evict(p)
+			r.handOver(p, true)
+		}
 	}
+	r.endRestore()
+	s.visible.Store(1) // what was sealed before is older than any commit
 	return r.out, nil
+}
+
+// evict takes series out of slots that the log has not told to have left though
+// another group has them: a record was lost.
+func (r *replay) evict(p *replayed) {
+	x := &p.group.head.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for slot := range p.slots {
+		if at := &p.slots[slot]; at.state == own && x.ownerLocked(at.series) != (owner{p.group.index, uint32(slot)}) {
+			at.state = foreign
+		}
+	}
 }
 
 // handOver gives a group its backlog; final says that no more comes.
 func (r *replay) handOver(p *replayed, final bool) {
 	g := p.group
-	b := &backlog{steps: p.steps}
+	b := &backlog{steps: p.steps, gone: r.gone[g.head]}
 	p.steps = nil
 	if final {
-		b.final, b.slots, b.gone, b.seq = true, p.slots, r.gone[g.head], p.seq
+		b.final, b.slots, b.seq = true, p.slots, p.seq
 	}
 	g.mu.hold(b)
 }
@@ -156,9 +187,19 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 			return err
 		}
 		if p := r.next(l.Group, l.Seq, 0); p != nil {
-			p.steps = append(p.steps, step{leave: true, slot: l.Slot})
+			if at := p.grow(l.Slot); at.state == own {
+				at.state = foreign
+			}
+			p.steps = append(p.steps, step{leave: true, slot: l.Slot, seq: l.Seq, segment: segment})
 		}
 		return nil
+	}
+	group, seq, err := record.PeekBatch(body)
+	if err != nil {
+		return err
+	}
+	if p := r.groups[group]; p != nil && (p.ended || seq <= p.seq) {
+		return nil // stands in a file of seals, or in the segment before, too
 	}
 	b, err := record.ReadBatch(body)
 	if err != nil {
@@ -180,6 +221,9 @@ func (r *replay) base(segment uint64, body []byte) error {
 		return fmt.Errorf("base of group %d: %w", b.Group, err)
 	}
 	p := r.groups[b.Group]
+	if p != nil && p.ended {
+		return nil
+	}
 	if p != nil {
 		p.group.baseSegment = segment
 	}
@@ -190,7 +234,11 @@ func (r *replay) base(segment uint64, body []byte) error {
 		return err
 	}
 	if p == nil {
-		p = r.add(r.set.Head(id), b)
+		p = r.group(r.set.Head(id), groupName{storage.GroupKind(b.Kind), series.Key(b.Key), b.Name}, b.Group)
+		if p.ended {
+			delete(r.losses, b.Group)
+			return nil
+		}
 		p.group.baseSegment = segment
 		if i, ok := r.losses[b.Group]; ok { // batches without a base came before
 			r.out.Losses[i].Tenant, r.out.Losses[i].Group, r.out.Losses[i].To = id, b.Name, b.Last
@@ -203,21 +251,26 @@ func (r *replay) base(segment uint64, body []byte) error {
 	p.last = max(p.last, b.Last)
 	ids := make([]seriesID, len(b.Members))
 	for i := range b.Members {
-		ids[i] = r.adopt(p, b.Members[i].Slot, b.Members[i].Labels)
+		ids[i] = r.adopt(p, b.Members[i].Slot, b.Members[i].Labels, b.Members[i].Time)
 		b.Members[i].Labels = labels.EmptyLabels() // only the index needs them
 	}
-	p.steps = append(p.steps, step{base: b, ids: ids})
+	p.steps = append(p.steps, step{base: b, ids: ids, seq: b.Seq, segment: segment})
 	return nil
 }
 
-// add makes the group of a base under the number that the log gave it.
-func (r *replay) add(h *Head, b *record.Base) *replayed {
-	name := groupName{storage.GroupKind(b.Kind), series.Key(b.Key), b.Name}
+// group makes a group under the number that the log gave it.
+func (r *replay) group(h *Head, name groupName, number uint64) *replayed {
 	h.mu.Lock()
 	g := h.byName[name]
 	remade := g != nil && name.kind != private
+	if remade && g.number > number { // restored: what the log says of the one before is in blocks
+		h.mu.Unlock()
+		p := &replayed{group: g, ended: true}
+		r.groups[number] = p
+		return p
+	}
 	if !remade {
-		g = h.addGroupLocked(name, b.Group)
+		g = h.addGroupLocked(name, number)
 	}
 	h.mu.Unlock()
 	if remade {
@@ -225,12 +278,12 @@ func (r *replay) add(h *Head, b *record.Base) *replayed {
 		// slots count from 0 again, with other series.
 		r.empty(g)
 		delete(r.groups, g.number)
-		g.number = b.Group
+		g.number = number
 	}
 	p := &replayed{group: g}
-	r.groups[b.Group] = p
-	if last := r.set.numbers.Load(); b.Group > last {
-		r.set.numbers.Store(b.Group)
+	r.groups[number] = p
+	if last := r.set.numbers.Load(); number > last {
+		r.set.numbers.Store(number)
 	}
 	return p
 }
@@ -242,6 +295,8 @@ func (r *replay) next(number, seq uint64, t int64) *replayed {
 	switch {
 	case p == nil:
 		r.orphan(number, t)
+		return nil
+	case p.ended:
 		return nil
 	case seq <= p.seq:
 		return nil // stands in the segment before, too (after a failed sync)
@@ -264,15 +319,15 @@ func (r *replay) batch(segment uint64, b *record.Batch) {
 	r.out.Samples += b.Count + len(b.Stale)
 	h := p.group.head
 	h.noteLogged(segment, b.Time)
-	if p.group.baseSegment != segment { // this segment leans on that one: both are needed
+	if p.group.baseSegment != segment && p.group.baseSegment != 0 { // this segment leans on that one: both are needed
 		h.noteLogged(p.group.baseSegment, b.Time)
 	}
 	var ids []seriesID
 	for i, m := range b.New {
-		ids = append(ids, r.renew(p, m.Slot, m.Labels))
+		ids = append(ids, r.renew(p, m.Slot, m.Labels, b.Time))
 		b.New[i].Labels = labels.EmptyLabels()
 	}
-	p.steps = append(p.steps, step{batch: b, ids: ids})
+	p.steps = append(p.steps, step{batch: b, ids: ids, seq: b.Seq, segment: segment})
 }
 
 // missed notes that a group misses records.

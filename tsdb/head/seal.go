@@ -25,13 +25,16 @@ type sealer struct {
 	enc format.Encoder
 	scratch
 	builder seal.Builder
+	more    seal.Builder // of what stays in streams
 	present []float64
 	chunk   []byte
 	runs    []column.Run
+	rest    []column.Run
 	// What stays in streams: those of members, and their records one after the
 	// other.
 	streams []keptStream
 	records []byte
+	derived []bool // by slot: the last value stands in what is sealed
 }
 
 // sealDueLocked returns the position before which the open tile is to be sealed,
@@ -77,7 +80,8 @@ func (g *group) sealLocked(to int) {
 	s := g.head.set.sealers.Get().(*sealer)
 	defer g.head.set.sealers.Put(s)
 	s.builder.Reset()
-	s.streams, s.records = s.streams[:0], s.records[:0]
+	s.more.Reset()
+	s.streams, s.records, s.derived = s.streams[:0], s.records[:0], s.derived[:0]
 	for slot := range g.members {
 		g.sealMemberLocked(s, t, uint32(slot), to)
 	}
@@ -87,6 +91,11 @@ func (g *group) sealLocked(to int) {
 	}
 	t.stretches = append(t.stretches, stretch{from: t.from, to: to, made: g.head.set.visible.Load(), Stretch: data})
 	t.from = to
+	var more []byte
+	if to < len(t.times) {
+		more = s.more.Append(nil)
+	}
+	g.head.set.put(g, t, &t.stretches[len(t.stretches)-1], more, s.derived)
 	g.dropStreamsLocked()
 	g.resumeLocked(s.streams, s.records)
 	g.head.set.metrics.seals.Inc()
@@ -100,29 +109,23 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	all := g.runsLocked(t, slot, n)
 	s.runs = clipRuns(s.runs[:0], all, t.from, to, t.from)
 	changed := m.changed()
+	s.values = s.values[:0]
 	if changed {
-		s.values = g.streamLocked(s.values[:0], &s.scratch, m, n-t.from)
+		s.values = g.streamLocked(s.values, &s.scratch, m, n-t.from)
 	}
-	s.chunk = s.chunk[:0]
-	switch present := column.PresentCount(s.runs, to-t.from); {
-	case present == 0 && column.SampleCount(s.runs, to-t.from) == 0:
-		s.runs = s.runs[:0] // absent throughout
-	case present == 0:
-	case changed:
-		s.present = appendPresent(s.present[:0], s.values, s.runs, to-t.from)
-		s.chunk = s.enc.Append(s.chunk, s.present)
-	default: // a chunk of equal values is the same whatever their number
-		s.present = append(s.present[:0], math.Float64frombits(m.bits))
-		s.chunk = s.enc.Append(s.chunk, s.present)
-	}
-	s.builder.Add(0, s.chunk, s.runs)
-
+	derived := s.add(&s.builder, m, s.runs, to-t.from, 0)
 	m.stream = 0
 	if to == n {
 		m.carried = g.kind == storage.Closed && m.state == own && m.present
-	} else if m.carried = column.PresentCount(clipRuns(s.runs[:0], all, to, n, to), n-to) > 0; m.carried && changed {
-		s.restart(slot, m, s.values[to-t.from:])
+	} else {
+		s.rest = clipRuns(s.rest[:0], all, to, n, to)
+		m.carried = s.add(&s.more, m, s.rest, n-to, to-t.from)
+		derived = derived || m.carried
+		if m.carried && changed {
+			s.restart(slot, m, s.values[to-t.from:])
+		}
 	}
+	s.derived = append(s.derived, derived)
 	if m.absentFrom != neverAbsent {
 		m.absentFrom = uint16(max(int(m.absentFrom), to))
 	}
@@ -133,6 +136,27 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 			delete(t.runs, slot)
 		}
 	}
+}
+
+// add adds a member's entry on n positions, with values from index at of
+// s.values on, or its last one where it has not changed. It reports whether the
+// member is present at any.
+func (s *sealer) add(b *seal.Builder, m *member, runs []column.Run, n, at int) bool {
+	s.chunk = s.chunk[:0]
+	present := column.PresentCount(runs, n)
+	switch {
+	case present == 0 && column.SampleCount(runs, n) == 0:
+		runs = nil // absent throughout
+	case present == 0:
+	case len(s.values) > 0:
+		s.present = appendPresent(s.present[:0], s.values[at:], runs, n)
+		s.chunk = s.enc.Append(s.chunk, s.present)
+	default: // a chunk of equal values is the same whatever their number
+		s.present = append(s.present[:0], math.Float64frombits(m.bits))
+		s.chunk = s.enc.Append(s.chunk, s.present)
+	}
+	b.Add(0, s.chunk, runs)
+	return present > 0
 }
 
 // restart keeps values for a new stream of a member, unless all are its last

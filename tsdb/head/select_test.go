@@ -1,7 +1,7 @@
 package head_test
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"pgregory.net/rapid"
 
-	"github.com/nilometer/nilometer/format/seriestable"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
@@ -141,7 +139,7 @@ func selections(t *testing.T, c chance) {
 			}
 		}
 		if span == spans-1 {
-			reload(t, c, h, w)
+			reload(t, c, s, w)
 		}
 		if span%2 == 0 {
 			continue
@@ -159,69 +157,24 @@ func selections(t *testing.T, c chance) {
 	}
 }
 
-// reload compares selections from a copy of the head's series.
-func reload(t *testing.T, c chance, h *head.Head, w world) {
+// reload compares selections after a start from files of seals and the log.
+func reload(t *testing.T, c chance, s *store, w world) {
 	t.Helper()
-	var dump bytes.Buffer
-	if err := h.DumpSeries(&dump); err != nil {
+	if err := errors.Join(s.Flush(t.Context(), true), s.log.Close()); err != nil {
 		t.Fatal(err)
 	}
-	other, err := open(mem.New(), nil)
+	again, _, err := openWith(s.fs, nil, head.Options{BlockRange: time.Minute}, s.Head(tenant.Default).Horizon())
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied := other.Head(tenant.Default)
-	if err := copied.LoadSeries(dump.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	if copied.Series() != len(w) {
-		t.Fatalf("the copy has %d series, want %d", copied.Series(), len(w))
+	defer again.log.Close() //nolint:errcheck // in memory
+	h := again.Head(tenant.Default)
+	if h.Series() != len(w) {
+		t.Fatalf("after a start there are %d series, want %d", h.Series(), len(w))
 	}
 	for range 25 {
-		compare(t, copied, w, []*labels.Matcher{c.matcher(), c.matcher(), labels.MustNewMatcher(labels.MatchEqual, "job", "job")})
+		compare(t, h, w, []*labels.Matcher{c.matcher(), c.matcher(), labels.MustNewMatcher(labels.MatchEqual, "job", "job")})
 	}
-	if err := copied.LoadSeries(dump.Bytes()[:dump.Len()-1]); err == nil || copied.Series() != 0 {
-		t.Errorf("a table that is cut off: %v, %d series", err, copied.Series())
-	}
-}
-
-// TestHostileTables loads tables that nobody has dumped: whole in their form,
-// and of numbers that mean nothing.
-func TestHostileTables(t *testing.T) {
-	s, err := open(mem.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := s.Head(tenant.Default)
-	few := rapid.Uint32Range(0, 4)
-	row := rapid.Custom(func(rt *rapid.T) seriestable.Row {
-		return seriestable.Row{Left: few.Draw(rt, "left"), Right: few.Draw(rt, "right"), Hash: uint64(few.Draw(rt, "hash")), Group: uint64(few.Draw(rt, "group"))}
-	})
-	rapid.Check(t, func(rt *rapid.T) {
-		rows := rapid.SliceOfN(row, 0, 3).Draw(rt, "series")
-		tuples := rapid.SliceOfN(rapid.SliceOfN(few, 0, 3), 0, 4).Draw(rt, "tuples")
-		strings := rapid.SliceOfN(rapid.SampledFrom([]string{"", "a", "b", "c", "\xff"}), 0, 5).Draw(rt, "strings")
-		var pairs []seriestable.Pair
-		for range rapid.IntRange(0, 4).Draw(rt, "pairs") {
-			pairs = append(pairs, seriestable.Pair{Name: few.Draw(rt, "name"), Value: few.Draw(rt, "value")})
-		}
-		b := seriestable.AppendSeries(seriestable.AppendBegin(nil), rows)
-		b = seriestable.AppendStrings(seriestable.AppendPairs(seriestable.AppendTuples(b, tuples), pairs), strings)
-		b = seriestable.AppendEnd(b, seriestable.Totals{
-			Series: uint64(len(rows)), Tuples: uint64(len(tuples)), Pairs: uint64(len(pairs)), Strings: uint64(len(strings)),
-		})
-		if err := h.LoadSeries(b); err != nil {
-			if h.Series() != 0 {
-				rt.Fatalf("%d series after %v", h.Series(), err)
-			}
-			return
-		}
-		snap := h.Snapshot(-1 << 62)
-		defer snap.Release()
-		if _, err := snap.Select(t.Context(), labels.MustNewMatcher(labels.MatchNotEqual, "a", "b")); err != nil {
-			rt.Fatal(err)
-		}
-	})
 }
 
 func compare(t *testing.T, h *head.Head, w world, ms []*labels.Matcher) {

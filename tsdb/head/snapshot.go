@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -117,17 +118,27 @@ func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece
 	x.mu.RLock()
 	places := x.placesLocked(buf[:0], seriesID(ref))
 	x.mu.RUnlock()
+	if len(places) == 1 {
+		if g := s.head.groupAt(places[0].group); g != nil {
+			dst, _ = s.piecesOf(g, places[0].slot, minTime, maxTime, false, dst, nil)
+		}
+		return dst, nil
+	}
+	was := len(dst)
+	var starts []int64
 	for _, at := range places {
 		if g := s.head.groupAt(at.group); g != nil {
-			dst = s.piecesOf(g, at.slot, minTime, maxTime, len(places) > 1, dst)
+			dst, starts = s.piecesOf(g, at.slot, minTime, maxTime, true, dst, starts)
 		}
 	}
+	sort.Stable(byStart{dst[was:], starts})
 	return dst, nil
 }
 
 // piecesOf appends the pieces of one slot. A series that has been in several
-// groups has its pieces trimmed to where it has samples: they must not overlap.
-func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim bool, dst []part.Piece) []part.Piece {
+// groups has its pieces trimmed to where it has samples, since they must not
+// overlap, and their first times in starts.
+func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim bool, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, t := range g.tilesLocked() {
@@ -150,11 +161,25 @@ func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim 
 			}
 			if trim {
 				p = trimmed(p)
+				starts = append(starts, t.times[p.From])
 			}
 			dst = append(dst, p)
 		}
 	}
-	return dst
+	return dst, starts
+}
+
+// byStart sorts pieces by the time of their first position.
+type byStart struct {
+	pieces []part.Piece
+	starts []int64
+}
+
+func (b byStart) Len() int           { return len(b.pieces) }
+func (b byStart) Less(i, j int) bool { return b.starts[i] < b.starts[j] }
+func (b byStart) Swap(i, j int) {
+	b.pieces[i], b.pieces[j] = b.pieces[j], b.pieces[i]
+	b.starts[i], b.starts[j] = b.starts[j], b.starts[i]
 }
 
 // parts is the number of pieces that a tile is handed out as: its stretches that

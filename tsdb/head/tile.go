@@ -32,6 +32,7 @@ type tile struct {
 	stretches []stretch
 	from      int
 	sealed    bool // nothing is in streams any more
+	dropped   bool // it is in a block, and not in its group any more
 }
 
 // stretch is a run of positions, [from, to) of a tile, that are encoded: at two
@@ -42,6 +43,7 @@ type stretch struct {
 	// made is the last commit that was visible when it was sealed. What older
 	// snapshots see of the positions is one piece with all that follow.
 	made uint64
+	file *sealFile // that has its bytes, nil while they are in memory
 	seal.Stretch
 }
 

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/nilometer/nilometer/model/series"
-	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -69,7 +68,6 @@ func (r *rangeReader) survey(ctx context.Context, budget int, strict bool) (l *l
 	}
 	g := newGrids()
 	dec := r.decoder(parts)
-	dec.skipHistograms = true // the second reading refuses them
 	var s sourceSeries
 	var got samples
 	var scratch []byte
@@ -149,6 +147,7 @@ type batch struct {
 	counts  decodeCounts
 	present uint64 // samples that the database had already
 	differ  uint64 // of them, with another value
+	kept    samples
 	err     error
 	done    chan struct{}
 }
@@ -347,7 +346,10 @@ func (k *blockSink) add(ctx context.Context, s *encodedSeries) error {
 	for _, p := range s.pieces {
 		at := p.from / block.ColumnPositionsMax
 		base := at * block.ColumnPositionsMax
-		c := storage.Chunk{Kind: storage.Encoded, Data: p.data, Runs: p.runs}
+		c, err := part.Unpack(p.data, p.runs)
+		if err != nil {
+			return err
+		}
 		k.pieces = append(k.pieces, part.Piece{Column: ids[at], From: uint32(p.from - base), To: uint32(p.to - base), Chunk: c})
 	}
 	return k.w.AddSeries(ctx, s.labels, k.pieces)

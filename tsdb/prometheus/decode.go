@@ -1,25 +1,16 @@
 package prometheus
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/tombstones"
+
+	formathistogram "github.com/nilometer/nilometer/format/histogram"
+	"github.com/nilometer/nilometer/model/column"
 )
-
-// errHistograms: the source has native histograms, and nobody said to leave
-// them out.
-var errHistograms = errors.New("there are native histograms, which blocks do not hold yet: leave them out with --skip-histograms")
-
-// samples are float samples of one series in order of time, by columns.
-type samples struct {
-	times  []int64
-	values []float64
-}
-
-func (s *samples) reset() { s.times, s.values = s.times[:0], s.values[:0] }
 
 // decodeCounts is what decoders saw.
 type decodeCounts struct {
@@ -49,22 +40,21 @@ type decoder struct {
 // decode overwrites dst with the samples of a series in [from, to). Where
 // parts overlap, the first part that has a timestamp tells its value.
 func (d *decoder) decode(dst *samples, s *sourceSeries) error {
-	dst.reset()
+	dst.truncate(0)
 	for i := range s.pieces {
 		p := &s.pieces[i]
-		if len(dst.times) == 0 || dst.times[len(dst.times)-1] < p.chunks[0].MinTime {
+		if n := dst.len(); n == 0 || dst.times[n-1] < p.chunks[0].MinTime {
 			if err := d.appendPiece(dst, p); err != nil {
 				return fmt.Errorf("series %s: %w", s.labels, err)
 			}
 			continue
 		}
-		d.of.reset()
+		d.of.truncate(0)
 		if err := d.appendPiece(&d.of, p); err != nil {
 			return fmt.Errorf("series %s: %w", s.labels, err)
 		}
-		d.counts.Conflicts += mergeSamples(&d.merged, dst, &d.of)
-		dst.times, d.merged.times = d.merged.times, dst.times
-		dst.values, d.merged.values = d.merged.values, dst.values
+		d.counts.Conflicts += d.merged.merge(dst, &d.of)
+		*dst, d.merged = d.merged, *dst
 	}
 	return nil
 }
@@ -72,67 +62,119 @@ func (d *decoder) decode(dst *samples, s *sourceSeries) error {
 // appendPiece appends the samples of one part.
 func (d *decoder) appendPiece(dst *samples, p *sourcePiece) error {
 	part := d.parts[p.part]
+	broken := false // what stood before the next sample is not there
 	for i := range p.chunks {
 		m := &p.chunks[i]
-		before := len(dst.times)
-		chunk, iterable, err := part.chunks.ChunkOrIterable(*m)
+		before := dst.len()
+		plain, err := d.iterate(part, m)
 		if err == nil {
-			if chunk != nil {
-				d.iterator = chunk.Iterator(d.iterator)
-			} else {
-				d.iterator = iterable.Iterator(d.iterator)
+			err = d.appendChunk(dst, plain && m.MinTime >= d.from && m.MaxTime < d.to, p.deleted)
+		}
+		switch {
+		case err == nil:
+			if broken && len(dst.hists) > before {
+				loosen(dst.hists[before])
 			}
-			err = d.appendChunk(dst, m.MinTime >= d.from && m.MaxTime < d.to, p.deleted)
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, errHistograms) {
-			return err
-		}
-		if !d.skipDamaged {
+			broken = broken && dst.len() == before
+		case !d.skipDamaged:
 			return &DamageError{Part: part.name, Err: err}
+		default:
+			dst.truncate(before)
+			d.counts.Chunks++
+			broken = true
 		}
-		dst.times, dst.values = dst.times[:before], dst.values[:before]
-		d.counts.Chunks++
 	}
 	return nil
 }
 
-// appendChunk appends the samples of the iterator at hand. inside tells that
-// all of them are in the range.
-func (d *decoder) appendChunk(dst *samples, inside bool, deleted tombstones.Intervals) error {
+// iterate begins a chunk. plain tells that it has floats alone and no start
+// timestamps.
+func (d *decoder) iterate(part *openedPart, m *chunks.Meta) (plain bool, err error) {
+	chunk, iterable, err := part.chunks.ChunkOrIterable(*m)
+	if err != nil {
+		return false, err
+	}
+	if chunk == nil {
+		d.iterator = iterable.Iterator(d.iterator)
+		return false, nil
+	}
+	d.iterator = chunk.Iterator(d.iterator)
+	return chunk.Encoding() == chunkenc.EncXOR, nil
+}
+
+// appendChunk appends the samples of the iterator at hand. whole tells that all
+// of them are floats in the range.
+func (d *decoder) appendChunk(dst *samples, whole bool, deleted tombstones.Intervals) error {
 	it := d.iterator
 	last := int64(math.MinInt64)
-	if n := len(dst.times); n > 0 {
+	if n := dst.len(); n > 0 {
 		last = dst.times[n-1]
 	}
-	for {
-		switch it.Next() {
-		case chunkenc.ValNone:
-			return it.Err()
-		case chunkenc.ValFloat:
-		default:
-			if t := it.AtT(); t < d.from || t >= d.to || isDeleted(deleted, t) {
-				continue
-			}
-			if !d.skipHistograms {
-				return errHistograms
-			}
-			d.counts.Histograms++
+	if whole && len(deleted) == 0 {
+		return appendFloats(dst, it, last)
+	}
+	broken := false
+	for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
+		x := column.Sample{T: it.AtT(), Start: it.AtST()}
+		if x.T <= last {
+			return fmt.Errorf("a sample at %d follows one at %d", x.T, last)
+		}
+		last = x.T
+		if x.T < d.from || x.T >= d.to {
 			continue
 		}
+		if isDeleted(deleted, x.T) {
+			broken = true
+			continue
+		}
+		if kind == chunkenc.ValFloat {
+			_, x.V = it.At()
+		} else if ok, err := d.histogram(&x, kind); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
+		if broken {
+			loosen(x.H)
+		}
+		broken = false
+		dst.add(x)
+	}
+	return it.Err()
+}
+
+// histogram takes the histogram that the iterator is at, unless they are left
+// out.
+func (d *decoder) histogram(x *column.Sample, kind chunkenc.ValueType) (ok bool, err error) {
+	if d.skipHistograms {
+		d.counts.Histograms++
+		return false, nil
+	}
+	switch kind {
+	case chunkenc.ValHistogram:
+		_, x.H.Int = d.iterator.AtHistogram(nil)
+	case chunkenc.ValFloatHistogram:
+		_, x.H.Float = d.iterator.AtFloatHistogram(nil)
+	default:
+		return false, fmt.Errorf("a sample of the unknown type %d", kind)
+	}
+	if err := formathistogram.Check(x.H); err != nil {
+		return false, fmt.Errorf("the histogram at %d is not one that blocks hold: %w: leave histograms out with --skip-histograms", x.T, err)
+	}
+	return true, nil
+}
+
+// appendFloats is appendChunk where nothing is left out.
+func appendFloats(dst *samples, it chunkenc.Iterator, last int64) error {
+	for it.Next() == chunkenc.ValFloat {
 		t, v := it.At()
 		if t <= last {
 			return fmt.Errorf("a sample at %d follows one at %d", t, last)
 		}
 		last = t
-		if !inside && (t < d.from || t >= d.to) || len(deleted) > 0 && isDeleted(deleted, t) {
-			continue
-		}
-		dst.times = append(dst.times, t)
-		dst.values = append(dst.values, v)
+		dst.addFloat(t, v)
 	}
+	return it.Err()
 }
 
 func isDeleted(deleted tombstones.Intervals, t int64) bool {
@@ -142,30 +184,4 @@ func isDeleted(deleted tombstones.Intervals, t int64) bool {
 		}
 	}
 	return false
-}
-
-// mergeSamples overwrites dst with the union of two sorted lists; where both
-// have a timestamp, first's value stays, and a different one is counted.
-func mergeSamples(dst, first, second *samples) (conflicts uint64) {
-	dst.reset()
-	i, k := 0, 0
-	for i < len(first.times) && k < len(second.times) {
-		switch a, b := first.times[i], second.times[k]; {
-		case a < b:
-			dst.times, dst.values = append(dst.times, a), append(dst.values, first.values[i])
-			i++
-		case b < a:
-			dst.times, dst.values = append(dst.times, b), append(dst.values, second.values[k])
-			k++
-		default:
-			if math.Float64bits(first.values[i]) != math.Float64bits(second.values[k]) {
-				conflicts++
-			}
-			dst.times, dst.values = append(dst.times, a), append(dst.values, first.values[i])
-			i, k = i+1, k+1
-		}
-	}
-	dst.times = append(append(dst.times, first.times[i:]...), second.times[k:]...)
-	dst.values = append(append(dst.values, first.values[i:]...), second.values[k:]...)
-	return conflicts
 }

@@ -5,8 +5,9 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	formatcolumn "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/part"
 )
 
 // encodedSeries is one series of a range, ready for the block's writer.
@@ -22,15 +23,15 @@ type encodedSeries struct {
 // column in the making.
 type encodedPiece struct {
 	from, to int
-	data     []byte // nil when all samples are stale markers
+	data     []byte // of format/chunk; none when all samples are stale markers
 	runs     []column.Run
 }
 
 // encoder puts samples on the tiles of a column. One goroutine uses it; what
 // it returns stays valid.
 type encoder struct {
-	chunk  formatcolumn.Encoder
-	values []float64
+	chunk  part.Encoder
+	values storage.Values
 	runs   []column.Run
 	data   []byte
 }
@@ -48,16 +49,17 @@ func (e *encoder) encode(dst []encodedPiece, col []int64, s *samples) []encodedP
 		}
 		from, to := i, i
 		end := min(from-from%column.TilePositions+column.TilePositions, len(col))
-		e.values, e.runs = e.values[:0], e.runs[:0]
+		e.runs = e.runs[:0]
+		e.values.Floats, e.values.Histograms, e.values.Starts = e.values.Floats[:0], e.values.Histograms[:0], e.values.Starts[:0]
 		for ; k < len(s.times) && i < end; i++ {
 			switch {
 			case col[i] != s.times[k]:
 				e.runs = column.AppendState(e.runs, i-from, column.Absent)
 				continue
-			case column.IsStale(s.values[k]):
+			case s.isStale(k):
 				e.runs = column.AppendState(e.runs, i-from, column.Stale)
 			default:
-				e.values = append(e.values, s.values[k])
+				e.add(s, k)
 			}
 			k, to = k+1, i+1
 		}
@@ -65,11 +67,20 @@ func (e *encoder) encode(dst []encodedPiece, col []int64, s *samples) []encodedP
 			e.runs = e.runs[:n-1] // absent behind the last sample
 		}
 		p := encodedPiece{from: from, to: to, runs: slices.Clone(e.runs)}
-		if len(e.values) > 0 {
-			e.data = e.chunk.Append(e.data[:0], e.values)
-			p.data = slices.Clone(e.data)
-		}
+		e.data = e.chunk.Append(e.data[:0], &e.values)
+		p.data = slices.Clone(e.data)
 		dst = append(dst, p)
 	}
 	return dst
+}
+
+// add appends the value of the k-th sample to those of the tile.
+func (e *encoder) add(s *samples, k int) {
+	e.values.Floats = append(e.values.Floats, s.values[k])
+	if len(s.hists) > 0 {
+		e.values.Histograms = append(e.values.Histograms, s.hists[k])
+	}
+	if len(s.starts) > 0 {
+		e.values.Starts = append(e.values.Starts, s.starts[k])
+	}
 }

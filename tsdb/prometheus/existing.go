@@ -3,11 +3,9 @@ package prometheus
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	formatcolumn "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
 )
@@ -44,22 +42,28 @@ func (e *existing) leaveOut(ctx context.Context, b *batch, s *sourceSeries, got 
 	if len(have) == 0 {
 		return nil
 	}
-	n, k := 0, 0
+	b.kept.truncate(0)
+	left, k := false, 0
 	for i, t := range got.times {
 		for k < len(have) && have[k].T < t {
 			k++
 		}
+		x := got.at(i)
 		if k < len(have) && have[k].T == t {
 			b.present++
-			if math.Float64bits(have[k].V) != math.Float64bits(got.values[i]) {
+			if !have[k].SameValue(x) {
 				b.differ++
 			}
+			left = true
 			continue
 		}
-		got.times[n], got.values[n] = t, got.values[i]
-		n++
+		if left {
+			loosen(x.H)
+		}
+		left = false
+		b.kept.add(x)
 	}
-	got.times, got.values = got.times[:n], got.values[:n]
+	*got, b.kept = b.kept, *got
 	return nil
 }
 
@@ -75,6 +79,7 @@ func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []colum
 	}
 	defer scan.Close()
 	var b storage.ColumnBatch
+	var v storage.Values
 	for {
 		ok, err := scan.Next(ctx, &b)
 		if err != nil {
@@ -88,7 +93,7 @@ func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []colum
 			if !labels.Equal(scan.Labels(rank), lset) {
 				continue
 			}
-			if out, err = appendBatch(out, &b, i); err != nil {
+			if out, err = appendBatch(out, &v, &b, i); err != nil {
 				return nil, err
 			}
 		}
@@ -99,28 +104,19 @@ func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []colum
 	return out, nil
 }
 
-// appendBatch appends the float samples of the i-th series of a batch.
-func appendBatch(dst []column.Sample, b *storage.ColumnBatch, i int) ([]column.Sample, error) {
-	for k, c := range b.Series(i) {
-		tile := b.Tiles[k]
-		n := column.PresentCount(c.Runs, tile.Len())
-		values := c.Values
-		switch c.Kind {
-		case storage.None:
+// appendBatch appends the samples of the i-th series of a batch. v is memory to
+// use.
+func appendBatch(dst []column.Sample, v *storage.Values, b *storage.ColumnBatch, i int) ([]column.Sample, error) {
+	chunks := b.Series(i)
+	for k := range chunks {
+		if chunks[k].Kind == storage.None {
 			continue
-		case storage.Encoded:
-			if n == 0 {
-				break
-			}
-			var err error
-			if values, err = formatcolumn.Decode(nil, c.Data, n); err != nil {
-				return nil, err
-			}
-		case storage.Decoded:
-		default:
-			return nil, fmt.Errorf("a chunk of kind %d: %w", c.Kind, storage.ErrUnsupported)
 		}
-		dst = column.Materialize(dst, b.Times[tile.From:tile.To], values, c.Runs)
+		tile := b.Tiles[k]
+		if err := v.Decode(&chunks[k], tile.Len()); err != nil {
+			return nil, err
+		}
+		dst = v.AppendSamples(dst, b.Times[tile.From:tile.To], chunks[k].Runs)
 	}
 	return dst, nil
 }

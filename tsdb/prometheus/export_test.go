@@ -56,7 +56,7 @@ func read(t *testing.T, dir string) content {
 func TestExportIsTheInverseOfImport(t *testing.T) {
 	for seed, src := range sources {
 		t.Run(src.name, func(t *testing.T) {
-			p := newPromDB(t)
+			p := newPromDB(t, optionsOf(src.name)...)
 			src.fill(p, rand.New(rand.NewPCG(uint64(seed), 1)))
 			dir, want := p.end()
 			db := open(t, mem.New())

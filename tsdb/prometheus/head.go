@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	promtsdb "github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/record"
 	"github.com/prometheus/prometheus/tsdb/tombstones"
 	"github.com/prometheus/prometheus/tsdb/wlog"
@@ -69,6 +70,10 @@ func (s *source) loadHead(own string, skipDamaged bool, logger *slog.Logger) (*p
 	}
 	opts := promtsdb.DefaultHeadOptions()
 	opts.ChunkDirRoot = own
+	// So that what the log has of start timestamps is kept.
+	opts.EnableSTStorage.Store(true)
+	opts.EnableHistogramSTEncoding.Store(true)
+	opts.FloatChunkEncoding.Store(uint32(chunkenc.EncXOR2))
 	h, err := promtsdb.NewHead(nil, logger, wal, wbl, opts, promtsdb.NewHeadStats())
 	if err != nil {
 		return nil, fmt.Errorf("open the head of %s: %w", s.dir, err)

@@ -4,14 +4,17 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	promstorage "github.com/prometheus/prometheus/storage"
+	promtsdb "github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 
-	formatcolumn "github.com/nilometer/nilometer/format/column"
-	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb"
@@ -59,12 +62,12 @@ func open(t *testing.T, fs vfs.FS) *running {
 // all returns everything that a database has.
 func all(t *testing.T, db *tsdb.DB) content {
 	t.Helper()
-	v, err := db.View(t.Context(), tenant.Default)
+	view, err := db.View(t.Context(), tenant.Default)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer v.Close()
-	scan, err := v.Select(t.Context(), storage.Selection{MinTime: math.MinInt64, MaxTime: math.MaxInt64,
+	defer view.Close()
+	scan, err := view.Select(t.Context(), storage.Selection{MinTime: math.MinInt64, MaxTime: math.MaxInt64,
 		Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".*")}})
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +75,7 @@ func all(t *testing.T, db *tsdb.DB) content {
 	defer scan.Close()
 	out := content{}
 	var b storage.ColumnBatch
+	var v storage.Values
 	for {
 		ok, err := scan.Next(t.Context(), &b)
 		if err != nil {
@@ -82,33 +86,23 @@ func all(t *testing.T, db *tsdb.DB) content {
 		}
 		for i, rank := range b.Ranks {
 			key := scan.Labels(rank).String()
-			for k, c := range b.Series(i) {
-				out[key] = append(out[key], tileSamples(t, &b, k, c)...)
+			chunks := b.Series(i)
+			for k := range chunks {
+				tile := b.Tiles[k]
+				if err := v.Decode(&chunks[k], tile.Len()); err != nil {
+					t.Fatal(err)
+				}
+				if chunks[k].Kind == storage.None {
+					continue
+				}
+				for _, x := range v.AppendSamples(nil, b.Times[tile.From:tile.To], chunks[k].Runs) {
+					out[key] = append(out[key], sampleOf(x))
+				}
 			}
 		}
 	}
 	if errs := scan.Warnings().AsErrors(); len(errs) > 0 {
 		t.Fatal(errs)
-	}
-	return out
-}
-
-func tileSamples(t *testing.T, b *storage.ColumnBatch, k int, c storage.Chunk) (out []sample) {
-	t.Helper()
-	tile := b.Tiles[k]
-	n := column.PresentCount(c.Runs, tile.Len())
-	values := c.Values
-	if c.Kind == storage.None {
-		return nil
-	}
-	if c.Kind == storage.Encoded && n > 0 {
-		var err error
-		if values, err = formatcolumn.Decode(nil, c.Data, n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, s := range column.Materialize(nil, b.Times[tile.From:tile.To], values, c.Runs) {
-		out = append(out, sample{s.T, math.Float64bits(s.V)})
 	}
 	return out
 }
@@ -184,6 +178,18 @@ var sources = []struct {
 			p.t.Fatal(err)
 		}
 	}},
+	{"native histograms", func(p *promDB, rng *rand.Rand) {
+		histograms(p, rng)
+		p.compact()
+		if err := p.Delete(p.t.Context(), base+hour, base+hour+10*minute, labels.MustNewMatcher(labels.MatchRegexp, "__name__", "metric_00[02]")); err != nil {
+			p.t.Fatal(err)
+		}
+	}},
+	{"start timestamps", startTimestamps},
+	{"start timestamps in blocks", func(p *promDB, rng *rand.Rand) {
+		startTimestamps(p, rng)
+		p.compact()
+	}},
 	{"deletions", func(p *promDB, rng *rand.Rand) {
 		v := values(rng)
 		for i := range 8 * 60 {
@@ -205,6 +211,72 @@ var sources = []struct {
 	}},
 }
 
+// histograms fills a source with histograms of every kind among floats.
+func histograms(p *promDB, rng *rand.Rand) {
+	series := target("app", "a:1", 6)
+	for i := range 9 * 60 {
+		ts := base + int64(i)*minute
+		app := p.Appender(p.t.Context())
+		for k, l := range series {
+			n := int64(i%200 + k) // a reset each 200
+			var err error
+			switch {
+			case k == 5 || k == 4 && i%100 < 30:
+				_, err = app.Append(0, l, ts, float64(i))
+			case i%150 == 149:
+				_, err = app.AppendHistogram(0, l, ts, &histogram.Histogram{Sum: stale()}, nil)
+			case k == 0:
+				_, err = app.AppendHistogram(0, l, ts, tsdbutil.GenerateTestHistogram(n), nil)
+			case k == 1:
+				_, err = app.AppendHistogram(0, l, ts, nil, tsdbutil.GenerateTestFloatHistogram(n))
+			case k == 2:
+				_, err = app.AppendHistogram(0, l, ts, tsdbutil.GenerateTestCustomBucketsHistogram(n), nil)
+			case k == 3:
+				_, err = app.AppendHistogram(0, l, ts, tsdbutil.GenerateTestGaugeHistogram(rng.Int64N(9)), nil)
+			default:
+				h := tsdbutil.GenerateTestHistogram(n)
+				h.Schema = int32(i/60) % 4
+				_, err = app.AppendHistogram(0, l, ts, h, nil)
+			}
+			if err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// startTimestamps fills a source with counters that say when they began.
+func startTimestamps(p *promDB, rng *rand.Rand) {
+	series := target("app", "a:1", 6)
+	began := base - hour
+	for i := range 9 * 60 {
+		ts := base + int64(i)*minute
+		if rng.IntN(90) == 0 {
+			began = ts - second
+		}
+		app := p.AppenderV2(p.t.Context())
+		for k, l := range series {
+			st := began
+			if k == 5 {
+				st = 0
+			}
+			var h *histogram.Histogram
+			if k == 4 {
+				h = tsdbutil.GenerateTestHistogram(int64(i))
+			}
+			if _, err := app.Append(0, l, st, ts, float64(i), h, nil, promstorage.AOptions{}); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
 func outOfOrder(p *promDB, rng *rand.Rand) {
 	v := values(rng)
 	for i := range 8 * 60 {
@@ -218,10 +290,18 @@ func outOfOrder(p *promDB, rng *rand.Rand) {
 	}
 }
 
+// optionsOf are those of a source's database.
+func optionsOf(name string) []func(*promtsdb.Options) {
+	if strings.HasPrefix(name, "start timestamps") {
+		return []func(*promtsdb.Options){withStarts}
+	}
+	return nil
+}
+
 func TestImport(t *testing.T) {
 	for seed, src := range sources {
 		t.Run(src.name, func(t *testing.T) {
-			p := newPromDB(t)
+			p := newPromDB(t, optionsOf(src.name)...)
 			src.fill(p, rand.New(rand.NewPCG(uint64(seed), 1)))
 			dir, want := p.end()
 			fs := mem.New()

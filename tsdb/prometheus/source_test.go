@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	promstorage "github.com/prometheus/prometheus/storage"
 	promtsdb "github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/nilometer/nilometer/model/column"
 )
 
 const (
@@ -25,10 +28,36 @@ const (
 	base = 9000 * 54 * hour
 )
 
-// sample is one float sample, its value by bits.
+// sample is one sample: a float by its bits, or a histogram as text; a stale
+// marker is a float.
 type sample struct {
-	T    int64
-	Bits uint64
+	T         int64
+	Bits      uint64
+	Histogram string
+	Start     int64
+}
+
+// sampleOf returns a sample for comparison. Hints about counter resets are left
+// out, and buckets that are empty: both depend on what stands before in a chunk.
+func sampleOf(x column.Sample) sample {
+	s := sample{T: x.T, Start: x.Start}
+	switch h := x.H; {
+	case x.IsStale():
+		s.Bits = value.StaleNaN
+	case h.Int != nil:
+		h := *h.Int.Copy().Compact(0)
+		h.CounterResetHint = histogram.UnknownCounterReset
+		type plain histogram.Histogram // without a method that shortens
+		s.Histogram = fmt.Sprintf("%+v", plain(h))
+	case h.Float != nil:
+		h := *h.Float.Copy().Compact(0)
+		h.CounterResetHint = histogram.UnknownCounterReset
+		type plain histogram.FloatHistogram
+		s.Histogram = fmt.Sprintf("%+v", plain(h))
+	default:
+		s.Bits = math.Float64bits(x.V)
+	}
+	return s
 }
 
 // content is what a store has: samples by label set.
@@ -41,12 +70,15 @@ type promDB struct {
 	dir string
 }
 
-func newPromDB(t *testing.T) *promDB {
+func newPromDB(t *testing.T, change ...func(*promtsdb.Options)) *promDB {
 	t.Helper()
 	dir := t.TempDir()
 	o := promtsdb.DefaultOptions()
 	o.OutOfOrderTimeWindow = 24 * hour
 	o.RetentionDuration = math.MaxInt64 / 4
+	for _, c := range change {
+		c(o)
+	}
 	db, err := promtsdb.Open(dir, slog.New(slog.DiscardHandler), nil, o, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -107,11 +139,16 @@ func readQuerier(t *testing.T, q promstorage.Querier) content {
 		key := s.Labels().String()
 		it = s.Iterator(it)
 		for vt := it.Next(); vt != chunkenc.ValNone; vt = it.Next() {
-			if vt != chunkenc.ValFloat {
-				continue
+			x := column.Sample{T: it.AtT(), Start: it.AtST()}
+			switch vt {
+			case chunkenc.ValHistogram:
+				_, x.H.Int = it.AtHistogram(nil)
+			case chunkenc.ValFloatHistogram:
+				_, x.H.Float = it.AtFloatHistogram(nil)
+			default:
+				_, x.V = it.At()
 			}
-			ts, v := it.At()
-			out[key] = append(out[key], sample{ts, math.Float64bits(v)})
+			out[key] = append(out[key], sampleOf(x))
 		}
 		if it.Err() != nil {
 			t.Fatal(it.Err())
@@ -163,7 +200,7 @@ func diff(got, want content) string {
 		}
 		for i := range w {
 			if g[i] != w[i] {
-				return fmt.Sprintf("%s, sample %d: got %d: %#x, want %d: %#x (%s)", key, i, g[i].T, g[i].Bits, w[i].T, w[i].Bits, time.UnixMilli(w[i].T).UTC())
+				return fmt.Sprintf("%s, sample %d: got %+v, want %+v (%s)", key, i, g[i], w[i], time.UnixMilli(w[i].T).UTC())
 			}
 		}
 	}
@@ -192,3 +229,8 @@ func (c content) samples() (n uint64) {
 }
 
 func stale() float64 { return math.Float64frombits(value.StaleNaN) }
+
+// withStarts switches start timestamps on.
+func withStarts(o *promtsdb.Options) {
+	o.EnableSTStorage, o.EnableHistogramSTEncoding, o.FloatChunkEncoding = true, true, chunkenc.EncXOR2
+}

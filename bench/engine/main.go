@@ -1,0 +1,82 @@
+// Command engine measures the database as a whole with many series: memory and
+// bytes written while it fills, the start after a kill, and a cut.
+//
+//	go run ./bench/engine [-series 1000000] [-scrapes 480] [-interval 15s] [-dir D]
+//
+// A child process fills the head of a database in -dir (a temporary directory
+// by default) with the recorded node exporter's series for so many targets,
+// prints what that took, and ends without closing anything. A second child
+// opens the directory and prints when it could answer; then it cuts the span.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"time"
+
+	"github.com/nilometer/nilometer/tsdb"
+)
+
+// begin is a multiple of two hours, 2023-11-14 22:00 UTC.
+const begin = 1_699_999_200_000
+
+// gcPercent is that of the server.
+const gcPercent = 40
+
+// looks is how often the database looks at what is to be done: the data's time
+// goes by some hundred times faster than that of the clock.
+const looks = 200 * time.Millisecond
+
+type options struct {
+	series, scrapes int
+	interval        time.Duration
+	dir, phase      string
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.series, "series", 1_000_000, "series, about")
+	flag.IntVar(&o.scrapes, "scrapes", 480, "scrapes of each target")
+	flag.DurationVar(&o.interval, "interval", 15*time.Second, "between two scrapes")
+	flag.StringVar(&o.dir, "dir", "", "data directory, empty at first; default a temporary one")
+	flag.StringVar(&o.phase, "phase", "", "fill or start: for the children")
+	flag.Parse()
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/engine:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	debug.SetGCPercent(gcPercent)
+	switch o.phase {
+	case "fill":
+		return fill(ctx, o)
+	case "start":
+		return start(ctx, o)
+	}
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "bench-engine"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	}
+	for _, phase := range []string{"fill", "start"} {
+		c := exec.CommandContext(ctx, os.Args[0], append(os.Args[1:], "-dir", o.dir, "-phase", phase)...)
+		c.Stdout, c.Stderr = os.Stdout, os.Stderr
+		if err := c.Run(); err != nil {
+			return fmt.Errorf("%s: %w", phase, err)
+		}
+	}
+	return nil
+}
+
+// open opens the database. Its clock is that of the data.
+func open(ctx context.Context, o options, now func() time.Time) (*tsdb.DB, error) {
+	return tsdb.Open(ctx, tsdb.Options{MaintenanceInterval: looks}, tsdb.Deps{Dir: o.dir, Clock: now})
+}

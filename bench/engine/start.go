@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb"
+)
+
+// start opens what fill has left, and tells when the first answer and the
+// complete one were there.
+func start(ctx context.Context, o options) error {
+	end := begin + int64(o.scrapes)*o.interval.Milliseconds()
+	var now atomic.Int64
+	now.Store(end)
+	begun := time.Now()
+	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) })
+	if err != nil {
+		return err
+	}
+	opened := time.Since(begun)
+	go db.Run(ctx) //nolint:errcheck // it ends with the process
+	n, err := count(ctx, db, storage.Selection{MinTime: end - 300_000, MaxTime: end, Matchers: []*labels.Matcher{
+		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "node_load1"),
+		labels.MustNewMatcher(labels.MatchEqual, "instance", instance(1)),
+	}})
+	if err != nil {
+		return err
+	}
+	first := time.Since(begun)
+	all, err := count(ctx, db, storage.Selection{MinTime: end - 300_000, MaxTime: end})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("start: open %.2f s, first answer (%d series) after %.2f s, all %d series after %.2f s\n",
+		opened.Seconds(), n, first.Seconds(), all, time.Since(begun).Seconds())
+	if err := db.Cut(ctx); err != nil { // the span is not over yet
+		return err
+	}
+	now.Store(end + (3 * time.Hour).Milliseconds())
+	begun = time.Now()
+	if err := db.Cut(ctx); err != nil {
+		return err
+	}
+	m := measure()
+	fmt.Printf("cut: %.1f s; anonymous %.0f, files %.0f bytes/series\n", time.Since(begun).Seconds(), float64(m.anonymous)/float64(all), float64(m.files)/float64(all))
+	return nil
+}
+
+// count returns the number of series that have a sample.
+func count(ctx context.Context, db *tsdb.DB, s storage.Selection) (int, error) {
+	v, err := db.View(ctx, tenant.Default)
+	if err != nil {
+		return 0, err
+	}
+	defer v.Close()
+	scan, err := v.Select(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	defer scan.Close()
+	n := 0
+	var b storage.ColumnBatch
+	for {
+		ok, err := scan.Next(ctx, &b)
+		if err != nil || !ok {
+			return n, err
+		}
+		for i := range b.Ranks {
+			for k, c := range b.Series(i) {
+				if c.Kind != storage.None && column.PresentCount(c.Runs, b.Tiles[k].Len()) > 0 {
+					n++
+					break
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package seal
+
+import (
+	"encoding/binary"
+
+	formatcolumn "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/model/column"
+)
+
+// Group is the state of a group after the batch with the number Seq, and which
+// of its positions the frame's body has: a stretch of positions [From, To) of a
+// tile, and one of [To, End), which stand in streams in the head.
+type Group struct {
+	Tenant string
+	Number uint64 // in the log
+	Kind   byte
+	Key    uint64
+	Name   string
+	Seq    uint64
+	// Segment of the log is the first that may have records after Seq.
+	Segment uint64
+	Last    int64 // time of the last position; it is Times' last
+
+	Span          int64 // the tile's, ms
+	From, To, End int
+	Times         []int64 // of [From, End)
+	StretchBytes  int     // of the first stretch; the second is the rest of the body, none when End is To
+	// Members are read by ReadMembers.
+	Members []Member
+
+	rest  reader
+	slots int // that the stretch has room for
+}
+
+// Member is what a slot stands for. Slots that no member has stand for nothing.
+type Member struct {
+	Slot   uint32
+	Series uint64 // the number of its definition
+	// Foreign: the series is in another group.
+	Foreign bool
+	// Present: the series continues.
+	Present bool
+	// Explicit: the last value and the time of the last sample do not follow from
+	// the stretches; Bits, HasValue and Time have them.
+	Explicit bool
+	HasValue bool
+	Bits     uint64
+	Time     int64
+}
+
+const (
+	memberForeign  = 1
+	memberPresent  = 2
+	memberExplicit = 4
+	memberHasValue = 8
+	memberFlags    = 15
+)
+
+// AppendGroup appends the head of a group's frame. Members are in order of slots.
+// Members in a row with the same flags and numbers in a row take some bytes
+// together.
+func AppendGroup(dst []byte, g *Group) []byte {
+	dst = appendBytes(dst, g.Tenant)
+	dst = binary.AppendUvarint(dst, g.Number)
+	dst = append(dst, g.Kind)
+	dst = binary.LittleEndian.AppendUint64(dst, g.Key)
+	dst = appendBytes(dst, g.Name)
+	dst = binary.AppendUvarint(dst, g.Seq)
+	dst = binary.AppendUvarint(dst, g.Segment)
+	dst = binary.AppendVarint(dst, g.Last)
+	dst = binary.AppendVarint(dst, g.Span)
+	dst = binary.AppendUvarint(dst, uint64(g.From))
+	dst = binary.AppendUvarint(dst, uint64(g.To-g.From))
+	dst = binary.AppendUvarint(dst, uint64(g.End-g.To))
+	times := formatcolumn.AppendTimes(nil, g.Times)
+	dst = appendBytes(dst, string(times))
+	dst = binary.AppendUvarint(dst, uint64(g.StretchBytes))
+	dst = binary.AppendUvarint(dst, uint64(len(g.Members)))
+	slot, series := uint32(0), uint64(0)
+	for rest := g.Members; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && follows(&rest[n-1], &rest[n]) {
+			n++
+		}
+		m := &rest[0]
+		dst = binary.AppendUvarint(dst, uint64(n))
+		dst = binary.AppendUvarint(dst, uint64(m.Slot-slot))
+		dst = append(dst, m.flags())
+		dst = binary.AppendVarint(dst, int64(m.Series-series))
+		if m.Explicit {
+			if m.HasValue {
+				dst = binary.LittleEndian.AppendUint64(dst, m.Bits)
+			}
+			dst = binary.AppendVarint(dst, g.Last-m.Time)
+		}
+		slot, series = rest[n-1].Slot+1, rest[n-1].Series+1
+		rest = rest[n:]
+	}
+	return dst
+}
+
+// follows reports whether a member can be told by the one before.
+func follows(a, b *Member) bool {
+	return !a.Explicit && a.flags() == b.flags() && b.Slot == a.Slot+1 && b.Series == a.Series+1
+}
+
+func (m *Member) flags() byte {
+	var f byte
+	for _, x := range [...]struct {
+		on   bool
+		flag byte
+	}{{m.Foreign, memberForeign}, {m.Present, memberPresent}, {m.Explicit, memberExplicit}, {m.HasValue, memberHasValue}} {
+		if x.on {
+			f |= x.flag
+		}
+	}
+	return f
+}
+
+// ReadGroup decodes the head of a group's frame whose body has so many bytes, up
+// to the members.
+func ReadGroup(head []byte, body int) (*Group, error) {
+	r := reader{b: head}
+	g := &Group{Tenant: string(r.bytes()), Number: r.uvarint(), Kind: r.byte(), Key: r.uint64(), Name: string(r.bytes()), Seq: r.uvarint(), Segment: r.uvarint(), Last: r.varint(), Span: r.varint()}
+	g.From = r.count(column.TilePositions)
+	g.To = g.From + r.count(column.TilePositions)
+	g.End = g.To + r.count(column.TilePositions)
+	if g.End > column.TilePositions || g.From == g.To {
+		r.fail("positions [%d, %d, %d) of a tile", g.From, g.To, g.End)
+	}
+	times := r.bytes()
+	if r.err == nil {
+		var err error
+		if g.Times, err = formatcolumn.DecodeTimes(nil, times, column.TilePositions); err != nil || len(g.Times) != g.End-g.From {
+			r.fail("%d times for %d positions (%v)", len(g.Times), g.End-g.From, err)
+		} else if g.Times[len(g.Times)-1] > g.Last {
+			r.fail("the last time is before that of the last position")
+		}
+	}
+	g.StretchBytes = r.count(body)
+	if r.err == nil && (g.To == g.End) != (g.StretchBytes == body) {
+		r.fail("a stretch of %d bytes in a body of %d", g.StretchBytes, body)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	g.rest, g.slots = r, body/2
+	return g, nil
+}
+
+// ReadMembers decodes the members.
+func (g *Group) ReadMembers() error {
+	r := g.rest
+	g.Members = g.Members[:0]
+	g.readMembers(&r, g.slots)
+	if r.err == nil && r.off != len(r.b) {
+		r.fail("bytes after the end of a group")
+	}
+	return r.err
+}
+
+// readMembers decodes the members: no more than the stretch has room for.
+func (g *Group) readMembers(r *reader, slots int) {
+	left := r.count(slots)
+	slot, series := uint64(0), uint64(0)
+	for left > 0 && r.err == nil {
+		n := r.count(left)
+		slot += r.uvarint()
+		flags := r.byte()
+		m := Member{Foreign: flags&memberForeign != 0, Present: flags&memberPresent != 0, Explicit: flags&memberExplicit != 0, HasValue: flags&memberHasValue != 0}
+		series += uint64(r.varint())
+		if m.Explicit {
+			if m.HasValue {
+				m.Bits = r.uint64()
+			}
+			m.Time = g.Last - r.varint()
+		}
+		switch {
+		case r.err != nil:
+			return
+		case flags&^memberFlags != 0:
+			r.fail("unknown flags of a member")
+		case n == 0 || m.Explicit && n != 1:
+			r.fail("a run of %d members", n)
+		case slot+uint64(n) > uint64(slots):
+			r.fail("slot %d in a stretch of at most %d", slot+uint64(n)-1, slots)
+		default:
+			for range n {
+				m.Slot, m.Series = uint32(slot), series
+				g.Members = append(g.Members, m)
+				slot++
+				series++
+			}
+		}
+		left -= n
+	}
+}

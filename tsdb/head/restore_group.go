@@ -1,0 +1,172 @@
+package head
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/format/seal"
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// restoreLocked makes the group's tiles and members of its frames: all of the
+// oldest ones, and what the newest says about the members.
+func (g *group) restoreLocked(rs *restored) error {
+	var t *tile
+	origin := 0 // of the tile's positions in those of the frames
+	for i := range rs.frames {
+		f := &rs.frames[i]
+		body, err := f.frame.ReadBody(f.file.mapping.Bytes())
+		var st, more seal.Stretch
+		if err == nil {
+			st, err = seal.ReadStretch(body[:f.StretchBytes], f.To-f.From)
+		}
+		last := i == len(rs.frames)-1
+		if err == nil && last && f.End > f.To {
+			more, err = seal.ReadStretch(body[f.StretchBytes:], f.End-f.To)
+		}
+		if err != nil {
+			err = fmt.Errorf("seals %d: %w", f.file.number, err)
+			g.head.set.unuse(f.file)
+			if last {
+				return err // what follows in the log leans on it
+			}
+			g.head.set.lost.add(Loss{Tenant: g.head.id, Group: fmt.Sprintf("%s (%v)", g.name, err), From: f.Times[0], To: f.Times[f.To-f.From-1]})
+			t = nil
+			continue
+		}
+		if t == nil || t.span != f.Span || f.From-origin != len(t.times) {
+			t, origin = g.restoreTileLocked(f.Span), f.From
+		}
+		t.addStretch(f, st, origin)
+		if last {
+			g.open = t
+			g.sealedTiles = g.sealedTiles[:len(g.sealedTiles)-1]
+			t.sealed = false
+			g.restoreMembersLocked(rs, f, &st, &more)
+		}
+	}
+	return nil
+}
+
+// restoreTileLocked adds a tile to the sealed ones.
+func (g *group) restoreTileLocked(span int64) *tile {
+	t := g.head.newTile(g, span)
+	t.sealed = true
+	g.sealedTiles = append(g.sealedTiles, t)
+	return t
+}
+
+// addStretch appends a frame's first stretch.
+func (t *tile) addStretch(f *restoredFrame, st seal.Stretch, origin int) {
+	t.times = append(t.times, f.Times[:f.To-f.From]...)
+	t.stamps = append(t.stamps, make([]uint64, f.To-f.From)...)
+	t.stretches = append(t.stretches, stretch{from: f.From - origin, to: f.To - origin, file: f.file, Stretch: st})
+	t.from = f.To - origin
+}
+
+// restoreMembersLocked gives the slots what they stood for after the newest
+// seal, and the open tile what stood in streams.
+func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *seal.Stretch) {
+	t := g.open
+	t.times = append(t.times, f.Times[f.To-f.From:]...)
+	t.stamps = append(t.stamps, make([]uint64, f.End-f.To)...)
+	g.lastTime, g.hasTime = f.Last, true
+	s := g.head.set.sealers.Get().(*sealer)
+	defer g.head.set.sealers.Put(s)
+	s.streams, s.records = s.streams[:0], s.records[:0]
+	for i := range f.Members {
+		x := &f.Members[i]
+		if rs.ids[i] == noSeries {
+			continue
+		}
+		m := g.seatLocked(x.Slot, rs.ids[i])
+		m.absentFrom = uint16(t.from)
+		if x.Foreign {
+			m.state = foreign
+			if g.slots == nil {
+				g.slots = map[seriesID]uint32{}
+			}
+			g.slots[m.series] = x.Slot
+		}
+		m.present = x.Present
+		m.bits, m.hasValue, m.lastTime = x.Bits, x.HasValue, x.Time
+		_, chunk, runs := st.Entry(int(x.Slot), nil)
+		g.restoreValue(x, m, chunk, runs, f.Times[:f.To-f.From])
+		if f.End > f.To {
+			g.restoreStream(s, x, m, more, f)
+		}
+		if g.kind == storage.Closed && m.present {
+			m.carried, m.absentFrom, m.lastTime = true, neverAbsent, f.Last
+		}
+	}
+	g.resumeLocked(s.streams, s.records)
+}
+
+// restoreValue takes a member's last value and time from an entry, where there
+// are any. It returns the values of the present positions.
+func (g *group) restoreValue(x *seal.Member, m *member, chunk []byte, runs []column.Run, times []int64) []float64 {
+	n := len(times)
+	if x.Explicit || column.SampleCount(runs, n) == 0 || len(chunk)+len(runs) == 0 {
+		return nil
+	}
+	for at := n - 1; at >= 0; at-- {
+		if column.StateAt(runs, at) != column.Absent {
+			m.lastTime = times[at]
+			break
+		}
+	}
+	if len(chunk) == 0 {
+		return nil
+	}
+	values, err := format.Decode(nil, chunk, column.PresentCount(runs, n))
+	if err != nil || len(values) == 0 {
+		g.head.set.lost.add(Loss{Tenant: g.head.id, Group: fmt.Sprintf("%s (a chunk of a seal: %v)", g.name, err), From: times[0], To: times[n-1]})
+		return nil
+	}
+	m.bits, m.hasValue = math.Float64bits(values[len(values)-1]), true
+	return values
+}
+
+// restoreStream puts what stood in streams back into one.
+func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.Stretch, f *restoredFrame) {
+	t, n := g.open, f.End-f.To
+	_, chunk, runs := more.Entry(int(x.Slot), nil)
+	if len(chunk)+len(runs) == 0 {
+		return
+	}
+	present := g.restoreValue(x, m, chunk, runs, f.Times[f.To-f.From:])
+	values := make([]float64, 0, n)
+	last := m.bits
+	if len(present) > 0 {
+		last = math.Float64bits(present[0])
+	}
+	for at := range n {
+		if column.StateAt(runs, at) == column.Present && len(present) > 0 {
+			last, present = math.Float64bits(present[0]), present[1:]
+			m.carried = true
+		}
+		values = append(values, math.Float64frombits(last))
+	}
+	if m.carried {
+		s.restart(x.Slot, m, values)
+	}
+	end := n
+	if k := len(runs) - 1; k >= 0 && runs[k].State == column.Absent && runs[k].End() == n {
+		end, runs = int(runs[k].At), runs[:k]
+	}
+	m.absentFrom = uint16(t.from + end)
+	if len(runs) == 0 {
+		return
+	}
+	own := slices.Clone(runs)
+	for i := range own {
+		own[i].At += uint16(t.from)
+	}
+	if t.runs == nil {
+		t.runs = map[uint32][]column.Run{}
+	}
+	t.runs[x.Slot] = own
+}
