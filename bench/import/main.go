@@ -1,7 +1,7 @@
 // Command import measures the import of a Prometheus block of the recorded
 // scrapes:
 //
-//	go run ./bench/import [-dir DIR] [-every 3] [-hours 2] [-instances 40] [-cpuprofile FILE]
+//	go run ./bench/import [-dir DIR] [-every 3] [-hours 2] [-instances 40] [-again] [-cpuprofile FILE]
 //
 // every takes each n-th scrape (1: 5 s, 3: 15 s). Each exporter is repeated
 // under so many instance labels, each of which begins elsewhere in the
@@ -39,15 +39,16 @@ func main() {
 	every := flag.Int("every", 3, "take each n-th scrape")
 	hours := flag.Int("hours", 2, "hours of scrapes")
 	instances := flag.Int("instances", 40, "instances of each exporter")
+	again := flag.Bool("again", false, "import a second time, beside what is there")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the import to this file")
 	flag.Parse()
-	if err := run(context.Background(), *dir, *every, time.Duration(*hours)*time.Hour, *instances, *profile); err != nil {
+	if err := run(context.Background(), *dir, *every, time.Duration(*hours)*time.Hour, *instances, *again, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/import:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, every int, length time.Duration, instances int, profile string) (err error) {
+func run(ctx context.Context, dir string, every int, length time.Duration, instances int, again bool, profile string) (err error) {
 	scratch, err := os.MkdirTemp("", "nilometer-bench-import-")
 	if err != nil {
 		return err
@@ -76,6 +77,11 @@ func run(ctx context.Context, dir string, every int, length time.Duration, insta
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if again {
+		if _, err := prometheus.Import(ctx, db, dir, prometheus.ImportOptions{Scratch: filepath.Join(scratch, "first")}); err != nil {
+			return err
+		}
+	}
 	if profile != "" {
 		f, err := os.Create(profile)
 		if err != nil {
@@ -90,6 +96,10 @@ func run(ctx context.Context, dir string, every int, length time.Duration, insta
 	s, err := prometheus.Import(ctx, db, dir, prometheus.ImportOptions{Scratch: filepath.Join(data, "import")})
 	if err != nil {
 		return err
+	}
+	if again {
+		fmt.Printf("%d samples were there before: %s\n", s.Present, s.Duration.Round(time.Millisecond))
+		return nil
 	}
 	n := float64(s.Samples)
 	fmt.Printf("%d series, %d samples in %s: %.1f M samples/s; %.3f B/sample before, %.3f after: 1/%.1f\n", s.Series, s.Samples,

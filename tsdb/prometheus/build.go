@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/part"
@@ -145,8 +146,9 @@ type batch struct {
 	entries []int32
 	series  []encodedSeries
 	counts  decodeCounts
-	present uint64 // samples that the database had already
-	differ  uint64 // of them, with another value
+	present uint64          // samples that the database had already
+	differ  uint64          // of them, with another value
+	have    []column.Sample // memory for leaveOut, and kept
 	kept    samples
 	err     error
 	done    chan struct{}

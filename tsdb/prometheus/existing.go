@@ -35,7 +35,8 @@ func (e *existing) leaveOut(ctx context.Context, b *batch, s *sourceSeries, got 
 	if e == nil || len(got.times) == 0 {
 		return nil
 	}
-	have, err := e.samples(ctx, s.labels)
+	have, err := e.samples(ctx, b.have[:0], s.labels)
+	b.have = have
 	if err != nil {
 		return fmt.Errorf("series %s: read what is there already: %w", s.labels, err)
 	}
@@ -67,15 +68,15 @@ func (e *existing) leaveOut(ctx context.Context, b *batch, s *sourceSeries, got 
 	return nil
 }
 
-// samples returns the samples of exactly one label set, in order of time.
-func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []column.Sample, err error) {
+// samples appends to out the samples of exactly one label set, in order of time.
+func (e *existing) samples(ctx context.Context, out []column.Sample, lset labels.Labels) ([]column.Sample, error) {
 	sel := storage.Selection{MinTime: e.from, MaxTime: e.to - 1}
 	lset.Range(func(l labels.Label) {
 		sel.Matchers = append(sel.Matchers, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))
 	})
 	scan, err := e.view.Select(ctx, sel)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	defer scan.Close()
 	var b storage.ColumnBatch
@@ -83,7 +84,7 @@ func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []colum
 	for {
 		ok, err := scan.Next(ctx, &b)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		if !ok {
 			break
@@ -94,12 +95,12 @@ func (e *existing) samples(ctx context.Context, lset labels.Labels) (out []colum
 				continue
 			}
 			if out, err = appendBatch(out, &v, &b, i); err != nil {
-				return nil, err
+				return out, err
 			}
 		}
 	}
-	if err := scan.Warnings().AsErrors(); len(err) > 0 {
-		return nil, fmt.Errorf("the database is damaged: %w", err[0])
+	if errs := scan.Warnings().AsErrors(); len(errs) > 0 {
+		return out, fmt.Errorf("the database is damaged: %w", errs[0])
 	}
 	return out, nil
 }
@@ -114,7 +115,7 @@ func appendBatch(dst []column.Sample, v *storage.Values, b *storage.ColumnBatch,
 		}
 		tile := b.Tiles[k]
 		if err := v.Decode(&chunks[k], tile.Len()); err != nil {
-			return nil, err
+			return dst, err
 		}
 		dst = v.AppendSamples(dst, b.Times[tile.From:tile.To], chunks[k].Runs)
 	}

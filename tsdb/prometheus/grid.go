@@ -8,9 +8,8 @@ import (
 	"github.com/nilometer/nilometer/tsdb/block"
 )
 
-// timesBudget bounds the timestamps that one range keeps to find series that
-// were scraped together: 32 Mi timestamps, 256 MiB. That is 2,500 targets at
-// 15 s in a range of 54 h. Over it a range is cut into shorter ones; series
+// timesBudget is the default of ImportOptions.TimesMax: 256 MiB, 2,500 targets
+// at 15 s in a range of 54 h. Over it a range is cut into shorter ones; series
 // that a shortest range has no room for get columns of their own.
 const timesBudget = 32 << 20
 

@@ -35,6 +35,9 @@ type ImportOptions struct {
 	// SkipHistograms leaves native histograms out; SkipDamaged what cannot be
 	// read. Both are counted. Without them they end the import.
 	SkipHistograms, SkipDamaged bool
+	// TimesMax bounds the timestamps that are kept to find series that were
+	// scraped together, 8 bytes each; 0: 32 Mi.
+	TimesMax int
 	// Scratch is a directory for the record of what is imported and for files
 	// of the source's head while it is read. It is made when it is not there.
 	Scratch string
@@ -101,6 +104,9 @@ func Import(ctx context.Context, db *tsdb.DB, dir string, o ImportOptions) (Impo
 func (o ImportOptions) withDefaults() ImportOptions {
 	if o.Tenant == "" {
 		o.Tenant = tenant.Default
+	}
+	if o.TimesMax <= 0 {
+		o.TimesMax = timesBudget
 	}
 	if o.Now.IsZero() {
 		o.Now = time.Now()
@@ -252,7 +258,7 @@ func (im *importer) importSpan(ctx context.Context, s span) error {
 		return nil
 	}
 	parts, divisible := s.split(im.ranges)
-	l, entries, err := r.survey(ctx, timesBudget, divisible)
+	l, entries, err := r.survey(ctx, im.opts.TimesMax, divisible)
 	if errors.Is(err, errOverBudget) {
 		for _, p := range parts {
 			if err := im.importSpan(ctx, p); err != nil {

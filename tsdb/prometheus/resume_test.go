@@ -227,6 +227,30 @@ func TestSeriesScrapedTogetherShareColumns(t *testing.T) {
 	}
 }
 
+// TestManyDistinctTimestamps: over the bound on timestamps ranges are cut into
+// shorter ones, and what has no room even there gets columns of its own. The
+// samples are the same.
+func TestManyDistinctTimestamps(t *testing.T) {
+	source, want := days(t)
+	for _, limit := range []int{1, 3, 10} {
+		fs := mem.New()
+		db := open(t, fs)
+		o := importOptions(t)
+		o.TimesMax = limit
+		for range 2 {
+			if _, err := prometheus.Import(t.Context(), db.DB, source, o); err != nil {
+				t.Fatal(err)
+			}
+			if d := diff(all(t, db.DB), want); d != "" {
+				t.Fatalf("at most %d timestamps: %s", limit, d)
+			}
+		}
+		if n := len(blocks(t, fs)); n <= 3 {
+			t.Errorf("at most %d timestamps: %d blocks, the ranges were not cut", limit, n)
+		}
+	}
+}
+
 func TestRefusedSources(t *testing.T) {
 	source, _ := days(t)
 	empty := t.TempDir()

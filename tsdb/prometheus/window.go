@@ -46,14 +46,14 @@ func (s span) split(ranges []int64) (parts []span, ok bool) {
 	return nil, false
 }
 
-// level is the level of a block of this range: 1 for the shortest.
+// level is the level of a block of this range. It is compacted: 2 is the least.
 func (s span) level(ranges []int64) int {
 	for i, r := range ranges {
 		if floor(s.From, r) == floor(s.To-1, r) {
-			return i + 1
+			return i + 2
 		}
 	}
-	return len(ranges)
+	return len(ranges) + 1
 }
 
 // floor rounds t down to a multiple of r.
