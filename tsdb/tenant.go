@@ -222,7 +222,7 @@ func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options)
 
 // blockOptions are those of a new block.
 func blockOptions(o planner.Options, compacted bool) block.Options {
-	return block.Options{RowMs: o.BlockRangeMs, Compress: compacted}
+	return block.Options{RowMs: o.BlockRangeMs, Compress: compacted, CompressMost: o.Final}
 }
 
 // commit puts an edit as the next version and adopts it. committed is false

@@ -58,6 +58,7 @@ func run(ctx context.Context, every int, length time.Duration, instances int) er
 	}{
 		{"plain", block.Options{}},
 		{"compact", block.Options{Compress: true}},
+		{"final", block.Options{Compress: true, CompressMost: true}},
 		{"16 KiB", block.Options{Compress: true, PageBytes: 16 << 10}},
 	} {
 		begin := time.Now()

@@ -15,17 +15,21 @@
 //   - I1: the ordinal of a label's value is its place in the order of bytes,
 //     among the values of that name.
 //   - I2: opening reads the head, the names and the shapes, whatever the number
-//     of series; a small index that is packed is read whole.
+//     of series, and from afar one range of a bounded size besides; a small
+//     index that is packed is read whole. Any other section is read when it is
+//     needed, and kept.
 //   - I3: an Index over any bytes returns what they say or an error. It never
 //     panics, and never allocates more than the bytes justify.
 package index
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
-	"sync"
+	"sync/atomic"
 
 	"github.com/nilometer/nilometer/format/postings"
 	"github.com/nilometer/nilometer/format/symbols"
@@ -42,20 +46,20 @@ const (
 	sectionBytes = 20
 )
 
-// The sections, in order.
+// The sections, in order: what opening needs lies at the end.
 const (
-	secNames    = iota // symbol table of names, then sizes of each name's values and postings
-	secValues          // symbol tables of values, name by name
-	secPostings        // per name: offsets, then one list per value
-	secShapes          // tuples of names
+	secValues   = iota // symbol tables of values, name by name
+	secPostings        // per name: lists, one per value
 	secSeries          // pages of label sets
 	secColumns         // time columns, each with a checksum of its own
-	secRows            // rows of pages
 	secPages           // pages of chunks
+	secNames           // symbol table of names, then sizes of each name's values and postings
+	secShapes          // tuples of names
+	secRows            // rows of pages
 	sections
 )
 
-var sectionNames = [sections]string{"names", "values", "postings", "shapes", "series", "columns", "rows", "pages"}
+var sectionNames = [sections]string{"values", "postings", "series", "columns", "pages", "names", "shapes", "rows"}
 
 // CorruptError says where an index is not what was written.
 type CorruptError struct {
@@ -76,35 +80,27 @@ type Decompressor interface {
 	DecodeAll(input, dst []byte) ([]byte, error)
 }
 
-// Index reads an index in place. Its methods are safe for concurrent use; what
-// they return is valid as long as the bytes are.
+// Index reads an index in place, or section by section from afar. Its methods
+// are safe for concurrent use; what they return is valid as long as the bytes
+// are.
 type Index struct {
-	b        []byte
+	size     int64
 	dec      Decompressor
 	sections [sections]section
 
 	series, columns, pages, rows, files int
 	rowMs                               int64
 
-	names    symbols.Table
 	nameInfo []nameInfo
+	tables   atomic.Pointer[[]symbols.Table] // of values, by name; nil until they are needed
 	nameStr  []string
 	shapes   [][]uint32
 }
 
-// section is a part of the file, whose checksum is computed once.
-type section struct {
-	offset int64
-	b      []byte
-	crc    uint32
-	once   sync.Once
-	err    error
-}
-
-// nameInfo locates the values and postings of one name.
+// nameInfo locates the values and postings of one name in their sections.
 type nameInfo struct {
-	values          symbols.Table
-	postingsAt, end int // in the postings section
+	valuesAt, valuesEnd int
+	postingsAt, end     int
 }
 
 // Open reads the head of an index, which is all of b, packed or not.
@@ -113,17 +109,23 @@ func Open(b []byte, dec Decompressor) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &Index{b: b, dec: dec}
-	if len(b) < headerBytes+footerBytes || string(b[:8]) != headerMagic {
+	return open(b, b, bytes.NewReader(b), int64(len(b)), dec)
+}
+
+// open reads the head of an index of size bytes: header are its first bytes, tail
+// its last, all of it when it is in memory.
+func open(header, tail []byte, src io.ReaderAt, size int64, dec Decompressor) (*Index, error) {
+	if size < headerBytes+footerBytes || string(header[:8]) != headerMagic {
 		return nil, &CorruptError{"header", 0, "this is no index"}
 	}
-	if v := b[8]; v == 0 || v > Version {
+	if v := header[8]; v == 0 || v > Version {
 		return nil, &CorruptError{"header", 8, fmt.Sprintf("version %d, known up to %d: upgrade this program to read it", v, Version)}
 	}
-	if flags := binary.LittleEndian.Uint32(b[9:]) | binary.LittleEndian.Uint32(b[12:]); flags != 0 {
+	if flags := binary.LittleEndian.Uint32(header[9:]) | binary.LittleEndian.Uint32(header[12:]); flags != 0 {
 		return nil, &CorruptError{"header", 9, fmt.Sprintf("unknown flags %#x: upgrade this program to read it", flags)}
 	}
-	if err := x.readFooter(); err != nil {
+	x := &Index{size: size, dec: dec}
+	if err := x.readFooter(tail, src); err != nil {
 		return nil, err
 	}
 	if err := x.readNames(); err != nil {
@@ -135,9 +137,10 @@ func Open(b []byte, dec Decompressor) (*Index, error) {
 	return x, x.checkTables()
 }
 
-func (x *Index) readFooter() error {
-	at := int64(len(x.b) - footerBytes)
-	f := x.b[at:]
+// readFooter locates the sections. Those that lie in tail are there already.
+func (x *Index) readFooter(tail []byte, src io.ReaderAt) error {
+	at := x.size - footerBytes
+	f := tail[len(tail)-footerBytes:]
 	if n := binary.LittleEndian.Uint32(f[footerBytes-4:]); n != footerBytes {
 		return &CorruptError{"footer", at, fmt.Sprintf("size %d, expected %d", n, footerBytes)}
 	}
@@ -150,9 +153,11 @@ func (x *Index) readFooter() error {
 		if offset < headerBytes || offset > uint64(at) || size > uint64(at)-offset {
 			return &CorruptError{"footer", at, fmt.Sprintf("section %s from %d, %d bytes, is not in the file", sectionNames[i], offset, size)}
 		}
-		x.sections[i].offset = int64(offset)
-		x.sections[i].b = x.b[offset : offset+size : offset+size]
-		x.sections[i].crc = binary.LittleEndian.Uint32(s[16:])
+		sec := &x.sections[i]
+		sec.src, sec.offset, sec.size, sec.crc = src, int64(offset), int64(size), binary.LittleEndian.Uint32(s[16:])
+		if from := int64(offset) - (x.size - int64(len(tail))); from >= 0 {
+			sec.b = tail[from : from+sec.size : from+sec.size]
+		}
 	}
 	f = f[sections*sectionBytes:]
 	x.series = int(binary.LittleEndian.Uint32(f))
@@ -165,20 +170,6 @@ func (x *Index) readFooter() error {
 	}
 	x.rowMs = int64(binary.LittleEndian.Uint64(f[24:]))
 	return nil
-}
-
-// section returns the bytes of a section after its checksum was verified.
-func (x *Index) section(i int) ([]byte, error) {
-	s := &x.sections[i]
-	s.once.Do(func() {
-		if i == secColumns {
-			return // each column has its own
-		}
-		if got := crc32.Checksum(s.b, castagnoli); got != s.crc {
-			s.err = x.corrupt(i, 0, fmt.Sprintf("checksum %08x, computed %08x", s.crc, got))
-		}
-	})
-	return s.b, s.err
 }
 
 func (x *Index) corrupt(i, at int, reason string) error {
@@ -194,7 +185,6 @@ func (x *Index) readNames() error {
 	if err != nil {
 		return x.corrupt(secNames, 0, err.Error())
 	}
-	x.names = names
 	x.nameInfo = make([]nameInfo, 0, names.Len())
 	if err := names.Range(0, func(_ int, s []byte) bool {
 		x.nameStr = append(x.nameStr, string(s))
@@ -205,16 +195,15 @@ func (x *Index) readNames() error {
 	r := reader{b: b, off: at}
 	values, postings := uint64(0), uint64(0)
 	for range names.Len() {
-		valuesBytes := r.uvarint(uint64(len(x.sections[secValues].b)) - values)
-		postingsBytes := r.uvarint(uint64(len(x.sections[secPostings].b)) - postings)
+		valuesBytes := r.uvarint(uint64(x.sections[secValues].size) - values)
+		postingsBytes := r.uvarint(uint64(x.sections[secPostings].size) - postings)
 		if r.bad {
 			return x.corrupt(secNames, r.off, "bad size of a name's values or postings")
 		}
-		table, n, err := symbols.Open(x.sections[secValues].b[values : values+valuesBytes])
-		if err != nil || uint64(n) != valuesBytes {
-			return x.corrupt(secValues, int(values), fmt.Sprintf("table of %d bytes: %v", valuesBytes, err))
-		}
-		x.nameInfo = append(x.nameInfo, nameInfo{values: table, postingsAt: int(postings), end: int(postings + postingsBytes)})
+		x.nameInfo = append(x.nameInfo, nameInfo{
+			valuesAt: int(values), valuesEnd: int(values + valuesBytes),
+			postingsAt: int(postings), end: int(postings + postingsBytes),
+		})
 		values, postings = values+valuesBytes, postings+postingsBytes
 	}
 	return nil
@@ -222,21 +211,24 @@ func (x *Index) readNames() error {
 
 // checkTables checks the sizes of the tables of fixed records.
 func (x *Index) checkTables() error {
-	for _, t := range []struct{ section, want int }{
-		{secRows, x.rows * rowBytes},
-		{secPages, x.pages * pageBytes},
+	for _, t := range []struct {
+		section int
+		want    int64
+	}{
+		{secRows, int64(x.rows) * rowBytes},
+		{secPages, int64(x.pages) * pageBytes},
 	} {
-		if got := len(x.sections[t.section].b); got != t.want {
+		if got := x.sections[t.section].size; got != t.want {
 			return x.corrupt(t.section, 0, fmt.Sprintf("%d bytes, expected %d", got, t.want))
 		}
 	}
 	if x.rowMs <= 0 {
-		return &CorruptError{"footer", int64(len(x.b) - footerBytes), fmt.Sprintf("rows of %d ms", x.rowMs)}
+		return &CorruptError{"footer", x.size - footerBytes, fmt.Sprintf("rows of %d ms", x.rowMs)}
 	}
-	if got, least := len(x.sections[secSeries].b), 4*(x.seriesPages()+1); got < least {
+	if got, least := x.sections[secSeries].size, 4*int64(x.seriesPages()+1); got < least {
 		return x.corrupt(secSeries, 0, fmt.Sprintf("%d bytes, at least %d are needed", got, least))
 	}
-	if got, least := len(x.sections[secColumns].b), 4*(x.columns+1); got < least {
+	if got, least := x.sections[secColumns].size, 4*int64(x.columns+1); got < least {
 		return x.corrupt(secColumns, 0, fmt.Sprintf("%d bytes, at least %d are needed", got, least))
 	}
 	return nil
@@ -246,7 +238,7 @@ func (x *Index) checkTables() error {
 func (x *Index) Sizes() []SectionSize {
 	out := make([]SectionSize, sections)
 	for i := range out {
-		out[i] = SectionSize{Section: sectionNames[i], Bytes: len(x.sections[i].b)}
+		out[i] = SectionSize{Section: sectionNames[i], Bytes: int(x.sections[i].size)}
 	}
 	return out
 }
@@ -279,8 +271,33 @@ func (x *Index) Names() []string { return x.nameStr }
 
 // Values returns the values of a name, by its ordinal.
 func (x *Index) Values(name int) (symbols.Table, error) {
-	_, err := x.section(secValues)
-	return x.nameInfo[name].values, err
+	tables, err := x.valueTables()
+	if err != nil {
+		return symbols.Table{}, err
+	}
+	return tables[name], nil
+}
+
+// valueTables returns the values of all names. They are opened together, when
+// they are needed for the first time.
+func (x *Index) valueTables() ([]symbols.Table, error) {
+	if t := x.tables.Load(); t != nil {
+		return *t, nil
+	}
+	b, err := x.section(secValues)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([]symbols.Table, len(x.nameInfo))
+	for i, info := range x.nameInfo {
+		table, n, err := symbols.Open(b[info.valuesAt:info.valuesEnd])
+		if err != nil || n != info.valuesEnd-info.valuesAt {
+			return nil, x.corrupt(secValues, info.valuesAt, fmt.Sprintf("table of %d bytes: %v", info.valuesEnd-info.valuesAt, err))
+		}
+		tables[i] = table
+	}
+	x.tables.Store(&tables)
+	return tables, nil
 }
 
 // Postings returns the series that have a value of a name, by their ordinals.
@@ -290,7 +307,11 @@ func (x *Index) Postings(name, value int) (postings.List, error) {
 		return nil, err
 	}
 	info := x.nameInfo[name]
-	n := info.values.Len()
+	tables, err := x.valueTables()
+	if err != nil {
+		return nil, err
+	}
+	n := tables[name].Len()
 	at := info.postingsAt
 	if value < 0 || value >= n || at >= info.end {
 		return nil, x.corrupt(secPostings, at, fmt.Sprintf("no postings of value %d of %d", value, n))

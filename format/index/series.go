@@ -3,6 +3,8 @@ package index
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/nilometer/nilometer/format/symbols"
 )
 
 // SeriesPerPage is the number of series whose labels are decoded together: a
@@ -92,7 +94,11 @@ func (x *Index) SeriesPage(i int) (*SeriesPage, error) {
 	if len(raw) > seriesRawMax {
 		return nil, x.corrupt(secSeries, at, fmt.Sprintf("%d bytes decompressed", len(raw)))
 	}
-	p, reason := x.decodeSeries(raw, min(SeriesPerPage, x.series-i*SeriesPerPage))
+	tables, err := x.valueTables()
+	if err != nil {
+		return nil, err
+	}
+	p, reason := x.decodeSeries(raw, tables, min(SeriesPerPage, x.series-i*SeriesPerPage))
 	if reason != "" {
 		return nil, x.corrupt(secSeries, at, reason)
 	}
@@ -101,8 +107,9 @@ func (x *Index) SeriesPage(i int) (*SeriesPage, error) {
 }
 
 // decodeSeries reads the three columns of a page: runs of shapes, masks of the
-// labels whose value is not the name's last one, and those values.
-func (x *Index) decodeSeries(raw []byte, n int) (*SeriesPage, string) {
+// labels whose value is not the name's last one, and those values. tables are
+// the values of the names.
+func (x *Index) decodeSeries(raw []byte, tables []symbols.Table, n int) (*SeriesPage, string) {
 	r := reader{b: raw}
 	p := &SeriesPage{names: make([][]uint32, 0, n), begins: make([]uint32, 1, n+1)}
 	for len(p.names) < n {
@@ -130,7 +137,7 @@ func (x *Index) decodeSeries(raw []byte, n int) (*SeriesPage, string) {
 		for k, name := range names {
 			if masks[k/8]>>(k%8)&1 == 1 {
 				v := int64(last[name]) + r.varint()
-				if r.bad || v < 0 || v >= int64(x.nameInfo[name].values.Len()) {
+				if r.bad || v < 0 || v >= int64(tables[name].Len()) {
 					return nil, "bad value of a label"
 				}
 				last[name] = uint32(v)
@@ -145,13 +152,13 @@ func (x *Index) decodeSeries(raw []byte, n int) (*SeriesPage, string) {
 	return p, ""
 }
 
-// CheckSeries verifies the checksums of everything that label sets are decoded
-// from; it costs something on the first call only.
+// CheckSeries reads and verifies everything that label sets are decoded from;
+// it costs something on the first call only.
 func (x *Index) CheckSeries() error {
 	if _, err := x.section(secSeries); err != nil {
 		return err
 	}
-	_, err := x.section(secValues)
+	_, err := x.valueTables()
 	return err
 }
 

@@ -79,7 +79,10 @@ func appendColumn(dst []byte, c *Column) []byte {
 
 // Column decodes the record of a column and verifies its checksum.
 func (x *Index) Column(id uint32) (Column, error) {
-	b := x.sections[secColumns].b
+	b, err := x.section(secColumns)
+	if err != nil {
+		return Column{}, err
+	}
 	if uint64(id) >= uint64(x.columns) {
 		return Column{}, x.corrupt(secColumns, 0, fmt.Sprintf("no column %d of %d", id, x.columns))
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 
@@ -107,9 +106,9 @@ func Open(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, id ulid.U
 
 // OpenAs opens a block for reading, of which meta is known, as the manifest
 // does. What is decoded goes to cache, nil for one of its own. The index is
-// mapped, or read whole where the bucket is no directory. An index that is
-// damaged or missing is a *part.DamageError; a missing file of chunks damages
-// its pages only.
+// mapped; where the bucket is no directory a small one is read whole, of a
+// larger one what is needed. An index that is damaged or missing is a
+// *part.DamageError; a missing file of chunks damages its pages only.
 func OpenAs(ctx context.Context, bucket blob.Bucket, tenantID tenant.ID, meta Meta, cache *Cache) (*Block, error) {
 	b, err := open(ctx, bucket, tenantID, meta, cache)
 	if err != nil {
@@ -165,12 +164,17 @@ func (b *Block) openIndex(ctx context.Context, bucket blob.Bucket) (err error) {
 	if err != nil {
 		return err
 	}
-	raw, err := wholeObject(b.indexFile)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", indexName, err)
+	if raw := b.indexFile.Bytes(); raw != nil || b.indexFile.Size() == 0 {
+		b.index, err = index.Open(raw, b.dec)
+	} else {
+		b.index, err = index.OpenAt(b.indexFile, b.indexFile.Size(), b.dec)
 	}
-	if b.index, err = index.Open(raw, b.dec); err != nil {
+	var broken *index.CorruptError
+	if errors.As(err, &broken) {
 		return b.indexDamage(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", indexName, err)
 	}
 	if b.rows, err = b.index.Rows(); err != nil {
 		return b.indexDamage(err)
@@ -179,17 +183,6 @@ func (b *Block) openIndex(ctx context.Context, bucket blob.Bucket) (err error) {
 		return b.indexDamage(fmt.Errorf("%d files of chunks, at most %d are allowed", n, filesMax))
 	}
 	return nil
-}
-
-func wholeObject(o blob.Object) ([]byte, error) {
-	if b := o.Bytes(); b != nil || o.Size() == 0 {
-		return b, nil
-	}
-	b := make([]byte, o.Size())
-	if _, err := io.ReadFull(io.NewSectionReader(o, 0, o.Size()), b); err != nil {
-		return nil, err
-	}
-	return b, nil
 }
 
 // openFiles opens the files of chunks.

@@ -25,6 +25,9 @@ type Options struct {
 	// (zstd) where that saves a sixteenth or more: for blocks that are
 	// compacted, and read less often.
 	Compress bool
+	// CompressMost takes four times the time to compress a page, and saves
+	// another 0.4 to 1.3 %: for what is not written again.
+	CompressMost bool
 }
 
 func (o Options) withDefaults() Options {

@@ -76,7 +76,7 @@ func NewWriter(bucket blob.Bucket, tenantID tenant.ID, id ulid.ULID, opts Option
 	}
 	if opts.Compress {
 		var err error
-		w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
+		w.zstd, err = newEncoder(opts.CompressMost)
 		if err != nil {
 			return nil, fmt.Errorf("write block %s: %w", id, err)
 		}
@@ -347,8 +347,7 @@ func (w *Writer) Finish(ctx context.Context, meta Meta) (Meta, error) {
 // buildIndex returns the index: packed when it is small, else with compressed
 // pages of series.
 func (w *Writer) buildIndex() ([]byte, error) {
-	options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1 << 20)}
-	enc, err := zstd.NewWriter(nil, options...)
+	enc, err := newEncoder(false)
 	if err != nil {
 		return nil, err
 	}
@@ -365,11 +364,20 @@ func (w *Writer) buildIndex() ([]byte, error) {
 	if w.zstd == nil { // a cut does without the best encoder's 30 MB of tables
 		return index.Pack(x, enc), nil
 	}
-	best, err := zstd.NewWriter(nil, append(options, zstd.WithEncoderLevel(zstd.SpeedBestCompression))...)
+	best, err := newEncoder(true)
 	if err != nil {
 		return nil, err
 	}
 	return index.Pack(x, best), nil
+}
+
+// newEncoder returns an encoder of small frames.
+func newEncoder(best bool) (*zstd.Encoder, error) {
+	level := zstd.SpeedDefault
+	if best {
+		level = zstd.SpeedBestCompression
+	}
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20), zstd.WithEncoderLevel(level))
 }
 
 // seriesPackedMax: the index of more series is never small enough to pack.
