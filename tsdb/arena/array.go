@@ -72,7 +72,7 @@ func (a *Array[T]) Truncate(n int) {
 // Free gives all memory back. The array is empty and may be used again.
 func (a *Array[T]) Free() {
 	if a.mem != nil {
-		release(a.mem)
+		a.owner.allocator.mappings.release(a.mem)
 	}
 	a.all, a.mem, a.commits = nil, nil, 0
 	a.charge()
@@ -127,12 +127,13 @@ func (a *Array[T]) move(need int) {
 	if mem == nil {
 		panic("arena: out of memory: no addresses for an array that grows")
 	}
+	a.owner.allocator.mappings.add(mem)
 	a.commits = min(pages(max(need, commitBytes)), n)
 	commit(mem[:a.commits])
 	next := view[T](mem[:a.commits], a.size)[:len(a.all)]
 	copy(next, a.all)
 	if a.mem != nil {
-		release(a.mem)
+		a.owner.allocator.mappings.release(a.mem)
 	}
 	a.all, a.mem = next, mem
 }

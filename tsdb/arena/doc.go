@@ -33,7 +33,7 @@
 //
 // A slice of an array is valid until the array is freed or grows; of Slices
 // until it is freed; of a slab until the next call of Alloc, or Free of the
-// block. Whoever reads beside writers holds a lock that freeing and growing
+// block; in any case no longer than its allocator is in use. Whoever reads beside writers holds a lock that freeing and growing
 // needs, too: reading freed memory faults, or shows what others wrote. Only
 // Allocator, Owner and Slices are safe for concurrent use.
 package arena

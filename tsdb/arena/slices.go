@@ -83,7 +83,9 @@ func classBytes(c int) int {
 
 // blocks are the spans of all size classes.
 type blocks struct {
-	mu      sync.Mutex // guards everything
+	mappings *mappings
+
+	mu      sync.Mutex // guards what follows
 	classes [classCount]class
 	spans   []*span          // by address
 	single  map[uintptr]span // larger pieces by address
@@ -112,7 +114,7 @@ func (b *blocks) make(n int) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n > classMax {
-		mem := acquire(pages(n))
+		mem := b.mappings.add(acquire(pages(n)))
 		if b.single == nil {
 			b.single = map[uintptr]span{}
 		}
@@ -139,7 +141,7 @@ func (b *blocks) addSpan(c int) {
 	if !mapped { // the Go heap would give all of it at once
 		n = max(size, smallBytes)
 	}
-	mem := acquire(n)
+	mem := b.mappings.add(acquire(n))
 	s := &span{mem: mem, size: size, class: c, listed: true, address: addressOf(mem)}
 	s.taken = make([]uint64, (s.blocks()+63)/64)
 	b.classes[c].room = append(b.classes[c].room, s)
@@ -172,7 +174,7 @@ func (b *blocks) free(at uintptr) int {
 	defer b.mu.Unlock()
 	if s, ok := b.single[at]; ok {
 		delete(b.single, at)
-		release(s.mem)
+		b.mappings.release(s.mem)
 		return len(s.mem)
 	}
 	k := sort.Search(len(b.spans), func(i int) bool { return b.spans[i].address > at }) - 1
@@ -227,5 +229,5 @@ func (b *blocks) drop(s *span, k int) {
 		}
 	}
 	b.spans = append(b.spans[:k], b.spans[k+1:]...)
-	release(s.mem)
+	b.mappings.release(s.mem)
 }
