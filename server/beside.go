@@ -79,3 +79,6 @@ func copyFile(from, to string) error {
 	}
 	return errors.Join(err, dst.Close())
 }
+
+// CleanTombstones implements httpapi.Admin.
+func (s *server) CleanTombstones(ctx context.Context) error { return s.db.CleanTombstones(ctx) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
 	format "github.com/nilometer/nilometer/format/manifest"
@@ -62,7 +63,7 @@ func (db *DB) delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms []*
 		return fmt.Errorf("%w: %d deletions wait for their blocks to be written anew, the most that are allowed: try again later, or call clean_tombstones",
 			storage.ErrOverloaded, n)
 	}
-	t := format.Tombstone{MinTime: mint, MaxTime: maxt, Matchers: []format.Matcher{}}
+	t := format.Tombstone{Time: db.now(), MinTime: mint, MaxTime: maxt, Matchers: []format.Matcher{}}
 	for _, m := range ms {
 		t.Matchers = append(t.Matchers, format.Matcher{Name: m.Name, Op: m.Type.String(), Value: m.Value})
 	}
@@ -292,4 +293,40 @@ func (db *DB) dropTombstones(ctx context.Context, b *blocks) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CleanTombstones writes every block anew that a deletion waits for. It returns
+// when the files of blocks have none of what was deleted, those that older
+// views hold aside.
+func (db *DB) CleanTombstones(ctx context.Context) error {
+	if err := db.memory.wait(ctx); err != nil {
+		return fmt.Errorf("clean tombstones: %w", err)
+	}
+	if err := db.compactAll(ctx, true); err != nil {
+		return fmt.Errorf("clean tombstones: %w", err)
+	}
+	return nil
+}
+
+// hidden estimates which share of the blocks with deletions is hidden: series
+// times time.
+func (g *generation) hidden(ctx context.Context) map[ulid.ULID]float64 {
+	var out map[ulid.ULID]float64
+	for i, x := range g.blocks {
+		meta := x.Meta()
+		for k := range g.masks[i].rules {
+			r := &g.masks[i].rules[k]
+			set, err := g.masks[i].sets.Of(ctx, r)
+			if err != nil || meta.Stats.Series == 0 {
+				continue // the rewrite will say what is wrong
+			}
+			if out == nil {
+				out = map[ulid.ULID]float64{}
+			}
+			from, to := max(r.MinTime, meta.MinTime), min(r.MaxTime, meta.MaxTime)
+			times := float64(to-from+1) / float64(meta.MaxTime-meta.MinTime+1)
+			out[meta.ID] += times * float64(set.Len()) / float64(meta.Stats.Series)
+		}
+	}
+	return out
 }

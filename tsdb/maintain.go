@@ -101,10 +101,17 @@ func (db *DB) every(ctx context.Context, loop string, work func(context.Context)
 
 // Compact runs every compaction that is due, retention included, and deletes
 // the files of blocks that nobody can name any more.
-func (db *DB) Compact(ctx context.Context) error {
+func (db *DB) Compact(ctx context.Context) error { return db.compactAll(ctx, false) }
+
+// compactAll is Compact; clean tells that deletions wait no longer.
+func (db *DB) compactAll(ctx context.Context, clean bool) error {
 	var errs []error
 	for _, b := range db.opened() {
-		err := b.compact(ctx, db.now(), db.plannerOptions(), func(job planner.Job, r compact.Result, err error) {
+		o := db.plannerOptions()
+		if clean {
+			o.RewriteMaxMs = 0
+		}
+		err := b.compact(ctx, db.now(), o, func(job planner.Job, r compact.Result, err error) {
 			db.compacted(b, job, r, err)
 		})
 		if err != nil {
@@ -132,7 +139,7 @@ func (db *DB) compacted(b *blocks, job planner.Job, r compact.Result, err error)
 func (db *DB) plannerOptions() planner.Options { return db.opts.planner() }
 
 func (o Options) planner() planner.Options {
-	p := planner.Options{BlockRangeMs: o.BlockRange.Milliseconds()}
+	p := planner.Options{BlockRangeMs: o.BlockRange.Milliseconds(), RewriteMaxMs: o.DeleteRewriteMax.Milliseconds()}
 	if o.Retention > 0 {
 		p.RetentionMs = o.Retention.Milliseconds()
 	}

@@ -72,6 +72,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.cutSamples, m.spilled, m.views,
 		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
 		gauge("nilometer_tsdb_blocks_set_aside", "Live blocks that are not served, because their index is damaged.", func() float64 { return float64(db.Stats().SetAside) }),
+		gauge("nilometer_tsdb_tombstones", "Deletions that some file, or a head, still has samples of.", func() float64 { return float64(db.Stats().Tombstones) }),
 		gauge("nilometer_tsdb_block_bytes", "Bytes of the live blocks.", func() float64 { return float64(db.Stats().BlockBytes) }),
 		gauge("nilometer_tsdb_block_samples", "Samples in the live blocks.", func() float64 { return float64(db.Stats().BlockSamples) }),
 		gauge("nilometer_tsdb_memory_usage_bytes", "Memory in use, garbage aside: what the memory limit is compared with.", func() float64 { return float64(db.pressure.Usage()) }),

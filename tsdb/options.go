@@ -25,6 +25,10 @@ type Options struct {
 	// Retention is the age after which blocks are dropped whole; default 30 d.
 	// Negative keeps all.
 	Retention time.Duration
+	// DeleteRewriteMax is how long deleted samples may stay in files of blocks:
+	// then a block is written anew for them alone. Queries do not see them at
+	// once. Default 24 h; negative: not at all.
+	DeleteRewriteMax time.Duration
 	// SyncInterval is the longest time for which a sample that was appended as
 	// storage.Logged is not durable; 1 ms to 1 min, default 1 s.
 	SyncInterval time.Duration
@@ -58,10 +62,11 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	defaultBlockRange   = 2 * time.Hour
-	defaultRetention    = 30 * 24 * time.Hour
-	defaultSyncInterval = time.Second
-	defaultCacheBytes   = 128 << 20
+	defaultBlockRange       = 2 * time.Hour
+	defaultRetention        = 30 * 24 * time.Hour
+	defaultDeleteRewriteMax = 24 * time.Hour
+	defaultSyncInterval     = time.Second
+	defaultCacheBytes       = 128 << 20
 
 	defaultLatePushes    = 2 * time.Hour
 	defaultLateBlocksMax = 32
@@ -76,6 +81,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SyncInterval == 0 {
 		o.SyncInterval = defaultSyncInterval
+	}
+	if o.DeleteRewriteMax == 0 {
+		o.DeleteRewriteMax = defaultDeleteRewriteMax
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes

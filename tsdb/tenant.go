@@ -189,6 +189,7 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, do
 	for range roundsMax {
 		var errs []error
 		progress := false
+		o.Hidden = b.newest.Load().hidden(ctx)
 		for _, job := range planner.Plan(b.newest.Load().current.State, nowMs, o) {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -14,12 +14,17 @@ type Admin interface {
 	// returns the name of its directory below snapshots/. Without the head it
 	// has only what is in blocks.
 	Snapshot(ctx context.Context, skipHead bool) (name string, err error)
+	// CleanTombstones writes every block anew that has deleted samples, and
+	// returns when their files have none.
+	CleanTombstones(ctx context.Context) error
 }
 
 // adminRoutes are the endpoints that change data or take space.
 func (a *API) adminRoutes(mux *http.ServeMux) {
 	for path, h := range map[string]handler{
-		"/api/v1/admin/tsdb/snapshot": a.snapshot,
+		"/api/v1/admin/tsdb/snapshot":         a.snapshot,
+		"/api/v1/admin/tsdb/delete_series":    a.deleteSeries,
+		"/api/v1/admin/tsdb/clean_tombstones": a.cleanTombstones,
 	} {
 		h := a.serve(path, a.admin(h))
 		mux.HandleFunc("POST "+path, h)
@@ -51,4 +56,30 @@ func (a *API) snapshot(r *http.Request) (answer, error) {
 		return answer{}, fmt.Errorf("create snapshot: %w", err)
 	}
 	return answer{data: map[string]string{"name": name}}, nil
+}
+
+// deleteSeries answers /api/v1/admin/tsdb/delete_series: one deletion for each
+// match[]. When one of several fails, those before it stay.
+func (a *API) deleteSeries(r *http.Request) (answer, error) {
+	selections, _, err := a.selections(r, func(err error) error { return invalidParameter("match[]", err) })
+	if err != nil {
+		return answer{}, err
+	}
+	if len(selections) == 0 {
+		return answer{}, badData(errors.New("no match[] parameter provided"))
+	}
+	for _, s := range selections {
+		if err := a.deps.Reader.Delete(r.Context(), a.deps.Tenant, s.MinTime, s.MaxTime, s.Matchers...); err != nil {
+			return answer{}, err
+		}
+	}
+	return answer{nothing: true}, nil
+}
+
+// cleanTombstones answers /api/v1/admin/tsdb/clean_tombstones.
+func (a *API) cleanTombstones(r *http.Request) (answer, error) {
+	if err := a.deps.Admin.CleanTombstones(r.Context()); err != nil {
+		return answer{}, err
+	}
+	return answer{nothing: true}, nil
 }

@@ -125,6 +125,9 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 			status = statusOf[classify(err)]
 			err = writeError(w, err)
 		} else {
+			if ans.nothing {
+				status = http.StatusNoContent
+			}
 			err = writeAnswer(w, ans)
 		}
 		if err != nil && r.Context().Err() == nil {

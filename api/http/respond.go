@@ -83,6 +83,7 @@ type answer struct {
 	encode   func(dst []byte) []byte // used when data is nil
 	warnings annotations.Annotations
 	query    string // the expression that warnings point into
+	nothing  bool   // 204, without a body
 }
 
 // envelope is the answer's frame.
@@ -99,6 +100,10 @@ type envelope struct {
 const annotationsMax = 10
 
 func writeAnswer(w http.ResponseWriter, a answer) error {
+	if a.nothing {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	env := envelope{Status: "success"}
 	if a.data != nil {
 		data, err := json.Marshal(a.data)

@@ -77,7 +77,9 @@ type Tombstone struct {
 	Seq uint64 `json:"seq"`
 	// ID names the deletion in the files of a head; empty when no head had
 	// samples of it.
-	ID       string    `json:"id,omitempty"`
+	ID string `json:"id,omitempty"`
+	// Time is when the deletion was accepted, ms: planners wait from there on.
+	Time     int64     `json:"time,omitempty"`
 	MinTime  int64     `json:"min_time"`
 	MaxTime  int64     `json:"max_time"`
 	Matchers []Matcher `json:"matchers"`

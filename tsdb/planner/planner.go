@@ -86,6 +86,13 @@ type Options struct {
 	// RetentionBytes is the size over which the oldest blocks are dropped; 0
 	// does not bound it.
 	RetentionBytes uint64
+	// RewriteMaxMs is how long a deletion may wait for its blocks to be written
+	// without its samples, if no merge does so before; 0: not at all. A block of
+	// which HiddenMax is hidden does not wait.
+	RewriteMaxMs int64
+	// Hidden is the share of a block's samples that are not to be seen, 0 to 1,
+	// as far as somebody knows.
+	Hidden map[ulid.ULID]float64
 	// RangeMaxMs bounds the range of a merged block; default a tenth of the
 	// retention, at most 27 block ranges (54 h).
 	RangeMaxMs int64
@@ -97,6 +104,10 @@ type Options struct {
 	// rewrites what was cut and never compacted: no more data is to come soon.
 	Final bool
 }
+
+// HiddenMax is the share of a block's samples from which on it is written anew
+// without waiting: so what is written is at most nine times what is gained.
+const HiddenMax = 0.1
 
 // levelFactor is the ratio of one range to the next.
 const levelFactor = 3
@@ -285,11 +296,16 @@ func (p *plan) overlaps(blocks []manifest.Block) {
 func (p *plan) rewrites(blocks []manifest.Block) {
 	for _, b := range blocks {
 		for _, t := range p.tombstones {
-			if !p.taken[b.ID] && Hides(t, b) {
+			if !p.taken[b.ID] && Hides(t, b) && p.due(t, b) {
 				p.add(Rewrite, fmt.Sprintf("deletion %d is not applied", t.Seq), []manifest.Block{b})
 			}
 		}
 	}
+}
+
+// due tells whether a block is written anew for a deletion.
+func (p *plan) due(t manifest.Tombstone, b manifest.Block) bool {
+	return p.options.Final || p.now-t.Time >= p.options.RewriteMaxMs || p.options.Hidden[b.ID] >= HiddenMax
 }
 
 // levels merges, from the shortest range up, the blocks inside one aligned

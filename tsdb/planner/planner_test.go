@@ -105,6 +105,8 @@ func (s *script) command(f []string) {
 				s.opts.RangeMaxMs = s.ms(v)
 			case "final":
 				s.opts.Final = v == "true"
+			case "rewrite":
+				s.opts.RewriteMaxMs = s.ms(v)
 			case "jobblocks":
 				s.opts.JobBlocksMax = int(s.number(v))
 			case "jobbytes":
@@ -121,7 +123,11 @@ func (s *script) command(f []string) {
 		s.edit(manifest.Edit{Removed: []ulid.ULID{s.ids[f[1]]}})
 	case "tombstone":
 		from, to, _ := strings.Cut(f[2], "-")
-		s.edit(manifest.Edit{Tombstones: []manifest.Tombstone{{Seq: uint64(s.number(f[1])), MinTime: s.ms(from), MaxTime: s.ms(to)}}})
+		ts := manifest.Tombstone{Seq: uint64(s.number(f[1])), MinTime: s.ms(from), MaxTime: s.ms(to)}
+		if len(f) > 3 {
+			ts.Time = s.ms(strings.TrimPrefix(f[3], "at="))
+		}
+		s.edit(manifest.Edit{Tombstones: []manifest.Tombstone{ts}})
 	case "plan":
 		s.out.WriteString("----\n")
 		for _, j := range s.plan() {
@@ -172,6 +178,11 @@ func (s *script) block(name, span string, rest []string) {
 			b.Stats.ChunkBytes = uint64(s.number(v))
 		case "res":
 			b.ResolutionMs = s.number(v)
+		case "hidden":
+			if s.opts.Hidden == nil {
+				s.opts.Hidden = map[ulid.ULID]float64{}
+			}
+			s.opts.Hidden[b.ID] = float64(s.number(v)) / 100
 		case "exempt":
 			b.Exempt = v == "1"
 		case "applied":
