@@ -132,6 +132,20 @@ func (db *DB) spillDue(ctx context.Context, b *blocks, h *head.Head) error {
 	return db.spill(ctx, b, h, func(s late.Span) bool { return full || s.To <= h.Horizon() && s.Since <= oldest })
 }
 
+// spillFull is spillDue for every tenant.
+func (db *DB) spillFull(ctx context.Context) error {
+	db.cutting.Lock()
+	defer db.cutting.Unlock()
+	var errs []error
+	for _, b := range db.opened() {
+		if err := db.spillDue(ctx, b, db.memory.head(b.id)); err != nil {
+			errs = append(errs, fmt.Errorf("tenant %s: %w", b.id, err))
+		}
+		b.sweep()
+	}
+	return errors.Join(errs...)
+}
+
 // lateBlocks is the number of a tenant's blocks that overlap others.
 func (db *DB) lateBlocks(b *blocks) int {
 	return planner.Overlapping(b.newest.Load().current.State.Blocks)
@@ -152,6 +166,10 @@ func (db *DB) spill(ctx context.Context, b *blocks, h *head.Head, due func(late.
 	b.edits.Lock()
 	l, seq := db.takeLate(b, h), b.manifest.Current().Number // as in cutSpan
 	b.edits.Unlock()
+	// What a block has is durable: so must be all that came before it.
+	if err := db.memory.log.Sync(ctx); err != nil {
+		return fmt.Errorf("write late samples: %w", err)
+	}
 	var edit format.Edit
 	committed := false
 	defer func() {

@@ -46,8 +46,8 @@ func (db *DB) Run(ctx context.Context) error {
 	return nil
 }
 
-// whenLate cuts when a buffer of late samples is half full. After an error it
-// waits for a maintenance interval.
+// whenLate writes late samples to blocks when a buffer of them is half full.
+// After an error it waits for a maintenance interval.
 func (db *DB) whenLate(ctx context.Context) {
 	for {
 		select {
@@ -55,7 +55,7 @@ func (db *DB) whenLate(ctx context.Context) {
 			return
 		case <-db.memory.heads.LateFull():
 		}
-		err := db.Cut(ctx)
+		err := db.spillFull(ctx)
 		if err == nil || ctx.Err() != nil {
 			continue
 		}

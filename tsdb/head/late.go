@@ -115,10 +115,25 @@ func (c *commit) takeLate(g *group, id seriesID, t int64, bits uint64) (reason s
 		l.known[id] = s
 	}
 	if seq == 0 {
+		if reason == storage.ReasonNone && h.deletedLate(s.ref, id, t) {
+			reason = storage.ReasonConflict // the first one is still there, and hidden
+		}
 		return reason, false
 	}
 	l.writer.AddSample(s.number, t, bits)
 	return storage.ReasonNone, true
+}
+
+// deletedLate tells whether a sample of the late buffer is hidden by a deletion.
+func (h *Head) deletedLate(ref late.Ref, id seriesID, t int64) bool {
+	hidden := h.HiddenLate()
+	if hidden == nil {
+		return false
+	}
+	h.index.mu.RLock()
+	ranges := hidden(h.index.labelsLocked(id))
+	h.index.mu.RUnlock()
+	return late.Hides(ranges, t, h.late.SeqOf(ref, t))
 }
 
 // continues tells whether a closed group's next batch may imply that a series

@@ -68,8 +68,8 @@ func (o Options) Validate() error {
 	if o.SealEvery < 0 || o.SealEvery > column.TilePositions {
 		errs = append(errs, fmt.Errorf("streams are to be sealed every %d positions: 1 to %d are allowed", o.SealEvery, column.TilePositions))
 	}
-	if o.LateBytesMax < 0 || o.LateBytesMax > 0 && o.LateBytesMax < 64<<10 {
-		errs = append(errs, fmt.Errorf("the buffer of late samples has %d bytes: 64 KiB is the least", o.LateBytesMax))
+	if o.LateBytesMax < 0 || o.LateBytesMax > 0 && o.LateBytesMax < 16<<10 {
+		errs = append(errs, fmt.Errorf("the buffer of late samples has %d bytes: 16 KiB is the least", o.LateBytesMax))
 	}
 	if o.SealFileBytes < 0 || o.SealFileAge < 0 {
 		errs = append(errs, fmt.Errorf("files of seals of %d bytes every %s: neither may be negative", o.SealFileBytes, o.SealFileAge))

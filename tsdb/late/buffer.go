@@ -152,6 +152,14 @@ func (b *Buffer) Check(hash series.Hash, lset labels.Labels, t int64, bits uint6
 	return verdict(have, bits)
 }
 
+// SeqOf is the sequence of the sample of a series at a time, 0 without one.
+func (b *Buffer) SeqOf(ref Ref, t int64) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	have, _ := b.lookupLocked(uint32(ref), t)
+	return have.seq
+}
+
 // lookupLocked finds a sample.
 func (b *Buffer) lookupLocked(series uint32, t int64) (found sample, ok bool) {
 	s := b.spans[floor(t, b.spanMs)]

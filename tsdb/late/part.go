@@ -23,6 +23,16 @@ type Hidden struct {
 	Seq              uint64
 }
 
+// Hides tells whether any of the ranges hides a sample.
+func Hides(ranges []Hidden, t int64, seq uint64) bool {
+	for _, h := range ranges {
+		if h.MinTime <= t && t <= h.MaxTime && seq <= h.Seq {
+			return true
+		}
+	}
+	return false
+}
+
 // Bounds say what a Part leaves out. The zero value leaves out samples of
 // before 1970, and nothing else.
 type Bounds struct {
@@ -210,12 +220,7 @@ func (p *Part) visible(v *spanView, x *sample, hidden []Hidden) bool {
 	if x.seq <= v.after || x.seq > p.last || x.t < p.bounds.MinTime {
 		return false
 	}
-	for _, h := range hidden {
-		if h.MinTime <= x.t && x.t <= h.MaxTime && x.seq <= h.Seq {
-			return false
-		}
-	}
-	return true
+	return !Hides(hidden, x.t, x.seq)
 }
 
 func (p *Part) labelsLocked(n uint32) labels.Labels {
