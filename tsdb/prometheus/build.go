@@ -194,6 +194,7 @@ func (r *rangeReader) emit(ctx context.Context, l *layout, entries []int32, know
 		for i := range b.series {
 			s := &b.series[i]
 			t.series++
+			t.digests = append(t.digests, s.digest)
 			t.samples += uint64(s.count)
 			if err := add(s); err != nil {
 				return t, err
@@ -209,7 +210,8 @@ func (r *rangeReader) emit(ctx context.Context, l *layout, entries []int32, know
 
 // tally counts what one range had.
 type tally struct {
-	series, samples uint64 // that were handed on
+	series, samples uint64   // that were handed on
+	digests         []digest // of each series that was handed on
 	present, differ uint64
 	decoded         decodeCounts
 }
@@ -298,7 +300,7 @@ func (r *rangeReader) encodeBatches(ctx context.Context, l *layout, known *exist
 
 // encode puts the samples of one series on its column.
 func (l *layout) encode(enc *encoder, s *sourceSeries, entry int32, got *samples) encodedSeries {
-	out := encodedSeries{labels: s.labels, column: -1, count: len(got.times)}
+	out := encodedSeries{labels: s.labels, column: -1, count: len(got.times), digest: digestOf(got)}
 	if entry >= 0 {
 		key, _ := series.KeyOf(s.labels, nil)
 		out.column = l.find(key, l.ofEntry[entry], got.times)

@@ -25,7 +25,7 @@
 //     counter reset becomes "unknown" where another one stands before it now; a
 //     stale histogram becomes a stale float.
 //   - I2: an imported range is in the database whole or not at all: its block is
-//     verified against what was read, and then added by one version of the
+//     verified against what was read, series by series, and then added by one version of the
 //     manifest.
 //   - I3: what was in the database first stays (N1): a sample whose series has
 //     one at its timestamp already is left out, and counted. So an import that is

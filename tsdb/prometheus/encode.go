@@ -17,6 +17,7 @@ type encodedSeries struct {
 	times  []int64 // of a column of its own
 	pieces []encodedPiece
 	count  int // samples
+	digest digest
 }
 
 // encodedPiece is what a series has in one tile: positions [from, to) of the

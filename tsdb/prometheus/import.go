@@ -371,18 +371,17 @@ func (im *importer) addBlock(ctx context.Context, r *rangeReader, l *layout, ent
 	return t, meta, err
 }
 
-func (im *importer) writeBlock(ctx context.Context, n tsdb.NewBlock, r *rangeReader, l *layout, entries []int32, known *existing) (tally, block.Meta, error) {
+func (im *importer) writeBlock(ctx context.Context, n tsdb.NewBlock, r *rangeReader, l *layout, entries []int32, known *existing) (t tally, meta block.Meta, err error) {
 	w, err := block.NewWriter(n.Bucket, n.Tenant, n.ID, n.Options)
 	if err != nil {
-		return tally{}, block.Meta{}, err
+		return t, meta, err
 	}
 	sink := newBlockSink(w, l)
-	t, err := r.emit(ctx, l, entries, known, func(s *encodedSeries) error {
+	t, err = r.emit(ctx, l, entries, known, func(s *encodedSeries) error {
 		im.done += uint64(s.count)
 		return sink.add(ctx, s)
 	}, func() { im.opts.Report(Progress{Samples: im.done, Total: max(im.total, im.done)}) })
 	im.done += t.present
-	var meta block.Meta
 	if err == nil {
 		meta, err = w.Finish(ctx, block.Meta{Level: r.span.level(im.ranges), Sources: []ulid.ULID{n.ID}, LowestSeq: n.Seq, HighestSeq: n.Seq, Exempt: im.opts.Keep})
 	}
@@ -390,22 +389,6 @@ func (im *importer) writeBlock(ctx context.Context, n tsdb.NewBlock, r *rangeRea
 		w.Abort(context.WithoutCancel(ctx))
 	}
 	return t, meta, err
-}
-
-// verifyBlock reads the block that was written, and compares its counts with
-// what was read from the source (I2).
-func verifyBlock(ctx context.Context, n tsdb.NewBlock, t tally) error {
-	report, err := block.Verify(ctx, n.Bucket, n.Tenant, n.ID)
-	if err != nil {
-		return err
-	}
-	if len(report.Problems) > 0 {
-		return fmt.Errorf("verify block %s: %s", n.ID, report.Problems[0])
-	}
-	if report.Series != t.series || report.Samples != t.samples {
-		return fmt.Errorf("verify block %s: it has %d series with %d samples, read were %d with %d", n.ID, report.Series, report.Samples, t.series, t.samples)
-	}
-	return nil
 }
 
 func formatMs(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -16,7 +17,9 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 
+	"github.com/nilometer/nilometer/blob"
 	"github.com/nilometer/nilometer/blob/dir"
+	blobmem "github.com/nilometer/nilometer/blob/mem"
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -224,6 +227,59 @@ func TestSeriesScrapedTogetherShareColumns(t *testing.T) {
 	live := blocks(t, fs)
 	if len(live) != 1 || live[0].Stats.Columns != 3 || live[0].Stats.Series != 120 || live[0].Stats.Samples != want.samples() {
 		t.Errorf("%+v: want one block with a column for each of 3 targets", live)
+	}
+}
+
+// flippingBucket flips a bit in what is put to one kind of object.
+type flippingBucket struct {
+	blob.Bucket
+	part string
+}
+
+func (b flippingBucket) PutIfAbsent(ctx context.Context, name string, r io.Reader, size int64) error {
+	content, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(name, b.part) {
+		content[len(content)*2/3] ^= 16
+	}
+	return b.Bucket.PutIfAbsent(ctx, name, bytes.NewReader(content), size)
+}
+
+// TestABlockThatIsNotWhatWasReadIsNotAdded: the import verifies what it wrote.
+func TestABlockThatIsNotWhatWasReadIsNotAdded(t *testing.T) {
+	source, _ := days(t)
+	for _, part := range []string{"/chunks/", "/index"} {
+		bucket := blobmem.New()
+		d := tsdb.Deps{Dir: "data", FS: mem.New(), Bucket: flippingBucket{bucket, part}, Clock: func() time.Time { return now }}
+		db, err := tsdb.Open(t.Context(), tsdb.Options{Retention: -1}, d)
+		if err == nil {
+			err = db.Close()
+		}
+		if err == nil {
+			db, err = tsdb.OpenIdle(t.Context(), tsdb.Options{Retention: -1}, d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = prometheus.Import(t.Context(), db, source, importOptions(t)); err == nil || !strings.Contains(err.Error(), "block ") {
+			t.Errorf("a bit of %s: error %v, want one that names the block", part, err)
+		}
+		content, err := db.Content(t.Context(), tenant.Default)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(content.State.Blocks); n != 0 {
+			t.Errorf("a bit of %s: %d blocks were added", part, n)
+		}
+		err = bucket.List(t.Context(), "block/", "", func(i blob.Info) error { return errors.New(i.Name) })
+		if err != nil {
+			t.Errorf("a bit of %s: %s is left", part, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
