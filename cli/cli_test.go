@@ -105,7 +105,7 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"query", "range", "--start=noon", "up"}, 2, "--start=noon: write it like"},
 		{[]string{"query", "instant", "--server=http://127.0.0.1:1", "up"}, 1, "query http://127.0.0.1:1: "},
 		{[]string{"query", "instant", "--timeout=x", "up"}, 2, "--timeout"},
-		{[]string{"tsdb", "x"}, 2, "nilometer tsdb compact|verify --data.dir DIR"},
+		{[]string{"tsdb", "x"}, 2, "nilometer tsdb list|analyze|dump|verify|compact --data.dir DIR"},
 		{[]string{"tsdb", "compact", "--storage.tsdb.retention.time=x"}, 2, "--storage.tsdb.retention.time=x"},
 		{[]string{"tsdb", "verify", "--data.dir", missing}, 1, missing},
 		{[]string{"tsdb", "compact", "--data.dir", missing}, 1, missing},

@@ -9,19 +9,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nilometer/nilometer/tsdb"
+	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
 func newTSDB(streams Streams) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "tsdb",
-		Short: "Work on a data directory that no server uses",
-		Args:  args(cobra.NoArgs, "nilometer tsdb compact|verify --data.dir DIR"),
+		Short: "Look into a data directory, and work on it",
+		Args:  args(cobra.NoArgs, "nilometer tsdb list|analyze|dump|verify|compact --data.dir DIR"),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().StringVar(&dir, "data.dir", "./data", "`directory` of the data")
 	deps := func() tsdb.Deps { return tsdb.Deps{Dir: dir, Note: "nilometer tsdb"} }
-	cmd.AddCommand(newCompact(streams, deps), newVerify(streams, deps))
+	cmd.AddCommand(newTSDBList(streams, deps), newTSDBAnalyze(streams, deps), newTSDBDump(streams, deps), newVerify(streams, deps), newCompact(streams, deps))
 	return cmd
 }
 
@@ -57,10 +58,10 @@ func newCompact(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
-		Short: "Read every block and check every checksum",
+		Short: "Read every block and the log, and check every checksum",
 		Args:  args(cobra.NoArgs, "nilometer tsdb verify --data.dir DIR"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			blocks := 0
+			blocks, segments := 0, 0
 			err := tsdb.Verify(cmd.Context(), deps(), func(r tsdb.BlockReport) {
 				blocks++
 				verdict := "sound"
@@ -71,10 +72,22 @@ func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 					time.UnixMilli(r.Meta.MinTime).UTC().Format(time.RFC3339), time.UnixMilli(r.Meta.MaxTime).UTC().Format(time.RFC3339),
 					r.Series, r.Samples, verdict)
 			})
-			if err != nil {
+			logErr := tsdb.VerifyLog(cmd.Context(), deps(), func(c wal.Checked) {
+				segments++
+				verdict := "sound"
+				if len(c.Damage) > 0 {
+					var all []string
+					for _, d := range c.Damage[:min(len(c.Damage), warningsMax)] {
+						all = append(all, d.String())
+					}
+					verdict = strings.Join(all, "; ")
+				}
+				_, _ = fmt.Fprintf(streams.Out, "%s: %d frames with %s: %s\n", c.File, c.Frames, shortBytes(c.Bytes), verdict)
+			})
+			if err = errors.Join(err, logErr); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(streams.Out, "done: %d blocks\n", blocks)
+			_, err = fmt.Fprintf(streams.Out, "done: %d blocks, %d files of the log\n", blocks, segments)
 			return err
 		},
 	}

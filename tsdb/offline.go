@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/nilometer/nilometer/blob"
-	blobdir "github.com/nilometer/nilometer/blob/dir"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/compact"
 	"github.com/nilometer/nilometer/tsdb/late"
@@ -37,27 +35,6 @@ func existing(d Deps) (vfs.FS, error) {
 	return fsys, nil
 }
 
-// openOffline locks an existing data directory and opens its bucket, for work
-// while no server runs on it.
-func openOffline(d Deps) (*directory, blob.Bucket, error) {
-	fsys, err := existing(d)
-	if err != nil {
-		return nil, nil, err
-	}
-	d.FS = fsys
-	dir, err := openDirectory(d)
-	if err != nil {
-		return nil, nil, err
-	}
-	bucket := d.Bucket
-	if bucket == nil {
-		if bucket, err = blobdir.New(dir.fs, storeName); err != nil {
-			return nil, nil, errors.Join(err, dir.close())
-		}
-	}
-	return dir, bucket, nil
-}
-
 // OpenIdle opens an existing data directory that no server uses, with
 // everything that its log holds, for work on the whole of it. Run must not be
 // called: nothing is cut, compacted or dropped unless it is asked for.
@@ -75,18 +52,6 @@ func OpenIdle(ctx context.Context, o Options, d Deps) (*DB, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
-}
-
-// Verify reads every block of a data directory that no server uses, and
-// reports each. It returns an error that names the damaged blocks. The log is
-// not looked at: its damage is reported when it is replayed.
-func Verify(ctx context.Context, d Deps, report func(BlockReport)) error {
-	d = d.withDefaults()
-	dir, bucket, err := openOffline(d)
-	if err != nil {
-		return err
-	}
-	return errors.Join(verifyBlocks(ctx, bucket, report), dir.close())
 }
 
 // CompactReport is one step of Compact.

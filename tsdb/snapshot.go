@@ -88,8 +88,8 @@ func (db *DB) snapshotTenant(ctx context.Context, w *snapshotWriter, b *blocks, 
 	if err := w.versions(ctx, b.manifest, v.gen.current); err != nil {
 		return err
 	}
-	for _, x := range v.gen.blocks {
-		if err := w.block(ctx, b.id, x.Meta()); err != nil {
+	for _, m := range v.gen.current.State.Blocks {
+		if err := w.block(ctx, b.id, m); err != nil {
 			return err
 		}
 	}
