@@ -27,18 +27,22 @@ func (s *section) append(dst []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(s.count)), s.data...)
 }
 
-// AddHistogram adds the histogram of a member whose last one was prev (zero when
-// its last value was none); slots increase.
-func (w *BatchWriter) AddHistogram(slot uint32, prev, h column.Histogram) {
+// AddHistogram adds a member's histogram as AppendHistogram has written it,
+// against the member's value before; slots increase.
+func (w *BatchWriter) AddHistogram(slot uint32, histogram []byte) {
 	w.histograms.slot(slot)
-	w.histograms.data = AppendHistogram(w.histograms.data, prev, h)
+	w.histograms.data = append(w.histograms.data, histogram...)
 }
 
-// AddStart says that a member's start timestamp is start from this position on,
-// where it was prev before (0: none); slots increase.
-func (w *BatchWriter) AddStart(slot uint32, prev, start int64) {
+// AddStart says that a member's start timestamp is start from this position on
+// (0: none); slots increase.
+func (w *BatchWriter) AddStart(slot uint32, start int64) {
 	w.starts.slot(slot)
-	w.starts.data = binary.AppendVarint(w.starts.data, start-prev)
+	x := uint64(0)
+	if start != 0 {
+		x = zigzag(w.Time-start) + 1
+	}
+	w.starts.data = binary.AppendUvarint(w.starts.data, x)
 }
 
 // part is where the reading of a batch stands.
@@ -94,9 +98,13 @@ func (b *Batch) Histogram(prev column.Histogram) (column.Histogram, error) {
 // before the next NextStart.
 func (b *Batch) NextStart() (slot uint32, ok bool, err error) { return b.next(inStarts) }
 
-// Start returns the start timestamp of the slot that NextStart has returned,
-// given the member's one before (0: none).
-func (b *Batch) Start(prev int64) (int64, error) {
-	start := prev + b.r.varint()
-	return start, b.r.err
+// Start returns the start timestamp of the slot that NextStart has returned, 0
+// for none.
+func (b *Batch) Start() (int64, error) {
+	x := b.r.uvarint()
+	if x == 0 {
+		return 0, b.r.err
+	}
+	x--
+	return b.Time - (int64(x>>1) ^ -int64(x&1)), b.r.err
 }

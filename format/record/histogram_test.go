@@ -90,10 +90,10 @@ func exampleMore() []byte {
 	first := &histogram.Histogram{Schema: 3, ZeroThreshold: 0x1p-128, Count: 9, Sum: 4.5, PositiveSpans: []histogram.Span{{Offset: 2, Length: 3}}, PositiveBuckets: []int64{2, 1, 1}}
 	next := first.Copy()
 	next.Count, next.Sum, next.PositiveBuckets = 11, 5.5, []int64{2, 3, -1}
-	w.AddHistogram(5, column.Histogram{}, integer(first))
-	w.AddHistogram(6, integer(first), integer(next))
-	w.AddStart(4, 0, 1_699_990_000_000)
-	w.AddStart(5, 1_699_990_000_000, 0)
+	w.AddHistogram(5, record.AppendHistogram(nil, column.Histogram{}, integer(first)))
+	w.AddHistogram(6, record.AppendHistogram(nil, integer(first), integer(next)))
+	w.AddStart(4, 1_699_990_000_000)
+	w.AddStart(5, 0)
 	return w.Append(nil)
 }
 
@@ -158,7 +158,7 @@ func readMore(body []byte, prev column.Histogram) (values map[uint32]uint64, his
 		if err != nil || !ok {
 			return values, hists, starts, err
 		}
-		if starts[slot], err = b.Start(0); err != nil {
+		if starts[slot], err = b.Start(); err != nil {
 			return nil, nil, nil, err
 		}
 	}
@@ -171,7 +171,7 @@ func TestBatchOfHistogramsAndStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if values[4] != math.Float64bits(0.5) || !hists[5].Equal(first) || hists[6].Int.Count != 11 || hists[6].Int.PositiveBuckets[1] != 3 ||
-		starts[4] != 1_699_990_000_000 || starts[5] != -1_699_990_000_000 {
+		starts[4] != 1_699_990_000_000 || starts[5] != 0 || len(starts) != 2 {
 		t.Errorf("values %v, histograms %+v, starts %v", values, hists, starts)
 	}
 	for _, body := range [][]byte{append(exampleMore(), 0), exampleMore()[:len(exampleMore())-1]} {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	formatcolumn "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 )
 
@@ -46,6 +47,10 @@ type Member struct {
 	HasValue bool
 	Bits     uint64
 	Time     int64
+	// Histogram is the last value where it was one, in place of Bits. Start is the
+	// start timestamp of the last sample, ms; 0: none.
+	Histogram column.Histogram
+	Start     int64
 }
 
 const (
@@ -53,7 +58,10 @@ const (
 	memberPresent  = 2
 	memberExplicit = 4
 	memberHasValue = 8
-	memberFlags    = 15
+	// With memberExplicit alone.
+	memberHistogram = 16
+	memberStart     = 32
+	memberFlags     = 63
 )
 
 // AppendGroup appends the head of a group's frame. Members are in order of slots.
@@ -88,10 +96,16 @@ func AppendGroup(dst []byte, g *Group) []byte {
 		dst = append(dst, m.flags())
 		dst = binary.AppendVarint(dst, int64(m.Series-series))
 		if m.Explicit {
-			if m.HasValue {
+			switch {
+			case m.HasValue && !m.Histogram.IsZero():
+				dst = appendBytes(dst, string(record.AppendHistogram(nil, column.Histogram{}, m.Histogram)))
+			case m.HasValue:
 				dst = binary.LittleEndian.AppendUint64(dst, m.Bits)
 			}
 			dst = binary.AppendVarint(dst, g.Last-m.Time)
+			if m.Start != 0 {
+				dst = binary.AppendVarint(dst, g.Last-m.Start)
+			}
 		}
 		slot, series = rest[n-1].Slot+1, rest[n-1].Series+1
 		rest = rest[n:]
@@ -109,7 +123,10 @@ func (m *Member) flags() byte {
 	for _, x := range [...]struct {
 		on   bool
 		flag byte
-	}{{m.Foreign, memberForeign}, {m.Present, memberPresent}, {m.Explicit, memberExplicit}, {m.HasValue, memberHasValue}} {
+	}{
+		{m.Foreign, memberForeign}, {m.Present, memberPresent}, {m.Explicit, memberExplicit}, {m.HasValue, memberHasValue},
+		{m.Explicit && m.HasValue && !m.Histogram.IsZero(), memberHistogram}, {m.Explicit && m.Start != 0, memberStart},
+	} {
 		if x.on {
 			f |= x.flag
 		}
@@ -170,16 +187,24 @@ func (g *Group) readMembers(r *reader, slots int) {
 		m := Member{Foreign: flags&memberForeign != 0, Present: flags&memberPresent != 0, Explicit: flags&memberExplicit != 0, HasValue: flags&memberHasValue != 0}
 		series += uint64(r.varint())
 		if m.Explicit {
-			if m.HasValue {
+			switch {
+			case m.HasValue && flags&memberHistogram != 0:
+				m.Histogram = r.histogram()
+			case m.HasValue:
 				m.Bits = r.uint64()
 			}
 			m.Time = g.Last - r.varint()
+			if flags&memberStart != 0 {
+				m.Start = g.Last - r.varint()
+			}
 		}
 		switch {
 		case r.err != nil:
 			return
 		case flags&^memberFlags != 0:
 			r.fail("unknown flags of a member")
+		case flags&(memberHistogram|memberStart) != 0 && !m.Explicit || flags&memberHistogram != 0 && !m.HasValue:
+			r.fail("flags of a member that do not go together")
 		case n == 0 || m.Explicit && n != 1:
 			r.fail("a run of %d members", n)
 		case slot+uint64(n) > uint64(slots):
@@ -194,4 +219,13 @@ func (g *Group) readMembers(r *reader, slots int) {
 		}
 		left -= n
 	}
+}
+
+// histogram reads one in bytes of its own.
+func (r *reader) histogram() column.Histogram {
+	h, rest, err := record.ReadHistogram([]byte(r.bytes()), column.Histogram{})
+	if r.err == nil && (err != nil || len(rest) > 0) {
+		r.fail("a histogram that cannot be read, or that %d bytes follow (%v)", len(rest), err)
+	}
+	return h
 }

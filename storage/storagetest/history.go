@@ -3,10 +3,10 @@ package storagetest
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/column"
@@ -45,7 +45,7 @@ type history struct {
 	now    int64 // seconds after the begin
 
 	groups [historyGroups]*[2]*writer
-	last   [historySeries]float64
+	last   [historySeries]point
 }
 
 func (h *history) run() {
@@ -115,11 +115,11 @@ func (h *history) write() {
 	repeat := h.rng.IntN(6) == 0
 	var results [2]storage.Result
 	for k, w := range h.groups[i] {
-		b := w.batch(w.at(h.now), values...)
+		b := w.points(w.at(h.now), values...)
 		b.BodyStale = bodyStale
 		results[k] = w.append(b)
 		if repeat {
-			if res := w.append(w.batch(w.at(h.now), values...)); res.Appended != 0 || len(res.Rejected) > 0 {
+			if res := w.append(w.points(w.at(h.now), values...)); res.Appended != 0 || len(res.Rejected) > 0 {
 				w.Fatalf("%s: a repeat has the result %+v", h.name, res)
 			}
 		}
@@ -139,15 +139,20 @@ func (h *history) writeLate() {
 		return
 	}
 	at := max(0, h.now-int64(h.rng.IntN(1800)))
-	values := slices.DeleteFunc(h.values(i), func(v value) bool { return v.name == "s7" || v.name == "s8" })
+	var values []value // late samples are floats without start timestamps
+	for _, p := range h.values(i) {
+		if p.h.IsZero() && p.name != "s7" && p.name != "s8" {
+			values = append(values, p.value)
+		}
+	}
 	for _, w := range h.groups[i] {
 		w.append(w.batch(w.at(at), values...))
 	}
 }
 
 // values draws what a batch of group i mentions.
-func (h *history) values(i int) []value {
-	var out []value
+func (h *history) values(i int) []point {
+	var out []point
 	for k := range historySeries {
 		// Series k is that of group k (modulo); the last ones are written by the
 		// open groups too. What is written by several continues for none of them:
@@ -159,21 +164,43 @@ func (h *history) values(i int) []value {
 		if h.rng.IntN(4) == 0 && !(common && i%2 == 0) {
 			continue
 		}
-		switch h.rng.IntN(10) {
+		p := &h.last[k]
+		p.name = fmt.Sprint("s", k)
+		switch h.rng.IntN(12) {
 		case 0:
 			c := curious()
-			h.last[k] = c[h.rng.IntN(len(c))]
+			p.v, p.h = c[h.rng.IntN(len(c))], storage.Histogram{}
 		case 1:
-			out = append(out, value{fmt.Sprint("s", k), column.StaleNaN()})
+			if stale := (point{value: value{p.name, column.StaleNaN()}}); h.rng.IntN(2) == 0 || h.floats() {
+				out = append(out, stale)
+			} else {
+				out = append(out, point{value: stale.value, h: storage.Histogram{Float: &histogram.FloatHistogram{Sum: column.StaleNaN()}}})
+			}
 			continue
 		case 2, 3, 4:
+		case 5:
+			if !h.floats() {
+				all := histograms()
+				p.h = all[h.rng.IntN(len(all)-1)] // the last one is big
+			}
+		case 6:
+			if !h.floats() {
+				p.start = h.stores[0].at(h.now) * int64(h.rng.IntN(2))
+			}
 		default:
-			h.last[k] += float64(h.rng.IntN(100))
+			if p.v += float64(h.rng.IntN(100)); !p.h.IsZero() && h.rng.IntN(4) > 0 {
+				p.h = IntHistogram(int64(h.rng.IntN(1000)))
+			} else {
+				p.h = storage.Histogram{}
+			}
 		}
-		out = append(out, value{fmt.Sprint("s", k), h.last[k]})
+		out = append(out, *p)
 	}
 	return out
 }
+
+// floats tells whether the engine takes nothing else.
+func (h *history) floats() bool { return h.stores[0].h.NoHistograms }
 
 // compare reads both stores, whole and by a random selection.
 func (h *history) compare() {

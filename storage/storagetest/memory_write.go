@@ -192,7 +192,6 @@ func (g *memGroup) applyLocked(b *storage.Batch) storage.Result {
 	}
 	for i, h := range b.Histograms {
 		if histogram.Validate(h.Histogram) != nil {
-			mentioned[h.Slot] = true
 			reject(len(b.Slots)+i, h.Slot, storage.ReasonInvalidHistogram)
 			continue
 		}

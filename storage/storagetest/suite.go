@@ -29,6 +29,9 @@ type Harness struct {
 	// LateWindow is how far behind the newest sample a late one of an open group
 	// may lie; 0: the engine takes none, or says nothing about it. At most 4 h.
 	LateWindow time.Duration
+	// NoHistograms says that the engine refuses native histograms as not
+	// supported. It may leave start timestamps out then, too.
+	NoHistograms bool
 }
 
 // defaultBase is 2023-11-14 22:00:00 UTC, a multiple of two hours.
@@ -56,6 +59,7 @@ func Run(t *testing.T, h Harness) {
 		{"order", orderCases()},
 		{"values", valueCases()},
 		{"read", readCases()},
+		{"histograms", histogramCases(h.NoHistograms)},
 		{"views", viewCases()},
 		{"ends", endCases()},
 		{"deletion", deleteCases()},

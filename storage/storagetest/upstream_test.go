@@ -211,7 +211,8 @@ func (u *upstream) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tai
 // TestUpstream runs the suite on the database of Prometheus.
 func TestUpstream(t *testing.T) {
 	storagetest.Run(t, storagetest.Harness{
-		Open: func(t *testing.T, a storage.Admitter) storage.Store { return newUpstream(t, a) },
+		NoHistograms: true,
+		Open:         func(t *testing.T, a storage.Admitter) storage.Store { return newUpstream(t, a) },
 		Reopen: func(t *testing.T, s storage.Store) storage.Store {
 			return s.(*upstream).reopen(t)
 		},

@@ -20,7 +20,7 @@ type tiler struct {
 	encoder  part.Encoder
 	segments []segment
 	chunks   []tileChunk
-	tile     gathered
+	tile     part.Gathered
 	decoded  storage.Values
 	data     []byte
 	runs     []column.Run
@@ -144,54 +144,21 @@ func (t *tiler) chunkData(segments []segment, n int) ([]byte, error) {
 		}
 	}
 	t.encoded++
-	t.tile.reset()
+	t.tile.Reset()
 	for _, s := range segments {
 		if err := t.decoded.Decode(&s.piece.Chunk, int(s.piece.To-s.piece.From)); err != nil {
 			return nil, err
 		}
 		runs := s.piece.Chunk.Runs
 		from, to := presentBefore(runs, int(s.from-s.piece.From)), presentBefore(runs, int(s.to-s.piece.From))
-		t.tile.add(&t.decoded, from, to)
+		t.tile.Add(&t.decoded, from, to)
 	}
-	if t.tile.n != n {
-		return nil, fmt.Errorf("a tile with %d values where its presence runs leave %d", t.tile.n, n)
+	if t.tile.Len() != n {
+		return nil, fmt.Errorf("a tile with %d values where its presence runs leave %d", t.tile.Len(), n)
 	}
 	at := len(t.data)
 	t.data = t.encoder.Append(t.data, &t.tile.Values)
 	return slices.Clip(t.data[at:]), nil
-}
-
-// gathered are values of several chunks, one after another.
-type gathered struct {
-	storage.Values
-	n int
-}
-
-func (g *gathered) reset() {
-	g.n = 0
-	g.Floats, g.Histograms, g.Starts = g.Floats[:0], g.Histograms[:0], g.Starts[:0]
-}
-
-// add appends values [from, to) of v. A list that v has not is zero there, a
-// list that nobody has had yet stays empty.
-func (g *gathered) add(v *storage.Values, from, to int) {
-	g.Floats = extend(g.Floats, v.Floats, g.n, from, to)
-	g.Histograms = extend(g.Histograms, v.Histograms, g.n, from, to)
-	g.Starts = extend(g.Starts, v.Starts, g.n, from, to)
-	g.n += to - from
-}
-
-func extend[T any](dst, list []T, n, from, to int) []T {
-	if list == nil && len(dst) == 0 {
-		return dst
-	}
-	if len(dst) < n {
-		dst = append(dst, make([]T, n-len(dst))...)
-	}
-	if list == nil {
-		return append(dst, make([]T, to-from)...)
-	}
-	return append(dst, list[from:to]...)
 }
 
 // presentBefore counts the present positions before pos.

@@ -16,9 +16,7 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 	reject := func(i int, slot storage.Slot, r storage.Reason) {
 		res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: slot, Reason: r})
 	}
-	for i, hs := range b.Histograms {
-		reject(len(b.Slots)+i, hs.Slot, storage.ReasonUnsupported)
-	}
+	c.checkHistograms(b, &res)
 	for i, ex := range b.Exemplars {
 		reject(len(b.Slots)+len(b.Histograms)+i, ex.Slot, storage.ReasonUnsupported)
 	}
@@ -30,6 +28,9 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 	if reason != storage.ReasonNone {
 		for i, slot := range b.Slots {
 			reject(i, slot, reason)
+		}
+		for _, i := range c.hists {
+			reject(i, slotOf(b, i), reason)
 		}
 		return res
 	}
@@ -92,9 +93,16 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 		flags |= record.FlagBodyStale
 	}
 	logAll := g.kind == storage.Open || b.BodyStale
-	c.entries = c.entries[:0]
+	c.entries, c.starts = c.entries[:0], c.starts[:0]
 	fresh, stale := c.fresh[:0], c.stale[:0]
-	for i, s := range b.Slots {
+	for i := range len(b.Slots) + len(c.hists) {
+		s, hist := storage.NoSlot, 0
+		if i < len(b.Slots) {
+			s = b.Slots[i]
+		} else {
+			hist = c.hists[i-len(b.Slots)]
+			s = slotOf(b, hist)
+		}
 		slot := uint32(s)
 		if int(s) >= len(g.members) || g.members[slot].state != own || g.members[slot].mention == g.mentions {
 			continue // rejected or stored elsewhere; or named twice, and the first stands
@@ -105,13 +113,22 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 			m.unlogged = false
 			fresh = append(fresh, slot)
 		}
-		if column.IsStale(b.Values[i]) {
+		var bits uint64
+		if i < len(b.Slots) && b.Starts == nil && g.boxes == nil && g.starts == nil && !isBoxed(math.Float64bits(b.Values[i])) {
+			bits = math.Float64bits(b.Values[i])
+		} else {
+			x := sampleOf(b, max(i, hist))
+			if bits = x.bits; !x.stale() {
+				bits = g.boxLocked(m, x)
+				c.noteStart(g, slot, pos, x.start)
+			}
+		}
+		if column.IsStale(math.Float64frombits(bits)) {
 			g.setStaleLocked(slot, pos, b.Time)
 			stale = append(stale, slot)
 			res.Appended++
 			continue
 		}
-		bits := math.Float64bits(b.Values[i])
 		if logAll || !m.present || !m.hasValue || bits != m.bits {
 			c.entries = append(c.entries, entry{slot, m.bits, bits})
 			g.setValueLocked(slot, pos, b.Time, bits)
@@ -145,11 +162,14 @@ func (g *group) staleBodyLocked(pos int, t int64) (n int) {
 // that stand for nothing, and counts what is the group's own. It runs before
 // the group gets its position: the log has private samples first (I2).
 func (c *commit) elsewhere(g *group, b *storage.Batch, res *storage.Result) (mine int) {
-	if g.irregular == 0 && !anyBeyond(b.Slots, len(g.members)) {
+	if g.irregular == 0 && len(c.hists) == 0 && !anyBeyond(b.Slots, len(g.members)) {
 		return len(b.Slots)
 	}
-	for i, s := range b.Slots {
-		switch {
+	for i := range len(b.Slots) + len(c.hists) {
+		if i >= len(b.Slots) {
+			i = c.hists[i-len(b.Slots)]
+		}
+		switch s := slotOf(b, i); {
 		case int(s) >= len(g.members) || g.members[s].state == dead:
 			res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: s, Reason: storage.ReasonUnknownSlot})
 		case g.members[s].state == own:
@@ -189,14 +209,18 @@ func (c *commit) behind(g *group, b *storage.Batch, res *storage.Result) {
 			pos = i
 		}
 	}
-	c.entries = c.entries[:0]
+	c.entries, c.starts = c.entries[:0], c.starts[:0]
 	fresh, stale := c.fresh[:0], c.stale[:0]
 	type alone struct {
 		index int
 		slot  uint32
 	}
 	var singles []alone
-	for i, s := range b.Slots {
+	for i := range len(b.Slots) + len(c.hists) {
+		if i >= len(b.Slots) {
+			i = c.hists[i-len(b.Slots)]
+		}
+		s := slotOf(b, i)
 		slot := uint32(s)
 		if int(s) >= len(g.members) || g.members[slot].state != own || g.members[slot].mention == g.mentions {
 			continue
@@ -213,12 +237,14 @@ func (c *commit) behind(g *group, b *storage.Batch, res *storage.Result) {
 		}
 		c.publish = append(c.publish, publication{group: g, tile: g.open, pos: pos, slot: slot, fill: true})
 		res.Appended++
-		if column.IsStale(b.Values[i]) {
+		x := sampleOf(b, i)
+		if x.stale() {
 			g.setStaleLocked(slot, pos, b.Time)
 			stale = append(stale, slot)
 			continue
 		}
-		bits := math.Float64bits(b.Values[i])
+		bits := g.boxLocked(m, x)
+		c.noteStart(g, slot, pos, x.start)
 		c.entries = append(c.entries, entry{slot, m.bits, bits})
 		g.setValueLocked(slot, pos, b.Time, bits)
 		if g.kind == storage.Closed && pos < len(g.open.times)-1 {

@@ -166,6 +166,7 @@ func (g *group) seatLocked(slot uint32, id seriesID) *member {
 		g.presents--
 	}
 	*m = member{state: own, series: id}
+	delete(g.starts, slot)
 	return m
 }
 
@@ -183,7 +184,9 @@ func (g *group) rebaseLocked(b *record.Base, ids []seriesID) {
 	for i := range b.Members {
 		m := &b.Members[i]
 		mm := g.seatLocked(m.Slot, ids[i])
-		mm.bits, mm.hasValue, mm.lastTime = m.Bits, m.HasValue, m.Time
+		mm.bits = g.boxLocked(mm, sample{bits: m.Bits, hist: m.Histogram})
+		mm.hasValue, mm.lastTime = m.HasValue, m.Time
+		g.firstStartLocked(m.Slot, m.Start)
 		if m.Present {
 			mm.present = true
 			g.presents++
@@ -216,6 +219,7 @@ func (g *group) settleAllLocked(b *backlog) {
 				delete(g.slots, m.series)
 			}
 			*m = member{state: want.state, series: want.series}
+			delete(g.starts, uint32(slot))
 		}
 	}
 	g.irregular, g.presents, g.free = 0, 0, g.free[:0]
@@ -245,6 +249,7 @@ func (g *group) forgottenLocked(slot uint32) {
 	}
 	if last, ok := g.lastSampleLocked(slot); ok && last < g.head.horizon.Load() {
 		*m = member{state: own, series: m.series, lastTime: last, unlogged: true}
+		delete(g.starts, slot)
 	}
 }
 
@@ -272,7 +277,7 @@ func (g *group) again(b *record.Batch) error {
 			g.endLocked(uint32(slot), pos, last)
 		}
 	}
-	err := eachValue(g, b, func(slot uint32, bits uint64) {
+	err := g.eachValueLocked(b, func(slot uint32, bits uint64) {
 		g.setValueLocked(slot, pos, b.Time, bits)
 		g.members[slot].mention = g.mentions
 		if m := &g.members[slot]; g.kind == storage.Closed && pos < len(g.open.times)-1 {
@@ -282,6 +287,9 @@ func (g *group) again(b *record.Batch) error {
 		}
 	})
 	if err != nil {
+		return err
+	}
+	if err := g.eachStartLocked(b, func(slot uint32, start int64) { g.setStartLocked(slot, pos, start) }); err != nil {
 		return err
 	}
 	for _, slot := range b.Stale {
@@ -306,7 +314,7 @@ func (g *group) skip(b *record.Batch) error {
 	if !g.hasTime || b.Time > g.lastTime {
 		g.lastTime, g.hasTime = b.Time, true
 	}
-	err := eachValue(g, b, func(slot uint32, bits uint64) {
+	err := g.eachValueLocked(b, func(slot uint32, bits uint64) {
 		m := &g.members[slot]
 		m.bits, m.hasValue, m.lastTime, m.mention = bits, true, b.Time, g.mentions
 		if !m.present {
@@ -315,6 +323,9 @@ func (g *group) skip(b *record.Batch) error {
 		}
 	})
 	if err != nil {
+		return err
+	}
+	if err := g.eachStartLocked(b, g.firstStartLocked); err != nil {
 		return err
 	}
 	end := func(slot uint32) {
@@ -338,25 +349,4 @@ func (g *group) skip(b *record.Batch) error {
 		}
 	}
 	return nil
-}
-
-// eachValue reads a batch's values.
-func eachValue(g *group, b *record.Batch, set func(slot uint32, bits uint64)) error {
-	for {
-		slot, ok, err := b.Next()
-		if err != nil {
-			return fmt.Errorf("batch of group %d: %w", g.number, err)
-		}
-		if !ok {
-			return nil
-		}
-		if int(slot) >= len(g.members) {
-			return &record.CorruptError{What: fmt.Sprintf("group %d has no slot %d", g.number, slot)}
-		}
-		bits, err := b.Bits(g.members[slot].bits)
-		if err != nil {
-			return fmt.Errorf("batch of group %d: %w", g.number, err)
-		}
-		set(slot, bits)
-	}
 }

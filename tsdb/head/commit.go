@@ -1,6 +1,7 @@
 package head
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,6 +24,9 @@ type commit struct {
 	body    []byte
 	writer  record.BatchWriter
 	entries []entry
+	starts  []startEntry
+	hists   []int    // the histograms of a batch that are some, by their index
+	more    []byte   // a histogram on its way to the log
 	fresh   []uint32 // slots of a batch that are new to the log
 	stale   []uint32 // slots of a batch that end
 	publish []publication
@@ -138,7 +142,7 @@ func (s *Heads) recycle(c *commit) {
 	clear(c.need)
 	*c = commit{
 		set: s, need: c.need[:0], payload: c.payload[:0], body: c.body[:0], writer: c.writer,
-		entries: c.entries[:0], fresh: c.fresh[:0], stale: c.stale[:0], publish: c.publish[:0], late: c.late.reset(),
+		entries: c.entries[:0], starts: c.starts[:0], hists: c.hists[:0], more: c.more[:0], fresh: c.fresh[:0], stale: c.stale[:0], publish: c.publish[:0], late: c.late.reset(),
 	}
 	s.commits.Put(c)
 }
@@ -250,7 +254,8 @@ func (c *commit) check(ps []*prepared) ([]*group, error) {
 		if g.irregular == 0 {
 			continue
 		}
-		for _, slot := range p.batch.Slots {
+		for i := range len(p.batch.Slots) + len(p.batch.Histograms) {
+			slot := slotOf(p.batch, i)
 			if int(slot) >= len(g.members) {
 				continue
 			}
@@ -330,9 +335,10 @@ func (g *group) baseLocked() *record.Base {
 			continue
 		}
 		last, hasLast := g.lastSampleLocked(uint32(slot))
+		value := g.unboxLocked(m.bits)
 		b.Members = append(b.Members, record.Member{
-			Slot: uint32(slot), Labels: x.labelsLocked(m.series), Bits: m.bits, Time: last,
-			HasValue: m.hasValue && hasLast, Present: m.present,
+			Slot: uint32(slot), Labels: x.labelsLocked(m.series), Bits: value.bits, Histogram: value.hist, Time: last,
+			HasValue: m.hasValue && hasLast, Present: m.present, Start: g.startLocked(uint32(slot)),
 		})
 	}
 	return b
@@ -357,7 +363,18 @@ func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
 		x.mu.RUnlock()
 	}
 	for _, e := range c.entries {
+		if isBoxed(e.bits) || isBoxed(e.prev) {
+			c.logValue(g, e)
+			continue
+		}
 		c.writer.AddValue(e.slot, e.prev, e.bits, &g.members[e.slot].hint)
+	}
+	if len(c.starts) > 0 {
+		slices.SortFunc(c.starts, func(a, b startEntry) int { return cmp.Compare(a.slot, b.slot) })
+		for _, s := range c.starts {
+			c.writer.AddStart(s.slot, s.start)
+		}
+		c.starts = c.starts[:0]
 	}
 	for _, slot := range stale {
 		c.writer.AddStale(slot)

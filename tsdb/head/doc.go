@@ -19,7 +19,12 @@
 // from two groups, gets a private group of its own. Members that stand in
 // another group than the one that is written are foreign there.
 //
-// Nothing that there is one of per series has a pointer: the garbage collector
+// Streams and comparisons know values as 64 bits. A native histogram is boxed:
+// its bits are the number under which the group keeps it (box.go). Start
+// timestamps stand beside the streams (start.go). What is sealed are chunks of
+// format/chunk, of any type.
+//
+// Nothing that there is one of per series has a pointer, but for these two: the garbage collector
 // sees some dozen objects per group, whatever the number of series.
 //
 // # Invariants

@@ -85,6 +85,8 @@ type group struct {
 	open        *tile                  // nil between tiles
 	streams     arena.Sequence[stream] // of members whose value has changed in what is not sealed
 	blocks      blocks
+	boxes       *boxes             // values that are not 64 bits; nil without
+	starts      map[uint32]*starts // of members that have start timestamps
 	lastTime    int64
 	hasTime     bool
 }
@@ -181,6 +183,7 @@ func (g *group) freeLocked(slot uint32) {
 		g.irregular++
 	}
 	*m = member{state: dead, series: noSeries}
+	delete(g.starts, slot)
 	g.free = append(g.free, slot)
 }
 
@@ -229,16 +232,16 @@ func (g *group) leaveLocked(slot uint32) {
 
 // sampleAtLocked looks a sample of a member up: the slow path for what comes
 // again.
-func (g *group) sampleAtLocked(slot uint32, t int64) (bits uint64, ok bool) {
+func (g *group) sampleAtLocked(slot uint32, t int64) (x column.Sample, ok bool) {
 	tiles := g.tilesLocked()
 	i := sort.Search(len(tiles), func(i int) bool { ts := tiles[i].times; return ts[len(ts)-1] >= t })
 	if i == len(tiles) {
-		return 0, false
+		return x, false
 	}
 	at := tiles[i]
 	pos := sort.Search(len(at.times), func(i int) bool { return at.times[i] >= t })
 	if pos == len(at.times) || at.times[pos] != t {
-		return 0, false
+		return x, false
 	}
 	from := 0
 	for i := range at.stretches {
@@ -248,16 +251,16 @@ func (g *group) sampleAtLocked(slot uint32, t int64) (bits uint64, ok bool) {
 	}
 	chunk := g.chunkLocked(at, slot, from, pos+1)
 	if chunk.Kind == storage.None {
-		return 0, false
+		return x, false
 	}
 	switch column.StateAt(chunk.Runs, pos-from) {
 	case column.Stale:
-		return math.Float64bits(column.StaleNaN()), true
+		return column.Sample{T: t, V: column.StaleNaN()}, true
 	case column.Absent:
-		return 0, false
+		return x, false
 	}
-	vs := values(chunk, pos+1-from)
-	return math.Float64bits(vs[len(vs)-1]), true
+	v := decoded(&chunk, pos+1-from)
+	return v.At(column.PresentCount(chunk.Runs, pos+1-from)-1, t), true
 }
 
 // tilesLocked returns the tiles that have positions, oldest first.

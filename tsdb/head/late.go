@@ -85,8 +85,18 @@ func (g *group) windowStart() int64 {
 
 // takeLate puts a sample of a group's writer into the late buffer. It is in no
 // tile, and older than its series' last one or than the horizon.
-func (c *commit) takeLate(g *group, id seriesID, t int64, bits uint64) (reason storage.Reason, stored bool) {
-	h := g.head
+//
+// The buffer has floats alone: a histogram is out of order, and a start
+// timestamp is not kept.
+func (c *commit) takeLate(g *group, id seriesID, t int64, x sample) (reason storage.Reason, stored bool) {
+	h, bits := g.head, x.bits
+	switch {
+	case x.hist.IsZero():
+	case t < h.horizon.Load():
+		return storage.ReasonTooOld, false
+	default:
+		return storage.ReasonOutOfOrder, false
+	}
 	now := h.set.deps.Now().UnixMilli()
 	if from := g.windowStart(); t < from || h.set.tooOld(t, now) {
 		reason = storage.ReasonOutOfOrder

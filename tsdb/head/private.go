@@ -12,8 +12,7 @@ import (
 // its own: a repeat is recognised, an older one is late, and a later one makes
 // the series private unless it is already.
 func (c *commit) privately(g *group, i int, slot uint32, b *storage.Batch, res *storage.Result) {
-	bits := math.Float64bits(b.Values[i])
-	reason, stored := c.single(g, slot, b.Time, bits)
+	reason, stored := c.single(g, slot, b.Time, sampleOf(b, i))
 	if reason != storage.ReasonNone {
 		res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: storage.Slot(slot), Reason: reason})
 	}
@@ -22,7 +21,7 @@ func (c *commit) privately(g *group, i int, slot uint32, b *storage.Batch, res *
 	}
 }
 
-func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason storage.Reason, stored bool) {
+func (c *commit) single(g *group, slot uint32, t int64, x sample) (reason storage.Reason, stored bool) {
 	m := &g.members[slot]
 	h := g.head
 	if !c.private {
@@ -41,21 +40,21 @@ func (c *commit) single(g *group, slot uint32, t int64, bits uint64) (reason sto
 		defer home.mu.Unlock()
 	}
 	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last || t < h.horizon.Load() {
-		reason = c.again(h, m.series, home, t, bits)
+		reason = c.again(h, m.series, home, x.at(t))
 		switch {
 		case reason != storage.ReasonOutOfOrder:
 			return reason, false
 		case ok && t > last && h.continues(home, at.slot):
 			return storage.ReasonTooOld, false
 		}
-		return c.takeLate(g, m.series, t, bits)
+		return c.takeLate(g, m.series, t, x)
 	}
 	if home.kind != private {
 		home = c.leave(home, at.slot)
 		home.mu.Lock()
 		defer home.mu.Unlock()
 	}
-	c.alone(home, t, bits)
+	c.alone(home, t, x)
 	home.lastWriter = g.number
 	return storage.ReasonNone, true
 }
@@ -95,19 +94,20 @@ func (c *commit) continues(g, home *group, b *storage.Batch) bool {
 		home.lastWriter = 0
 		return false
 	}
-	bits := m.bits
+	x := home.unboxLocked(m.bits)
+	x.start = home.startLocked(0)
 	if b.BodyStale {
-		bits = math.Float64bits(column.StaleNaN())
+		x = sample{bits: math.Float64bits(column.StaleNaN())}
 	}
-	c.alone(home, b.Time, bits)
+	c.alone(home, b.Time, x)
 	return true
 }
 
 // again judges a sample that is not later than its series' last: the same value
 // at the same time is success, another a conflict, a time without a sample out
 // of order (N1). home is the series' present group, which is locked.
-func (c *commit) again(h *Head, id seriesID, home *group, t int64, bits uint64) storage.Reason {
-	if h.deleted(id, t) { // there is no such sample any more
+func (c *commit) again(h *Head, id seriesID, home *group, x column.Sample) storage.Reason {
+	if h.deleted(id, x.T) { // there is no such sample any more
 		return storage.ReasonOutOfOrder
 	}
 	h.index.mu.RLock()
@@ -118,9 +118,9 @@ func (c *commit) again(h *Head, id seriesID, home *group, t int64, bits uint64) 
 		if g == nil {
 			continue
 		}
-		have, ok := g.lookup(g == home || c.holds(g), at.slot, t)
+		have, ok := g.lookup(g == home || c.holds(g), at.slot, x.T)
 		switch {
-		case ok && have == bits:
+		case ok && have.SameValue(x):
 			return storage.ReasonNone
 		case ok:
 			return storage.ReasonConflict
@@ -132,10 +132,10 @@ func (c *commit) again(h *Head, id seriesID, home *group, t int64, bits uint64) 
 // lookup finds a sample of a slot. A former group may be locked by somebody
 // else, who may wait for us: then the sample counts as not found, and is out of
 // order.
-func (g *group) lookup(locked bool, slot uint32, t int64) (uint64, bool) {
+func (g *group) lookup(locked bool, slot uint32, t int64) (column.Sample, bool) {
 	if !locked {
 		if !g.mu.TryRLock() {
-			return 0, false
+			return column.Sample{}, false
 		}
 		defer g.mu.RUnlock()
 	}
@@ -162,6 +162,8 @@ func (c *commit) leave(from *group, slot uint32) *group {
 	h.mu.Lock()
 	p := h.addGroupLocked(groupName{private, from.key, ""}, h.set.numbers.Add(1))
 	h.mu.Unlock()
+	bits = from.moveBoxLocked(p, bits)
+	p.firstStartLocked(0, from.startLocked(slot))
 	p.appendMemberLocked(member{series: id, state: own, bits: bits, hasValue: has, lastTime: last})
 	h.index.mu.Lock()
 	h.index.moveLocked(id, owner{p.index, 0})
@@ -171,7 +173,7 @@ func (c *commit) leave(from *group, slot uint32) *group {
 }
 
 // alone appends a sample to a private group.
-func (c *commit) alone(p *group, t int64, bits uint64) {
+func (c *commit) alone(p *group, t int64, x sample) {
 	c.base(p)
 	before := p.open
 	pos := p.openPositionLocked(t)
@@ -179,20 +181,22 @@ func (c *commit) alone(p *group, t int64, bits uint64) {
 		before.forgetOld(c.set)
 	}
 	c.publish = append(c.publish, publication{group: p, tile: p.open, pos: pos})
-	saved := c.entries
-	c.entries = nil
+	saved, starts := c.entries, c.starts
+	c.entries, c.starts = nil, nil
 	var fresh, stale []uint32
 	if p.members[0].unlogged {
 		p.members[0].unlogged = false
 		fresh = []uint32{0}
 	}
-	if column.IsStale(math.Float64frombits(bits)) {
+	if x.stale() {
 		p.setStaleLocked(0, pos, t)
 		stale = []uint32{0}
 	} else {
+		bits := p.boxLocked(&p.members[0], x)
+		c.noteStart(p, 0, pos, x.start)
 		c.entries = []entry{{0, p.members[0].bits, bits}}
 		p.setValueLocked(0, pos, t, bits)
 	}
 	c.log(p, t, 0, fresh, stale)
-	c.entries = saved
+	c.entries, c.starts = saved, starts
 }

@@ -5,10 +5,10 @@ import (
 	"math"
 	"slices"
 
-	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/format/seal"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/part"
 )
 
 // restoreLocked makes the group's tiles and members of its frames: all of the
@@ -92,9 +92,13 @@ func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *s
 			g.slots[m.series] = x.Slot
 		}
 		m.present = x.Present
-		m.bits, m.hasValue, m.lastTime = x.Bits, x.HasValue, x.Time
+		m.bits = g.boxLocked(m, sample{bits: x.Bits, hist: x.Histogram})
+		m.hasValue, m.lastTime = x.HasValue, x.Time
+		g.firstStartLocked(x.Slot, x.Start)
 		_, chunk, runs := st.Entry(int(x.Slot), nil)
-		g.restoreValue(x, m, chunk, runs, f.Times[:f.To-f.From])
+		if values := g.restoreValue(x, m, chunk, runs, f.Times[:f.To-f.From]); values != nil {
+			g.restoreLast(x.Slot, values)
+		}
 		if f.End > f.To {
 			g.restoreStream(s, x, m, more, f)
 		}
@@ -107,7 +111,7 @@ func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *s
 
 // restoreValue takes a member's last value and time from an entry, where there
 // are any. It returns the values of the present positions.
-func (g *group) restoreValue(x *seal.Member, m *member, chunk []byte, runs []column.Run, times []int64) []float64 {
+func (g *group) restoreValue(x *seal.Member, m *member, chunk []byte, runs []column.Run, times []int64) *storage.Values {
 	n := len(times)
 	if x.Explicit || column.SampleCount(runs, n) == 0 || len(chunk)+len(runs) == 0 {
 		return nil
@@ -121,13 +125,34 @@ func (g *group) restoreValue(x *seal.Member, m *member, chunk []byte, runs []col
 	if len(chunk) == 0 {
 		return nil
 	}
-	values, err := format.Decode(nil, chunk, column.PresentCount(runs, n))
-	if err != nil || len(values) == 0 {
+	c, err := part.Unpack(chunk, runs)
+	values := &storage.Values{}
+	if err == nil {
+		err = values.Decode(&c, n)
+	}
+	if err != nil {
 		g.head.set.lost.add(Loss{Tenant: g.head.id, Group: fmt.Sprintf("%s (a chunk of a seal: %v)", g.name, err), From: times[0], To: times[n-1]})
 		return nil
 	}
-	m.bits, m.hasValue = math.Float64bits(values[len(values)-1]), true
 	return values
+}
+
+// restoreLast makes the last of values the member's.
+func (g *group) restoreLast(slot uint32, values *storage.Values) {
+	if n := max(len(values.Floats), len(values.Histograms)); n > 0 {
+		x := g.restoreSample(slot, values, n-1)
+		g.firstStartLocked(slot, x.start)
+	}
+}
+
+// restoreSample makes the i-th of values the member's, and returns it.
+func (g *group) restoreSample(slot uint32, values *storage.Values, i int) sample {
+	v := values.At(i, 0)
+	x := sample{bits: math.Float64bits(v.V), hist: v.H, start: v.Start}
+	m := &g.members[slot]
+	m.bits = g.boxLocked(m, x)
+	m.hasValue = true
+	return x
 }
 
 // restoreStream puts what stood in streams back into one.
@@ -139,16 +164,23 @@ func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.S
 	}
 	present := g.restoreValue(x, m, chunk, runs, f.Times[f.To-f.From:])
 	values := make([]float64, 0, n)
-	last := m.bits
-	if len(present) > 0 {
-		last = math.Float64bits(present[0])
-	}
-	for at := range n {
-		if column.StateAt(runs, at) == column.Present && len(present) > 0 {
-			last, present = math.Float64bits(present[0]), present[1:]
-			m.carried = true
+	if next := 0; present != nil {
+		for at := range n {
+			if column.StateAt(runs, at) == column.Present {
+				v := g.restoreSample(x.Slot, present, next)
+				if v.start != g.startLocked(x.Slot) {
+					g.setStartLocked(x.Slot, t.from+at, v.start)
+				}
+				if !m.carried { // what is before is not read
+					m.carried = true
+					for i := range values {
+						values[i] = math.Float64frombits(m.bits)
+					}
+				}
+				next++
+			}
+			values = append(values, math.Float64frombits(m.bits))
 		}
-		values = append(values, math.Float64frombits(last))
 	}
 	if m.carried {
 		s.restart(x.Slot, m, values)

@@ -7,6 +7,7 @@ import (
 	"github.com/nilometer/nilometer/format/seal"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/part"
 )
 
 // lagMax is the number of positions at the end of an open group's column that
@@ -22,7 +23,7 @@ type scratch struct {
 
 // sealer encodes what is in streams.
 type sealer struct {
-	enc format.Encoder
+	enc part.Encoder
 	scratch
 	builder seal.Builder
 	more    seal.Builder // of what stays in streams
@@ -34,7 +35,8 @@ type sealer struct {
 	// other.
 	streams []keptStream
 	records []byte
-	derived []bool // by slot: the last value stands in what is sealed
+	derived []bool   // by slot: the last value stands in what is sealed
+	boxed   []uint64 // in what stays in streams
 }
 
 // sealDueLocked returns the position before which the open tile is to be sealed,
@@ -69,6 +71,7 @@ func (g *group) endTileLocked() {
 	t.runs = nil
 	t.sealed = true
 	g.dropStreamsLocked()
+	g.foldStartsLocked(0, true)
 	g.open = nil
 	g.sealedTiles = append(g.sealedTiles, t)
 }
@@ -81,7 +84,7 @@ func (g *group) sealLocked(to int) {
 	defer g.head.set.sealers.Put(s)
 	s.builder.Reset()
 	s.more.Reset()
-	s.streams, s.records, s.derived = s.streams[:0], s.records[:0], s.derived[:0]
+	s.streams, s.records, s.derived, s.boxed = s.streams[:0], s.records[:0], s.derived[:0], s.boxed[:0]
 	for slot := range g.members {
 		g.sealMemberLocked(s, t, uint32(slot), to)
 	}
@@ -98,6 +101,8 @@ func (g *group) sealLocked(to int) {
 	g.head.set.put(g, t, &t.stretches[len(t.stretches)-1], more, s.derived)
 	g.dropStreamsLocked()
 	g.resumeLocked(s.streams, s.records)
+	g.foldStartsLocked(to, false)
+	g.keepBoxesLocked(s.boxed)
 	g.head.set.metrics.seals.Inc()
 }
 
@@ -113,13 +118,13 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	if changed {
 		s.values = g.streamLocked(s.values, &s.scratch, m, n-t.from)
 	}
-	derived := s.add(&s.builder, m, s.runs, to-t.from, 0)
+	derived := g.addEntryLocked(s, &s.builder, slot, s.runs, t.from, to)
 	m.stream = 0
 	if to == n {
 		m.carried = g.kind == storage.Closed && m.state == own && m.present
 	} else {
 		s.rest = clipRuns(s.rest[:0], all, to, n, to)
-		m.carried = s.add(&s.more, m, s.rest, n-to, to-t.from)
+		m.carried = g.addEntryLocked(s, &s.more, slot, s.rest, to, n)
 		derived = derived || m.carried
 		if m.carried && changed {
 			s.restart(slot, m, s.values[to-t.from:])
@@ -138,10 +143,11 @@ func (g *group) sealMemberLocked(s *sealer, t *tile, slot uint32, to int) {
 	}
 }
 
-// add adds a member's entry on n positions, with values from index at of
-// s.values on, or its last one where it has not changed. It reports whether the
-// member is present at any.
-func (s *sealer) add(b *seal.Builder, m *member, runs []column.Run, n, at int) bool {
+// addEntryLocked adds a member's entry on positions [from, to) of the open tile,
+// with its values in s.values, or its last one where it has not changed. It
+// reports whether the member is present at any.
+func (g *group) addEntryLocked(s *sealer, b *seal.Builder, slot uint32, runs []column.Run, from, to int) bool {
+	n := to - from
 	s.chunk = s.chunk[:0]
 	present := column.PresentCount(runs, n)
 	switch {
@@ -149,11 +155,11 @@ func (s *sealer) add(b *seal.Builder, m *member, runs []column.Run, n, at int) b
 		runs = nil // absent throughout
 	case present == 0:
 	case len(s.values) > 0:
-		s.present = appendPresent(s.present[:0], s.values[at:], runs, n)
-		s.chunk = s.enc.Append(s.chunk, s.present)
+		s.present = appendPresent(s.present[:0], s.values[from-g.open.from:], runs, n)
+		s.chunk = g.encodeLocked(s, s.chunk, slot, s.present, runs, from, to)
 	default: // a chunk of equal values is the same whatever their number
-		s.present = append(s.present[:0], math.Float64frombits(m.bits))
-		s.chunk = s.enc.Append(s.chunk, s.present)
+		s.present = append(s.present[:0], math.Float64frombits(g.members[slot].bits))
+		s.chunk = g.encodeLocked(s, s.chunk, slot, s.present, runs, from, to)
 	}
 	b.Add(0, s.chunk, runs)
 	return present > 0
@@ -172,6 +178,9 @@ func (s *sealer) restart(slot uint32, m *member, values []float64) {
 	k := keptStream{slot: slot}
 	had := len(s.records)
 	for i, v := range values {
+		if isBoxed(math.Float64bits(v)) {
+			s.boxed = append(s.boxed, math.Float64bits(v))
+		}
 		if k.state.Empty() || math.Float64bits(v) != k.state.Bits() {
 			s.records = format.AppendStream(s.records, &k.state, i, v)
 		}
@@ -219,7 +228,7 @@ func (g *group) openLocked(dst []float64, m *member, runs []column.Run, n int) [
 }
 
 // appendPresent appends the values of the present ones of the first n positions.
-func appendPresent(dst, values []float64, runs []column.Run, n int) []float64 {
+func appendPresent[T any](dst, values []T, runs []column.Run, n int) []T {
 	next := 0
 	for _, r := range runs {
 		if int(r.At) >= n {
@@ -230,13 +239,6 @@ func appendPresent(dst, values []float64, runs []column.Run, n int) []float64 {
 	}
 	if next < n {
 		dst = append(dst, values[next:n]...)
-	}
-	return dst
-}
-
-func appendRepeated(dst []float64, v float64, n int) []float64 {
-	for range n {
-		dst = append(dst, v)
 	}
 	return dst
 }

@@ -119,7 +119,8 @@ func (g *group) membersLocked(derived []bool) []seal.Member {
 		if !x.Foreign {
 			x.Present, x.HasValue = m.present, m.hasValue
 			if !derived[slot] {
-				x.Explicit, x.Bits = true, m.bits
+				value := g.unboxLocked(m.bits)
+				x.Explicit, x.Bits, x.Histogram, x.Start = true, value.bits, value.hist, g.startLocked(uint32(slot))
 				x.Time, _ = g.lastSampleLocked(uint32(slot))
 			}
 		}

@@ -14,8 +14,6 @@ import (
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/part"
-
-	format "github.com/nilometer/nilometer/format/column"
 )
 
 // snapshots counts the live snapshots by commit.
@@ -233,11 +231,13 @@ func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
 	out = storage.Chunk{Kind: storage.Decoded, Runs: runs}
 	switch present := column.PresentCount(runs, to-from); {
 	case present == 0:
+	case g.richLocked(slot):
+		return g.openChunkLocked(m, slot, runs, from, to)
 	case m.changed():
 		out.Values = g.openLocked(make([]float64, 0, present), m, runs, to-from)
 	default: // most have not changed, and a chunk of one value costs no decoding
 		s := g.head.set.sealers.Get().(*sealer)
-		out.Kind, out.Data = storage.Encoded, s.enc.Append(nil, []float64{math.Float64frombits(m.bits)})
+		out.Kind, out.Data = storage.Encoded, s.enc.Floats().Append(nil, []float64{math.Float64frombits(m.bits)})
 		g.head.set.sealers.Put(s)
 	}
 	return out
@@ -246,59 +246,14 @@ func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
 // entry is a member's chunk on the whole stretch.
 func (st *stretch) entry(slot uint32) storage.Chunk {
 	_, data, runs := st.Entry(int(slot), nil)
-	switch {
-	case len(data) > 0:
-		return storage.Chunk{Kind: storage.Encoded, Data: data, Runs: runs}
-	case len(runs) > 0:
-		return storage.Chunk{Kind: storage.Decoded, Runs: runs}
-	}
-	return storage.Chunk{}
-}
-
-// values decodes a chunk on n positions.
-func values(c storage.Chunk, n int) []float64 {
-	if c.Kind != storage.Encoded {
-		return c.Values
-	}
-	out, err := format.Decode(nil, c.Data, column.PresentCount(c.Runs, n))
-	if err != nil { // our own memory
-		panic("head: a chunk does not decode: " + err.Error())
-	}
-	return out
-}
-
-// cutChunk returns a chunk on n positions as it is on the first to of them.
-func cutChunk(c storage.Chunk, n, to int) storage.Chunk {
-	if c.Kind == storage.None {
-		return c
-	}
-	runs := cutRuns(c.Runs, to)
-	if column.SampleCount(runs, to) == 0 {
+	if len(data)+len(runs) == 0 {
 		return storage.Chunk{}
 	}
-	return storage.Chunk{Kind: storage.Decoded, Runs: runs, Values: values(c, n)[:column.PresentCount(runs, to)]}
-}
-
-// joined returns a chunk of n positions and one of the more that follow as one.
-func joined(a storage.Chunk, n int, b storage.Chunk, more int) storage.Chunk {
-	if a.Kind == storage.None && b.Kind == storage.None {
-		return a
+	c, err := part.Unpack(data, runs)
+	if err != nil { // our own memory
+		panic("head: a chunk of a stretch is none: " + err.Error())
 	}
-	out := storage.Chunk{Kind: storage.Decoded}
-	for _, c := range []struct {
-		storage.Chunk
-		at, n int
-	}{{a, 0, n}, {b, n, more}} {
-		if c.Kind == storage.None {
-			out.Runs = addRun(out.Runs, c.at, c.at+c.n, column.Absent)
-			continue
-		}
-		for _, r := range c.Runs {
-			out.Runs = addRun(out.Runs, c.at+int(r.At), c.at+r.End(), r.State)
-		}
-		out.Values = append(out.Values, values(c.Chunk, c.n)...)
-	}
-	return out
+	return c
 }
 
 // trimmed cuts absence off both ends of a piece.
