@@ -208,6 +208,8 @@ type finder struct {
 	open        uint64    // the conditions that verdicts are about
 	epoch       uint32    // counts the changes of open
 	verdicts    []verdict // by the low bits of a tuple's number
+	marks       []mark
+	active      []mark // those of a tuple's open conditions
 	out         []seriesID
 }
 
@@ -250,6 +252,7 @@ func (f *finder) cost(c *condition) int {
 // follow selects from the series that have one of the condition's labels.
 func (f *finder) follow(c *condition) {
 	f.remember(f.best)
+	f.mark(c)
 	t := &f.index.tuples
 	pairs := t.pairs.All()
 	for _, p := range c.listed {
@@ -280,20 +283,73 @@ func (f *finder) tuple(u tupleID) {
 		})
 		return
 	}
+	marks := f.active[:0]
+	for i := range f.marks {
+		if m := &f.marks[i]; open&m.condition != 0 {
+			marks = append(marks, *m)
+			open &^= m.condition
+		}
+	}
+	f.active = marks
 	if open != f.open {
 		f.open, f.epoch = open, f.epoch+1
 	}
 	t.lists.each(series, func(r span) {
+	next:
 		for id := r.from; id < r.to; id++ {
 			other := f.left[id]
 			if other == u {
 				other = f.right[id]
 			}
-			if f.passes(other) {
+			for i := range marks {
+				if m := &marks[i]; m.bits[other/64]&(1<<(other%64)) != 0 == m.absent {
+					continue next
+				}
+			}
+			if open == 0 || f.passes(other) {
 				f.out = append(f.out, seriesID(id))
 			}
 		}
 	})
+}
+
+// mark is a condition as bits by tuple: those that have one of its labels.
+type mark struct {
+	condition uint64
+	absent    bool
+	bits      []uint64
+}
+
+// mark looks up which tuples have the labels of the conditions beside the one
+// that is followed, where that is less work than to test the tuples of the
+// series that are.
+func (f *finder) mark(followed *condition) {
+	t := &f.index.tuples
+	pairs := t.pairs.All()
+	words := t.all.Len()/64 + 1
+	f.marks = f.marks[:0]
+	for i := range f.conditions {
+		c := &f.conditions[i]
+		if c == followed || c.least > f.best || words > f.best {
+			continue
+		}
+		k := len(f.marks)
+		f.marks = slices.Grow(f.marks, 1)[:k+1]
+		m := &f.marks[k]
+		m.condition, m.absent = 1<<i, c.absent
+		if cap(m.bits) < words {
+			m.bits = make([]uint64, words+words/8)
+		}
+		m.bits = m.bits[:words]
+		clear(m.bits)
+		for _, p := range c.listed {
+			t.lists.each(&pairs[p].tuples, func(r span) {
+				for u := r.from; u < r.to; u++ {
+					m.bits[u/64] |= 1 << (u % 64)
+				}
+			})
+		}
+	}
 }
 
 // everything selects from all series.
