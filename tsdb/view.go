@@ -177,14 +177,21 @@ func (v *view) Estimate(ctx context.Context, s storage.Selection) (storage.Estim
 	return scan.Estimate(ctx, parts, s)
 }
 
-// Exemplars is not supported yet.
-func (v *view) Exemplars(context.Context, storage.Selection) ([]storage.SeriesExemplars, error) {
-	return nil, fmt.Errorf("exemplars: %w", storage.ErrUnsupported)
+// Exemplars returns the exemplars of the series that match. The head keeps the
+// newest ones, and no block has any.
+func (v *view) Exemplars(ctx context.Context, s storage.Selection) ([]storage.SeriesExemplars, error) {
+	if _, _, err := v.ready(ctx, s); err != nil {
+		return nil, fmt.Errorf("exemplars: %w", err)
+	}
+	return v.db.memory.head(v.id).Exemplars(s.MinTime, s.MaxTime, s.Matchers...), nil
 }
 
-// Metadata is not supported yet.
-func (v *view) Metadata(context.Context, string, int) ([]storage.Metadata, error) {
-	return nil, fmt.Errorf("metadata: %w", storage.ErrUnsupported)
+// Metadata returns what is known about metric families.
+func (v *view) Metadata(ctx context.Context, family string, limit int) ([]storage.Metadata, error) {
+	if _, _, err := v.ready(ctx, storage.Selection{}); err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	return v.db.memory.head(v.id).Metadata(family, limit), nil
 }
 
 // Close gives the state up.

@@ -41,7 +41,7 @@ func ReadRecord(payload []byte) (t Type, body, rest []byte, err error) {
 	if r.err != nil {
 		return 0, nil, nil, r.err
 	}
-	if t != TypeBase && t != TypeBatch && t != TypeLate && t != TypeLeave && t != TypeTombstone {
+	if t != TypeBase && t != TypeBatch && t != TypeLate && t != TypeLeave && t != TypeTombstone && t != TypeExemplar && t != TypeMetadata {
 		return 0, nil, nil, fmt.Errorf("record type %d: %w", t, ErrFuture)
 	}
 	end := r.pos + int(n)

@@ -17,9 +17,7 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 		res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: slot, Reason: r})
 	}
 	c.checkHistograms(b, &res)
-	for i, ex := range b.Exemplars {
-		reject(len(b.Slots)+len(b.Histograms)+i, ex.Slot, storage.ReasonUnsupported)
-	}
+	c.aside(g, b, reject)
 	reason := g.head.outOfRange(b.Time)
 	if reason == storage.ReasonTooOld && b.Time >= g.windowStart() {
 		c.beforeHorizon(g, b, &res)

@@ -316,6 +316,7 @@ func (c *commit) base(g *group) {
 		return
 	}
 	g.baseSegment = c.segment
+	c.carry(g.head)
 	c.body = record.AppendBase(c.body[:0], g.baseLocked())
 	c.payload = record.AppendRecord(c.payload, record.TypeBase, c.body)
 }

@@ -65,7 +65,7 @@ func (s *store) View(_ context.Context, id tenant.ID) (storage.View, error) {
 	}
 	h := s.Head(id)
 	snap := h.Snapshot(h.Horizon())
-	return &view{snap: snap, late: snap.Late(late.Bounds{})}, nil
+	return &view{snap: snap, head: h, late: snap.Late(late.Bounds{})}, nil
 }
 
 func (s *store) OpenGroup(ctx context.Context, id tenant.ID, spec storage.GroupSpec) (storage.Group, error) {
@@ -86,6 +86,7 @@ func (s *store) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer
 type view struct {
 	snap   *head.Snapshot
 	late   *late.Part
+	head   *head.Head
 	once   sync.Once
 	closed atomic.Bool
 }
@@ -120,12 +121,12 @@ func (v *view) Estimate(ctx context.Context, s storage.Selection) (storage.Estim
 	return scan.Estimate(ctx, v.parts(), s)
 }
 
-func (v *view) Exemplars(context.Context, storage.Selection) ([]storage.SeriesExemplars, error) {
-	return nil, storage.ErrUnsupported
+func (v *view) Exemplars(_ context.Context, s storage.Selection) ([]storage.SeriesExemplars, error) {
+	return v.head.Exemplars(s.MinTime, s.MaxTime, s.Matchers...), nil
 }
 
-func (v *view) Metadata(context.Context, string, int) ([]storage.Metadata, error) {
-	return nil, storage.ErrUnsupported
+func (v *view) Metadata(_ context.Context, family string, limit int) ([]storage.Metadata, error) {
+	return v.head.Metadata(family, limit), nil
 }
 
 func (v *view) Close() {

@@ -179,6 +179,8 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 	switch typ {
 	case record.TypeBase:
 		return r.base(segment, body)
+	case record.TypeMetadata, record.TypeExemplar:
+		return r.about(typ, body)
 	case record.TypeLate:
 		return r.late(segment, body)
 	case record.TypeLeave:
