@@ -3,6 +3,8 @@ package head
 import (
 	"math"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
@@ -37,6 +39,16 @@ type lateCommit struct {
 	first  uint64 // the sequence of the first sample
 	writer record.LateWriter
 	known  map[seriesID]lateSeries
+
+	builder labels.ScratchBuilder
+	lset    labels.Labels // in the builder's memory
+}
+
+// labelsLocked sets lset; the index is locked.
+func (l *lateCommit) labelsLocked(id seriesID) {
+	l.builder.Reset()
+	l.head.index.eachLabelLocked(id, func(name, value string) { l.builder.Add(name, value) })
+	l.builder.Overwrite(&l.lset)
 }
 
 // lateSeries is a series of a lateCommit: in the buffer, and in the record.
@@ -108,30 +120,39 @@ func (c *commit) takeLate(g *group, id seriesID, t int64, x sample) (reason stor
 		return h.late.Check(h.index.hashes.All()[id], h.index.labelsLocked(id), t, bits, reason), false
 	}
 	l := c.late.under(h)
-	s, known := l.known[id]
-	if !known {
-		h.index.mu.RLock()
-		s.ref = h.late.Series(h.index.hashes.All()[id], h.index.labelsLocked(id))
-		h.index.mu.RUnlock()
-	}
-	seq, reason := h.late.Add(s.ref, t, bits, now)
-	if seq > 0 && !s.logged {
-		h.index.mu.RLock()
-		s.number, s.logged = l.writer.AddSeries(h.index.labelsLocked(id)), true
-		h.index.mu.RUnlock()
-		known = false
-	}
-	if !known {
-		l.known[id] = s
-	}
+	ref, seq, reason := l.add(id, t, bits, now)
 	if seq == 0 {
-		if reason == storage.ReasonNone && h.deletedLate(s.ref, id, t) {
+		if reason == storage.ReasonNone && h.deletedLate(ref, id, t) {
 			reason = storage.ReasonConflict // the first one is still there, and hidden
 		}
 		return reason, false
 	}
-	l.writer.AddSample(s.number, t, bits)
 	return storage.ReasonNone, true
+}
+
+// add puts a sample into the buffer and, unless that has its time already (seq
+// is 0), into the record.
+func (l *lateCommit) add(id seriesID, t int64, bits uint64, now int64) (ref late.Ref, seq uint64, reason storage.Reason) {
+	x := &l.head.index
+	s, known := l.known[id]
+	if !s.logged { // its labels are needed
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		l.labelsLocked(id)
+	}
+	if !known {
+		s.ref = l.head.late.Series(x.hashes.All()[id], l.lset)
+		l.known[id] = s
+	}
+	if seq, reason = l.head.late.Add(s.ref, t, bits, now); seq == 0 {
+		return s.ref, 0, reason
+	}
+	if !s.logged {
+		s.number, s.logged = l.writer.AddSeries(l.lset), true
+		l.known[id] = s
+	}
+	l.writer.AddSample(s.number, t, bits)
+	return s.ref, seq, storage.ReasonNone
 }
 
 // deletedLate tells whether a sample of the late buffer is hidden by a deletion.
@@ -141,8 +162,9 @@ func (h *Head) deletedLate(ref late.Ref, id seriesID, t int64) bool {
 		return false
 	}
 	h.index.mu.RLock()
-	ranges := hidden(h.index.labelsLocked(id))
+	lset := h.index.labelsLocked(id)
 	h.index.mu.RUnlock()
+	ranges := hidden(lset)
 	return late.Hides(ranges, t, h.late.SeqOf(ref, t))
 }
 

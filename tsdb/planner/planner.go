@@ -286,7 +286,9 @@ func (p *plan) overlaps(blocks []manifest.Block) {
 	for len(blocks) > 0 {
 		n := overlapping(blocks)
 		if n > 1 {
-			p.add(Overlap, fmt.Sprintf("%d blocks overlap", n), blocks[:min(n, p.options.JobBlocksMax)])
+			set := slices.Clone(blocks[:n])
+			slices.SortFunc(set, CompareAcceptance) // those accepted first, where there are too many (I3)
+			p.add(Overlap, fmt.Sprintf("%d blocks overlap", n), set[:min(n, p.options.JobBlocksMax)])
 		}
 		blocks = blocks[n:]
 	}
