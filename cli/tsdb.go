@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nilometer/nilometer/tsdb"
-	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
 func newTSDB(streams Streams) *cobra.Command {
@@ -61,7 +60,7 @@ func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 		Short: "Read every block and the log, and check every checksum",
 		Args:  args(cobra.NoArgs, "nilometer tsdb verify --data.dir DIR"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			blocks, segments := 0, 0
+			blocks, files := 0, 0
 			err := tsdb.Verify(cmd.Context(), deps(), func(r tsdb.BlockReport) {
 				blocks++
 				verdict := "sound"
@@ -72,22 +71,18 @@ func newVerify(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 					time.UnixMilli(r.Meta.MinTime).UTC().Format(time.RFC3339), time.UnixMilli(r.Meta.MaxTime).UTC().Format(time.RFC3339),
 					r.Series, r.Samples, verdict)
 			})
-			logErr := tsdb.VerifyLog(cmd.Context(), deps(), func(c wal.Checked) {
-				segments++
+			logErr := tsdb.VerifyLog(cmd.Context(), deps(), func(r tsdb.FileReport) {
+				files++
 				verdict := "sound"
-				if len(c.Damage) > 0 {
-					var all []string
-					for _, d := range c.Damage[:min(len(c.Damage), warningsMax)] {
-						all = append(all, d.String())
-					}
-					verdict = strings.Join(all, "; ")
+				if len(r.Problems) > 0 {
+					verdict = errors.Join(r.Problems[:min(len(r.Problems), warningsMax)]...).Error()
 				}
-				_, _ = fmt.Fprintf(streams.Out, "%s: %d frames with %s: %s\n", c.File, c.Frames, shortBytes(c.Bytes), verdict)
+				_, _ = fmt.Fprintf(streams.Out, "%s: %d frames in %s: %s\n", r.File, r.Frames, shortBytes(r.Bytes), verdict)
 			})
 			if err = errors.Join(err, logErr); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(streams.Out, "done: %d blocks, %d files of the log\n", blocks, segments)
+			_, err = fmt.Fprintf(streams.Out, "done: %d blocks, %d files of the log\n", blocks, files)
 			return err
 		},
 	}

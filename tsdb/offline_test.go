@@ -151,7 +151,7 @@ func TestCompactTakesTheLog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.After.Log != 0 || c.After.Blocks == 0 || c.Samples != 300 {
+		if c.After.Log != 0 || c.After.Head != 0 || c.After.Blocks == 0 || c.Samples != 300 {
 			t.Errorf("compacted to %+v", c)
 		}
 	}

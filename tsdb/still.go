@@ -102,7 +102,7 @@ func (s *Still) openTenant(ctx context.Context, id tenant.ID, last bool) error {
 	}
 	metas := slices.Clone(m.Current().State.Blocks)
 	slices.SortFunc(metas, planner.CompareAcceptance)
-	var parts []part.Part
+	var blocks []*block.Block
 	for _, meta := range metas {
 		b, err := block.OpenAs(ctx, s.bucket, id, meta, nil)
 		var damage *part.DamageError
@@ -113,9 +113,16 @@ func (s *Still) openTenant(ctx context.Context, id tenant.ID, last bool) error {
 			return err
 		}
 		s.close = append(s.close, b.Release)
-		parts = append(parts, b)
+		blocks = append(blocks, b)
 	}
-	s.blocks[id] = parts
+	masks, err := masksOf(m.Current().State, blocks, nil)
+	if err != nil {
+		return err
+	}
+	s.blocks[id] = nil
+	for i, b := range blocks {
+		s.blocks[id] = append(s.blocks[id], masks[i].part(b))
+	}
 	return nil
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
-	"github.com/nilometer/nilometer/tsdb/wal"
 	"github.com/nilometer/nilometer/vfs/mem"
 )
 
@@ -43,15 +42,18 @@ func TestStill(t *testing.T) {
 	if err := db.Cut(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := db.Delete(t.Context(), tenant.Default, at(0), at(60*9), labels.MustNewMatcher(labels.MatchEqual, "__name__", "a")); err != nil {
+		t.Fatal(err)
+	}
 	want := mustRead(t, db)
 
-	// Beside the database: what is in blocks.
+	// Beside the database: what is in blocks, without what is deleted.
 	s, err := tsdb.OpenStill(t.Context(), offlineDeps(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := readStill(t, s, everything)
-	if s.HeldBy == nil || len(got) != 2 || len(got[0].Samples) < 60 || len(got[0].Samples) >= 250 {
+	if s.HeldBy == nil || len(got) != 2 || len(got[0].Samples) < 60 || len(got[0].Samples) >= 240 || got[0].Samples[0].T != at(600) {
 		t.Errorf("beside the database (%v) there are %d series", s.HeldBy, len(got))
 	}
 	if err := s.Close(); err != nil {
@@ -77,8 +79,8 @@ func TestStill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Series != 2 || a.Samples != 500 || a.MinTime != at(0) || a.MaxTime != at(60*249) || a.ChunkBytes == 0 ||
-		len(a.Metrics) != 2 || a.Metrics[0].Samples != 250 || len(a.Names) == 0 || len(a.Pairs) == 0 {
+	if a.Series != 2 || a.Samples != 490 || a.MinTime != at(0) || a.MaxTime != at(60*249) || a.ChunkBytes == 0 ||
+		len(a.Metrics) != 2 || a.Metrics[0].Samples+a.Metrics[1].Samples != 490 || len(a.Names) == 0 || len(a.Pairs) == 0 {
 		t.Errorf("analyzed as %+v", a)
 	}
 	stop := errors.New("enough")
@@ -114,7 +116,7 @@ func TestVerifyLog(t *testing.T) {
 	db := mustStart(t, fs, quiet(time.Hour), tsdb.Deps{})
 	appendMinutes(t, db, 0, 50)
 	verify := func() (frames int, err error) {
-		err = tsdb.VerifyLog(t.Context(), offlineDeps(fs), func(c wal.Checked) { frames += c.Frames })
+		err = tsdb.VerifyLog(t.Context(), offlineDeps(fs), func(r tsdb.FileReport) { frames += r.Frames })
 		return frames, err
 	}
 	if n, err := verify(); err != nil || n == 0 { // beside the database
@@ -136,5 +138,13 @@ func TestVerifyLog(t *testing.T) {
 	put(t, fs, "wal/00000001", string(content))
 	if n, err := verify(); err == nil || !strings.Contains(err.Error(), "wal/00000001") || n == 0 {
 		t.Errorf("%d frames, %v", n, err)
+	}
+	if err := fs.MkdirAll("head"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, fs, "head/seals-00000009", "nilseals and no more")
+	put(t, fs, "head/seals-00000010.new", "unfinished")
+	if _, err := verify(); err == nil || !strings.Contains(err.Error(), "head/seals-00000009") || strings.Contains(err.Error(), "10") {
+		t.Errorf("a damaged file of seals: %v", err)
 	}
 }

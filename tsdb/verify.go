@@ -18,7 +18,6 @@ import (
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
-	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
 // BlockReport is what Verify found in one block.
@@ -48,24 +47,6 @@ func Verify(ctx context.Context, d Deps, report func(BlockReport)) error {
 		bucket = blobdir.Reader(fsys, storeName)
 	}
 	return verifyBlocks(ctx, bucket, report)
-}
-
-// VerifyLog reads the write-ahead log of a data directory and reports each of
-// its files. It returns an error that names the damaged ones. It takes no lock,
-// and may run beside a server.
-func VerifyLog(ctx context.Context, d Deps, report func(wal.Checked)) error {
-	fsys, err := existing(d.withDefaults())
-	if err != nil {
-		return err
-	}
-	var errs []error
-	err = wal.Check(ctx, fsys, walName, func(c wal.Checked) {
-		report(c)
-		if len(c.Damage) > 0 {
-			errs = append(errs, fmt.Errorf("log file %s is damaged", c.File))
-		}
-	})
-	return errors.Join(append(errs, err)...)
 }
 
 // verifyBlocks reads every block of every tenant whole.
