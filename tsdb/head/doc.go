@@ -24,8 +24,10 @@
 // timestamps stand beside the streams (start.go). What is sealed are chunks of
 // format/chunk, of any type.
 //
-// Nothing that there is one of per series has a pointer, but for these two: the garbage collector
-// sees some dozen objects per group, whatever the number of series.
+// Nothing that there is one of per series has a pointer, but for these two: the
+// garbage collector sees some dozen objects per group, whatever the number of
+// series. Index, members and streams are in memory of tsdb/arena, which it does
+// not see at all.
 //
 // # Invariants
 //
