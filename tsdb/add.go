@@ -11,6 +11,7 @@ import (
 	"github.com/nilometer/nilometer/blob"
 	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/block"
 )
 
@@ -85,14 +86,17 @@ type Content struct {
 // replayed.
 func (db *DB) Content(ctx context.Context, id tenant.ID) (Content, error) {
 	c := Content{MinTime: math.MaxInt64, MaxTime: math.MinInt64, HeadFrom: math.MaxInt64}
-	if err := db.memory.wait(ctx); err != nil {
+	taken, err := db.View(ctx, id)
+	if err != nil {
 		return c, err
 	}
-	b, err := db.tenantBlocks(id)
-	if err != nil || b == nil {
+	defer taken.Close()
+	v := taken.(*view)
+	parts, _, err := v.ready(ctx, storage.Selection{})
+	if err != nil || v.gen == nil {
 		return c, err
 	}
-	c.State = b.manifest.Current().State
+	c.State = v.gen.current.State
 	for _, m := range c.State.Blocks {
 		c.MinTime, c.MaxTime = min(c.MinTime, m.MinTime), max(c.MaxTime, m.MaxTime)
 	}
@@ -102,7 +106,12 @@ func (db *DB) Content(ctx context.Context, id tenant.ID) (Content, error) {
 			c.HeadFrom = min(c.HeadFrom, span)
 			c.MaxTime = max(c.MaxTime, newest)
 		}
-		c.MinTime = min(c.MinTime, c.HeadFrom)
 	}
+	// Behind the blocks and the head, whose range has no end, come late samples.
+	for _, p := range parts[min(len(parts), len(v.gen.blocks)+1):] {
+		from, to := p.Range()
+		c.HeadFrom, c.MaxTime = min(c.HeadFrom, from), max(c.MaxTime, to)
+	}
+	c.MinTime = min(c.MinTime, c.HeadFrom)
 	return c, nil
 }

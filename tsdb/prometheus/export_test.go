@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	promtsdb "github.com/prometheus/prometheus/tsdb"
 
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/prometheus"
 	"github.com/nilometer/nilometer/vfs/mem"
 )
@@ -199,5 +202,63 @@ func TestRefusedTargets(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(other, "nilometer-export.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestExportOfWhatIsInNoBlock: the head and late samples are exported too, and
+// exported again when they have become blocks, in place of what was there.
+func TestExportOfWhatIsInNoBlock(t *testing.T) {
+	db := open(t, mem.New())
+	g, err := db.OpenGroup(t.Context(), tenant.Default, storage.GroupSpec{Name: "push", Kind: storage.Open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := target("push", "a:1", 2)
+	want := content{}
+	push := func(ts int64, v float64) {
+		t.Helper()
+		slots := make([]storage.Resolution, len(series))
+		version, err := g.Resolve(t.Context(), series, slots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := storage.Batch{Version: version, Time: ts, Slots: []storage.Slot{slots[0].Slot, slots[1].Slot}, Values: []float64{v, -v}}
+		r, err := g.Append(t.Context(), &b, storage.Synced)
+		if err != nil || len(r.Rejected) > 0 {
+			t.Fatal(err, r.Rejected)
+		}
+		for i, l := range series {
+			want[l.String()] = append(want[l.String()], sample{T: ts, Bits: math.Float64bits(b.Values[i])})
+		}
+	}
+	for i := range 60 {
+		push(base+hour+int64(i)*minute, float64(i))
+	}
+	push(base+hour+30*minute+second, 7) // late
+	push(base+30*minute, 8)             // later than all
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range want {
+		slices.SortFunc(s, func(a, b sample) int { return int(a.T - b.T) })
+	}
+	dir := t.TempDir()
+	for range 2 {
+		sum, err := prometheus.Export(t.Context(), db.DB, dir, prometheus.ExportOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum.Ranges != 1 || sum.Repeated != 0 {
+			t.Errorf("%+v: want one range", sum)
+		}
+		if d := diff(read(t, dir), want); d != "" {
+			t.Fatal(d)
+		}
+		if names, _ := filepath.Glob(dir + "/0*"); len(names) != 1 {
+			t.Errorf("blocks %q: want 1", names)
+		}
+		if err := db.Cut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
