@@ -12,7 +12,6 @@ var ignoredFlags = []struct {
 	{"web.enable-lifecycle", "reload is always on; the process ends by signal", true},
 	{"web.enable-remote-write-receiver", "remote write is always accepted", true},
 	{"enable-feature", "features have settings of their own", false},
-	{"storage.tsdb.retention.size", "retention by size is not there yet", false},
 }
 
 // refusedFlags are the flags of Prometheus that have another name or place
@@ -58,7 +57,6 @@ var refusedFlags = map[string]string{
 	"storage.tsdb.delay-compact-file.path":           "there is no sidecar: remove the flag",
 	"storage.tsdb.block-reload-interval":             "blocks appear by the manifest: remove the flag",
 	"storage.tsdb.retention":                         "use --storage.tsdb.retention.time or nilometer.storage.retention.time in the configuration file",
-	"storage.tsdb.retention.percentage":              "retention by percentage is not supported yet: use --storage.tsdb.retention.time",
 	"storage.agent.path":                             "use --data.dir",
 	"storage.agent.wal-segment-size":                 "log segments have one size: remove the flag",
 	"storage.agent.wal-compression":                  "the log is always compact: remove the flag",

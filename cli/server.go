@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/units"
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 
@@ -18,7 +19,7 @@ import (
 // newServer is the root command: without a subcommand it runs the server.
 func newServer(streams Streams, build Build) *cobra.Command {
 	opts := server.Options{Version: build.Version, Revision: build.Revision}
-	var retention, level string
+	var retention, size, level string
 	cmd := &cobra.Command{
 		Use:   "nilometer",
 		Short: "Scrapes, receives, stores, queries, rules, alerts and shows metrics",
@@ -35,6 +36,16 @@ prometheus.yml, it does only what the file says.`,
 			}
 			if opts.RetentionTime, err = parseDuration("storage.tsdb.retention.time", retention); err != nil {
 				return usageError{err}
+			}
+			if size != "" {
+				n, err := units.ParseBase2Bytes(size)
+				if err != nil || n < 0 {
+					return usageError{fmt.Errorf("--storage.tsdb.retention.size: %q is no size: write it like 512MB or 100GB", size)}
+				}
+				opts.RetentionSize = uint64(n)
+			}
+			if p := opts.RetentionPercent; p < 0 || p > 100 {
+				return usageError{fmt.Errorf("--storage.tsdb.retention.percentage: %v is not between 0 and 100", p)}
 			}
 			for _, f := range ignoredFlags {
 				if cmd.Flags().Changed(f.name) {
@@ -57,6 +68,8 @@ prometheus.yml, it does only what the file says.`,
 	f.StringVar(&opts.ExternalURL, "web.external-url", "", "`URL` under which users reach the server, path included")
 	f.BoolVar(&opts.AdminAPI, "web.enable-admin-api", false, "answer the requests that delete samples and make snapshots, under /api/v1/admin/tsdb/")
 	f.StringVar(&retention, "storage.tsdb.retention.time", "", "how `long` samples are kept; overrides the configuration file (default 30d)")
+	f.StringVar(&size, "storage.tsdb.retention.size", "", "how `much` the data directory may take; the oldest blocks go first; overrides the configuration file (default: no bound)")
+	f.Float64Var(&opts.RetentionPercent, "storage.tsdb.retention.percentage", 0, "the same as a `share` of the disk, in percent")
 	f.StringVar(&level, "log.level", "info", "`level` of the log: debug, info, warn, error")
 	for _, ignored := range ignoredFlags {
 		usage := "taken for compatibility: " + ignored.why

@@ -20,7 +20,9 @@ import (
 	"github.com/alecthomas/units"
 	commonconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // Config is one whole configuration.
@@ -198,9 +200,43 @@ type Storage struct {
 // bound by size.
 type Retention struct {
 	Time model.Duration `yaml:"time"`
+	// Size bounds the data directory, "500GB"; the oldest blocks go first.
+	Size units.Base2Bytes `yaml:"size"`
+	// DiskPercent bounds the data directory to a share of its disk, up to 100.
+	DiskPercent float64 `yaml:"disk_percent"`
+	// Rules keep some series for less than Time.
+	Rules []RetentionRule `yaml:"rules"`
 }
 
-func (*Retention) laterKeys() []string { return []string{"size", "disk_percent", "rules"} }
+// RetentionRule keeps the series of a selector for a time; of several rules the
+// shortest counts.
+type RetentionRule struct {
+	Match string         `yaml:"match"`
+	Time  model.Duration `yaml:"time"`
+}
+
+// Matchers reads the rule's selector, which a loaded configuration has checked.
+func (r RetentionRule) Matchers() ([]*labels.Matcher, error) {
+	return parser.NewParser(parser.Options{}).ParseMetricSelector(r.Match)
+}
+
+func (r *Retention) check(path string, report func(path, text string)) {
+	if r.Size < 0 {
+		report(path+".size", fmt.Sprintf("%s is negative", r.Size))
+	}
+	if r.DiskPercent < 0 || r.DiskPercent > 100 {
+		report(path+".disk_percent", fmt.Sprintf("%v is not between 0 and 100", r.DiskPercent))
+	}
+	for i, rule := range r.Rules {
+		at := fmt.Sprintf("%s.rules[%d]", path, i)
+		if _, err := rule.Matchers(); err != nil {
+			report(at+".match", err.Error())
+		}
+		if rule.Time <= 0 {
+			report(at+".time", "is missing: say how long these series are kept")
+		}
+	}
+}
 
 // Limits bound what comes in.
 type Limits struct {
@@ -274,6 +310,7 @@ func (c *Config) check(report func(path, text string)) {
 		jobs[sc.JobName] = i
 		sc.check(path, report)
 	}
+	c.Nilometer.Storage.Retention.check("nilometer.storage.retention", report)
 	if m := c.Nilometer.Storage.MemoryLimit; m < 0 || m > 0 && m < memoryLimitMin {
 		report("nilometer.storage.memory_limit", fmt.Sprintf("%s is under the smallest, %s", m, memoryLimitMin))
 	}

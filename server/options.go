@@ -24,6 +24,10 @@ type Options struct {
 	ExternalURL string
 	// RetentionTime overrides the configuration's; 0 does not.
 	RetentionTime time.Duration
+	// RetentionSize, bytes, and RetentionPercent of the disk override the
+	// configuration's; 0 does not.
+	RetentionSize    uint64
+	RetentionPercent float64
 	// AdminAPI switches on the requests that delete samples and make snapshots.
 	AdminAPI bool
 	// Version and Revision name the program.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,17 +21,12 @@ const retentionDefault = 30 * 24 * time.Hour
 // databaseOptions translates the settings of the database that are fixed while
 // the server runs.
 func (s *server) databaseOptions(c *config.Config) tsdb.Options {
-	s.retention = s.opts.RetentionTime
-	if s.retention == 0 {
-		s.retention = time.Duration(c.Nilometer.Storage.Retention.Time)
-	}
-	if s.retention == 0 {
-		s.retention = retentionDefault
-	}
+	keep, _ := s.keep(c) // the configuration is checked
+	s.retention = keep.Time
 	o := tsdb.Options{
 		BlockRange:   time.Duration(c.Nilometer.Storage.BlockRange),
 		SyncInterval: time.Duration(c.Nilometer.Storage.SyncInterval),
-		Retention:    s.retention,
+		Retention:    keep.Time, RetentionBytes: keep.Bytes, RetentionDiskPercent: keep.DiskPercent, RetentionRules: keep.Rules,
 	}
 	if w := c.Storage.TSDB.OutOfOrderTimeWindow; w != nil {
 		if o.LateScrapes, o.LatePushes = time.Duration(*w), time.Duration(*w); *w == 0 {
@@ -40,8 +36,32 @@ func (s *server) databaseOptions(c *config.Config) tsdb.Options {
 	return o
 }
 
+// keep translates how long samples are kept; flags override the file.
+func (s *server) keep(c *config.Config) (tsdb.Retention, error) {
+	r := c.Nilometer.Storage.Retention
+	out := tsdb.Retention{
+		Time: cmp.Or(s.opts.RetentionTime, time.Duration(r.Time), retentionDefault), Bytes: cmp.Or(s.opts.RetentionSize, uint64(r.Size)),
+		DiskPercent: cmp.Or(s.opts.RetentionPercent, r.DiskPercent),
+	}
+	for _, rule := range r.Rules {
+		ms, err := rule.Matchers()
+		if err != nil {
+			return out, fmt.Errorf("retention rule %q: %w", rule.Match, err)
+		}
+		out.Rules = append(out.Rules, tsdb.RetentionRule{Matchers: ms, Time: time.Duration(rule.Time)})
+	}
+	return out, nil
+}
+
 // apply makes a configuration the one that runs.
 func (s *server) apply(c *config.Config) error {
+	keep, err := s.keep(c)
+	if err == nil {
+		err = s.db.SetRetention(keep)
+	}
+	if err != nil {
+		return err
+	}
 	files, ruleErr := s.ruleFiles(c)
 	if err := s.scrapes.Apply(s.pools(c)); err != nil {
 		return err
@@ -57,6 +77,7 @@ func (s *server) apply(c *config.Config) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.retention = keep.Time
 	s.reloadedOK, s.reloadedAt = ruleErr == nil, time.Now()
 	return nil
 }
@@ -137,7 +158,11 @@ func (s *server) Ready() error {
 func (s *server) DataDir() string { return s.opts.DataDir }
 
 // Retention implements httpapi.Server.
-func (s *server) Retention() string { return model.Duration(s.retention).String() }
+func (s *server) Retention() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return model.Duration(s.retention).String()
+}
 
 // limitOptions translates the limits.
 func limitOptions(c *config.Config) limits.Options {

@@ -35,6 +35,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nilometer/nilometer/blob"
 	blobdir "github.com/nilometer/nilometer/blob/dir"
@@ -59,6 +60,7 @@ type DB struct {
 	pressure  *pressure.Monitor
 	metrics   *metrics
 	cutting   sync.Mutex // one Cut at a time
+	retention atomic.Pointer[Retention]
 
 	mu      sync.RWMutex // guards what follows
 	tenants map[tenant.ID]*blocks
@@ -83,6 +85,7 @@ func Open(ctx context.Context, o Options, d Deps) (*DB, error) {
 		opts: o, deps: d, logger: d.Logger, directory: dir, bucket: d.Bucket,
 		cache: block.NewCache(o.CacheBytes), tenants: map[tenant.ID]*blocks{},
 	}
+	db.retention.Store(&Retention{Time: o.Retention, Bytes: o.RetentionBytes, DiskPercent: o.RetentionDiskPercent, Rules: o.RetentionRules})
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", d.Dir, err), db.Close())
 	}

@@ -67,9 +67,9 @@ func mark(edit *format.Edit, s format.State, horizon int64, m late.Marks) {
 // lateBounds are those of the late samples that a view of a generation shows.
 func (db *DB) lateBounds(g *generation) late.Bounds {
 	b := late.Bounds{Marks: g.late(), MinTime: math.MinInt64}
-	if db.opts.Retention > 0 {
+	if keep := db.retention.Load().Time; keep > 0 {
 		// What a dropped block had there was accepted first.
-		b.MinTime = db.now() - db.opts.Retention.Milliseconds()
+		b.MinTime = db.now() - keep.Milliseconds()
 	}
 	return b
 }

@@ -106,12 +106,20 @@ func (db *DB) Compact(ctx context.Context) error { return db.compactAll(ctx, fal
 // compactAll is Compact; clean tells that deletions wait no longer.
 func (db *DB) compactAll(ctx context.Context, clean bool) error {
 	var errs []error
-	for _, b := range db.opened() {
+	tenants := db.opened()
+	budgets, err := db.blockBudgets(tenants)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for i, b := range tenants {
 		o := db.plannerOptions()
+		if budgets != nil {
+			o.RetentionBytes = budgets[i]
+		}
 		if clean {
 			o.RewriteMaxMs = 0
 		}
-		err := b.compact(ctx, db.now(), o, func(job planner.Job, r compact.Result, err error) {
+		err := b.compact(ctx, db.now(), o, db.retention.Load(), func(job planner.Job, r compact.Result, err error) {
 			db.compacted(b, job, r, err)
 		})
 		if err != nil {
@@ -136,7 +144,11 @@ func (db *DB) compacted(b *blocks, job planner.Job, r compact.Result, err error)
 		"sources", len(job.Blocks), "block", r.Block.ID.String(), "samples", r.Block.Stats.Samples, "bytes", r.Block.Stats.Bytes())
 }
 
-func (db *DB) plannerOptions() planner.Options { return db.opts.planner() }
+func (db *DB) plannerOptions() planner.Options {
+	o := db.opts
+	o.Retention = db.retention.Load().Time
+	return o.planner()
+}
 
 func (o Options) planner() planner.Options {
 	p := planner.Options{BlockRangeMs: o.BlockRange.Milliseconds(), RewriteMaxMs: o.DeleteRewriteMax.Milliseconds()}

@@ -25,6 +25,11 @@ type Options struct {
 	// Retention is the age after which blocks are dropped whole; default 30 d.
 	// Negative keeps all.
 	Retention time.Duration
+	// RetentionBytes, RetentionDiskPercent and RetentionRules are more bounds of
+	// what is kept: see Retention.
+	RetentionBytes       uint64
+	RetentionDiskPercent float64
+	RetentionRules       []RetentionRule
 	// DeleteRewriteMax is how long deleted samples may stay in files of blocks:
 	// then a block is written anew for them alone. Queries do not see them at
 	// once. Default 24 h; negative: not at all.
@@ -118,8 +123,9 @@ func (o Options) Validate() error {
 	if o.BlockRange%time.Millisecond != 0 {
 		problems = append(problems, fmt.Errorf("the block range is %s: it must be whole milliseconds", o.BlockRange))
 	}
-	if o.Retention > 0 && o.Retention < o.BlockRange {
-		problems = append(problems, fmt.Errorf("the retention is %s, less than the block range of %s: samples would be dropped before they are cut", o.Retention, o.BlockRange))
+	keep := Retention{Time: o.Retention, Bytes: o.RetentionBytes, DiskPercent: o.RetentionDiskPercent, Rules: o.RetentionRules}
+	if err := keep.Validate(o.BlockRange); err != nil {
+		problems = append(problems, err)
 	}
 	if o.MemoryLimit < 0 {
 		problems = append(problems, fmt.Errorf("the memory limit is %d bytes: it must not be negative", o.MemoryLimit))

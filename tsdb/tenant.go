@@ -18,6 +18,7 @@ import (
 	"github.com/nilometer/nilometer/tsdb/compact"
 	"github.com/nilometer/nilometer/tsdb/head"
 	"github.com/nilometer/nilometer/tsdb/manifest"
+	"github.com/nilometer/nilometer/tsdb/mask"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/planner"
 )
@@ -180,7 +181,7 @@ const roundsMax = 64
 // compact runs the planner's jobs until there is none. A job that fails leaves
 // its blocks as they are and does not stop the others; its error is returned
 // at the end.
-func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, done func(planner.Job, compact.Result, error)) error {
+func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, keep *Retention, done func(planner.Job, compact.Result, error)) error {
 	b.work.Lock()
 	defer b.work.Unlock()
 	if err := b.resume(ctx); err != nil {
@@ -190,11 +191,13 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, do
 		var errs []error
 		progress := false
 		o.Hidden = b.newest.Load().hidden(ctx)
+		expired := keep.expired(nowMs)
+		o.Expired = b.newest.Load().expiredShare(ctx, expired, nowMs)
 		for _, job := range planner.Plan(b.newest.Load().current.State, nowMs, o) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r, err := b.runJob(ctx, job, o)
+			r, err := b.runJob(ctx, job, o, expired, nowMs)
 			done(job, r, err)
 			if err != nil {
 				errs = append(errs, err)
@@ -209,8 +212,9 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, do
 	return nil
 }
 
-func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options) (compact.Result, error) {
-	r, err := compact.Run(ctx, compact.Deps{Bucket: b.bucket, Tenant: b.id, Manifest: b.manifest, NewID: ulid.Make}, blockOptions(o, true), job)
+func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options, expired []mask.Rule, nowMs int64) (compact.Result, error) {
+	d := compact.Deps{Bucket: b.bucket, Tenant: b.id, Manifest: b.manifest, NewID: ulid.Make, Expired: expired, NowMs: nowMs}
+	r, err := compact.Run(ctx, d, blockOptions(o, true), job)
 	if err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {
 			err = errors.Join(err, b.resume(ctx))

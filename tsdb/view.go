@@ -12,6 +12,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/mask"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/scan"
 )
@@ -44,8 +45,12 @@ func (v *view) take(b *blocks) {
 	}
 	v.blocks, v.gen = b, b.acquire()
 	v.parts = make([]part.Part, 0, len(v.gen.blocks)+1)
+	var expired []mask.Rule
+	if keep := v.db.retention.Load(); len(keep.Rules) > 0 {
+		expired = keep.expired(v.db.now())
+	}
 	for i, x := range v.gen.blocks {
-		v.parts = append(v.parts, v.gen.masks[i].part(x))
+		v.parts = append(v.parts, v.gen.masks[i].part(x, expiredOf(expired, x.Meta())...))
 	}
 }
 

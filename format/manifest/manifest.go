@@ -54,6 +54,9 @@ type Block struct {
 	// Exempt blocks are not dropped for their age: somebody asked to keep them.
 	// They are merged with their like alone.
 	Exempt bool `json:"exempt,omitempty"`
+	// ExpiredAt is the time, ms, at which the samples that rules of the retention
+	// had made too old were left out; 0: never.
+	ExpiredAt int64 `json:"expired_at,omitempty"`
 }
 
 // Stats counts what is in a block.

@@ -28,6 +28,7 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/manifest"
+	"github.com/nilometer/nilometer/tsdb/mask"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/planner"
 )
@@ -39,6 +40,10 @@ type Deps struct {
 	Manifest *manifest.Store
 	// NewID returns the id of a new block, never the same twice.
 	NewID func() ulid.ULID
+	// Expired are what rules of the retention hide at NowMs, of blocks that are
+	// not exempt: the result is without it.
+	Expired []mask.Rule
+	NowMs   int64
 }
 
 // Result says what a job did.
@@ -84,7 +89,7 @@ func Run(ctx context.Context, d Deps, o block.Options, job planner.Job) (Result,
 	if err != nil {
 		return Result{}, fmt.Errorf("compact (%s): %w", job.Kind, err)
 	}
-	stats, meta, err := write(ctx, w, job, sources)
+	stats, meta, err := write(ctx, d, w, job, sources)
 	if errors.Is(err, block.ErrEmpty) {
 		return commit(ctx, d, job, nil, stats)
 	}
@@ -99,7 +104,7 @@ func Run(ctx context.Context, d Deps, o block.Options, job planner.Job) (Result,
 	return r, err
 }
 
-func write(ctx context.Context, w *block.Writer, job planner.Job, sources []part.Part) (Stats, format.Block, error) {
+func write(ctx context.Context, d Deps, w *block.Writer, job planner.Job, sources []part.Part) (Stats, format.Block, error) {
 	tombstones, err := compile(job.Tombstones)
 	if err != nil {
 		return Stats{}, format.Block{}, err
@@ -107,12 +112,21 @@ func write(ctx context.Context, w *block.Writer, job planner.Job, sources []part
 	in := make([]Source, len(sources))
 	for i, src := range sources {
 		in[i] = Source{Part: src, tombstones: tombstones.of(job.Blocks[i])}
+		if !job.Blocks[i].Exempt {
+			for _, r := range d.Expired {
+				in[i].tombstones = append(in[i].tombstones, tombstone{rule: r})
+			}
+		}
 	}
 	stats, err := Merge(ctx, w, in)
 	if err != nil {
 		return stats, format.Block{}, err
 	}
-	meta, err := w.Finish(ctx, metaOf(job))
+	m := metaOf(job)
+	if len(d.Expired) > 0 {
+		m.ExpiredAt = d.NowMs
+	}
+	meta, err := w.Finish(ctx, m)
 	stats.Series = meta.Stats.Series
 	return stats, meta, err
 }
@@ -122,6 +136,7 @@ func metaOf(job planner.Job) format.Block {
 	m := format.Block{
 		ResolutionMs: job.Blocks[0].ResolutionMs,
 		LowestSeq:    job.Blocks[0].LowestSeq,
+		ExpiredAt:    job.Blocks[0].ExpiredAt,
 	}
 	for _, b := range job.Blocks {
 		m.Level = max(m.Level, b.Level)
@@ -129,6 +144,7 @@ func metaOf(job planner.Job) format.Block {
 		m.LowestSeq, m.HighestSeq = min(m.LowestSeq, b.LowestSeq), max(m.HighestSeq, b.HighestSeq)
 		m.TombstonesApplied = max(m.TombstonesApplied, b.TombstonesApplied)
 		m.Exempt = m.Exempt || b.Exempt
+		m.ExpiredAt = min(m.ExpiredAt, b.ExpiredAt)
 	}
 	if job.Kind != planner.Rewrite {
 		m.Level++

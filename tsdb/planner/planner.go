@@ -93,6 +93,9 @@ type Options struct {
 	// Hidden is the share of a block's samples that are not to be seen, 0 to 1,
 	// as far as somebody knows.
 	Hidden map[ulid.ULID]float64
+	// Expired is the share of a block's samples that are older than rules allow
+	// for their series, 0 to 1. From HiddenMax on the block is written anew.
+	Expired map[ulid.ULID]float64
 	// RangeMaxMs bounds the range of a merged block; default a tenth of the
 	// retention, at most 27 block ranges (54 h).
 	RangeMaxMs int64
@@ -294,9 +297,12 @@ func (p *plan) overlaps(blocks []manifest.Block) {
 	}
 }
 
-// rewrites takes the blocks that a tombstone waits for.
+// rewrites takes the blocks that a tombstone or a rule waits for.
 func (p *plan) rewrites(blocks []manifest.Block) {
 	for _, b := range blocks {
+		if share := p.options.Expired[b.ID]; !p.taken[b.ID] && share >= HiddenMax {
+			p.add(Rewrite, fmt.Sprintf("%.0f %% of it is older than the rules of the retention allow", 100*share), []manifest.Block{b})
+		}
 		for _, t := range p.tombstones {
 			if !p.taken[b.ID] && Hides(t, b) && p.due(t, b) {
 				p.add(Rewrite, fmt.Sprintf("deletion %d is not applied", t.Seq), []manifest.Block{b})
