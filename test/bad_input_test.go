@@ -60,14 +60,6 @@ func TestBadInput(t *testing.T) {
 		{name: "notification log is garbage", damage: overwrite("alerting/nflog", "garbage"), code: 1, says: []string{"alerting/nflog", "move the file away"}},
 		{name: "alerting configuration is bad", config: "nilometer: {alerting: {config_file: /dev/null}}\n", code: 1, says: []string{"alerting configuration /dev/null", "route"}},
 		{name: "alerting configuration is missing", config: "nilometer: {alerting: {config_file: am.yml}}\n", code: 1, says: []string{"am.yml", "no such file"}},
-		{name: "block index is garbage", damage: overwrite("store/block/*/*/index", "garbage"), code: 1, says: []string{"block", "index"}},
-		{name: "block is gone", damage: func(t *testing.T, data string) {
-			for _, b := range glob(t, data, "store/block/*/*") {
-				if err := os.RemoveAll(b); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}, code: 1, says: []string{"block"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			own := t.TempDir()
@@ -109,7 +101,7 @@ func soundData(t *testing.T, dir string) string {
 	s.mustPush(pushed{"old", "1", []sample{{time.Now().UnixMilli() - 60_000, 1}}})
 	s.mustPush(pushed{"new", "1", []sample{{time.Now().UnixMilli(), 1}}})
 	eventually(t, "a block", func() error {
-		if len(glob(t, data, "store/block/*/*/index")) == 0 {
+		if len(glob(t, data, "store/manifest/*/*/*")) == 0 {
 			return errString("none yet")
 		}
 		return nil
