@@ -21,7 +21,6 @@ type lateWriter struct {
 	t      *testing.T
 	db     *running
 	model  *storagetest.Memory
-	stores []storage.Store
 	groups map[string][]storage.Group // of the database, of the model
 }
 

@@ -126,6 +126,20 @@ func lateCases() []testCase {
 				named("b", Sample{T: e.at(0), V: 1}, Sample{T: e.at(15), V: 1}, Sample{T: e.at(30), V: 3}),
 			)
 		}},
+		{"a late histogram is stored or refused", func(e *env) {
+			if e.h.NoHistograms {
+				return
+			}
+			w := e.open(storage.Open, "push")
+			w.write(e.at(7000), value{"a", 1})
+			w.append(w.points(e.at(6900), point{value: value{"h", 0}, h: IntHistogram(1)}))
+			for _, s := range []int64{6800, 10} {
+				res := w.append(w.points(e.at(s), point{value: value{"a", 2}}, point{value: value{"h", 0}, h: IntHistogram(2)}))
+				if res.Appended+len(res.Rejected) != 2 {
+					e.Errorf("of a float and a histogram %d s late the result is %+v", 7000-s, res)
+				}
+			}
+		}},
 		{"late samples are there after a restart", func(e *env) {
 			w := e.open(storage.Open, "push")
 			var want []Series

@@ -43,7 +43,11 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 
 // beforeHorizon applies a batch whose span is cut: what is no repeat is late.
 func (c *commit) beforeHorizon(g *group, b *storage.Batch, res *storage.Result) {
-	for i, s := range b.Slots {
+	for i := range len(b.Slots) + len(c.hists) {
+		if i >= len(b.Slots) {
+			i = c.hists[i-len(b.Slots)]
+		}
+		s := slotOf(b, i)
 		if int(s) >= len(g.members) || g.members[s].state == dead {
 			res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: s, Reason: storage.ReasonUnknownSlot})
 			continue
