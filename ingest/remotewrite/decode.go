@@ -7,7 +7,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/prompb"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nilometer/nilometer/storage"
 )
 
 // request is a decoded prometheus.WriteRequest (remote write 1.0), as columns
@@ -17,6 +20,7 @@ type request struct {
 	series   []seriesEntry
 	labels   []labelEntry
 	samples  []sampleEntry
+	hists    []histogramEntry
 	metadata int // entries of metadata, which remote write 1.0 sends apart
 }
 
@@ -24,14 +28,24 @@ type request struct {
 type seriesEntry struct {
 	labelsFrom, labelsTo   int
 	samplesFrom, samplesTo int
-	exemplars, histograms  int
+	histsFrom, histsTo     int
+	exemplars              int
 }
+
+// values is the number of samples of all types.
+func (s *seriesEntry) values() int { return s.samplesTo - s.samplesFrom + s.histsTo - s.histsFrom }
 
 type labelEntry struct{ name, value []byte }
 
 type sampleEntry struct {
 	t int64
 	v float64
+}
+
+// histogramEntry is a native histogram. It does not point into the body.
+type histogramEntry struct {
+	t int64
+	h storage.Histogram
 }
 
 // errTooLarge is a body over the limit.
@@ -74,7 +88,7 @@ const (
 
 // decode reads r.body.
 func (r *request) decode() error {
-	r.series, r.labels, r.samples, r.metadata = r.series[:0], r.labels[:0], r.samples[:0], 0
+	r.series, r.labels, r.samples, r.hists, r.metadata = r.series[:0], r.labels[:0], r.samples[:0], r.hists[:0], 0
 	return eachField(r.body, 0, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		switch {
 		case num == fieldTimeSeries && typ == protowire.BytesType:
@@ -87,7 +101,7 @@ func (r *request) decode() error {
 }
 
 func (r *request) decodeSeries(b []byte, offset int) error {
-	s := seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples)}
+	s := seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples), histsFrom: len(r.hists)}
 	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		if typ != protowire.BytesType {
 			return nil
@@ -100,11 +114,11 @@ func (r *request) decodeSeries(b []byte, offset int) error {
 		case fieldExemplars:
 			s.exemplars++
 		case fieldHistograms:
-			s.histograms++
+			return r.decodeHistogram(value, at)
 		}
 		return nil
 	})
-	s.labelsTo, s.samplesTo = len(r.labels), len(r.samples)
+	s.labelsTo, s.samplesTo, s.histsTo = len(r.labels), len(r.samples), len(r.hists)
 	r.series = append(r.series, s)
 	return err
 }
@@ -162,6 +176,23 @@ func (r *request) decodeSample(b []byte, offset int) error {
 		}
 	}
 	r.samples = append(r.samples, s)
+	return nil
+}
+
+// decodeHistogram reads a native histogram. Whether it makes sense is for the
+// engine to say.
+func (r *request) decodeHistogram(b []byte, offset int) error {
+	var h prompb.Histogram
+	if err := h.Unmarshal(b); err != nil {
+		return fmt.Errorf("decode: the histogram at offset %d is damaged: %w", offset, err)
+	}
+	x := histogramEntry{t: h.Timestamp}
+	if h.IsFloatHistogram() {
+		x.h.Float = h.ToFloatHistogram()
+	} else {
+		x.h.Int = h.ToIntHistogram()
+	}
+	r.hists = append(r.hists, x)
 	return nil
 }
 

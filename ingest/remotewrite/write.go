@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sort"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -130,12 +130,11 @@ func (r *request) members(o *outcome) []member {
 		}
 		builder.Sort()
 		m := member{entry: i, lset: builder.Labels()}
-		o.reject(storage.ReasonUnsupported, s.histograms, func() labels.Labels { return m.lset })
-		if s.samplesFrom == s.samplesTo {
+		if s.values() == 0 {
 			continue
 		}
 		if !valid(m.lset) {
-			o.reject(storage.ReasonInvalidLabels, s.samplesTo-s.samplesFrom, func() labels.Labels { return m.lset })
+			o.reject(storage.ReasonInvalidLabels, s.values(), func() labels.Labels { return m.lset })
 			continue
 		}
 		m.key, scratch = series.KeyOf(m.lset, scratch)
@@ -154,10 +153,12 @@ func valid(lset labels.Labels) bool {
 	return !dup
 }
 
-// sentBatch is a batch with the label set of each of its slots.
+// sentBatch is a batch with the label set of each of its entries, floats, then
+// histograms.
 type sentBatch struct {
 	batch *storage.Batch
 	lsets []labels.Labels
+	hists []labels.Labels // until all entries are there
 }
 
 // batches resolves the members of one group and transposes their samples: one
@@ -178,28 +179,41 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 	for i, m := range members {
 		s := r.series[m.entry]
 		if resolved[i].Reason != storage.ReasonNone {
-			o.reject(resolved[i].Reason, s.samplesTo-s.samplesFrom, func() labels.Labels { return m.lset })
+			o.reject(resolved[i].Reason, s.values(), func() labels.Labels { return m.lset })
 			continue
 		}
-		for _, smp := range r.samples[s.samplesFrom:s.samplesTo] {
-			b := byTime[smp.t]
+		at := func(t int64) *sentBatch {
+			b := byTime[t]
 			if b == nil {
-				b = &sentBatch{batch: &storage.Batch{Time: smp.t, Version: version}}
-				byTime[smp.t] = b
-				times = append(times, smp.t)
+				b = &sentBatch{batch: &storage.Batch{Time: t, Version: version}}
+				byTime[t] = b
+				times = append(times, t)
 			}
-			if repeats && b.repeat(resolved[i].Slot, smp.v, m.lset, o) {
+			return b
+		}
+		for _, smp := range r.samples[s.samplesFrom:s.samplesTo] {
+			b := at(smp.t)
+			if repeats && b.repeat(resolved[i].Slot, column.Sample{V: smp.v}, m.lset, o) {
 				continue
 			}
 			b.batch.Slots = append(b.batch.Slots, resolved[i].Slot)
 			b.batch.Values = append(b.batch.Values, smp.v)
 			b.lsets = append(b.lsets, m.lset)
 		}
+		for _, x := range r.hists[s.histsFrom:s.histsTo] {
+			b := at(x.t)
+			if repeats && b.repeat(resolved[i].Slot, column.Sample{H: x.h}, m.lset, o) {
+				continue
+			}
+			b.batch.Histograms = append(b.batch.Histograms, storage.HistogramSample{Slot: resolved[i].Slot, Histogram: x.h})
+			b.hists = append(b.hists, m.lset)
+		}
 	}
 	slices.Sort(times)
 	out := make([]sentBatch, len(times))
 	for i, t := range times {
 		out[i] = *byTime[t]
+		out[i].lsets = append(out[i].lsets, out[i].hists...)
 	}
 	return out, nil
 }
@@ -216,7 +230,16 @@ func (r *request) repeats(members []member, resolved []storage.Resolution) bool 
 			return true
 		}
 		seen[resolved[i].Slot] = struct{}{}
-		samples := r.samples[r.series[m.entry].samplesFrom:r.series[m.entry].samplesTo]
+		s := &r.series[m.entry]
+		samples, hists := r.samples[s.samplesFrom:s.samplesTo], r.hists[s.histsFrom:s.histsTo]
+		if len(samples) > 0 && len(hists) > 0 {
+			return true
+		}
+		for k := 1; k < len(hists); k++ {
+			if hists[k].t <= hists[k-1].t {
+				return true
+			}
+		}
 		for k := 1; k < len(samples); k++ {
 			if samples[k].t <= samples[k-1].t {
 				return true
@@ -228,12 +251,16 @@ func (r *request) repeats(members []member, resolved []storage.Resolution) bool 
 
 // repeat handles a sample whose slot may be in the batch already: the first
 // value stands, the same value again is success, another one a conflict (N1).
-func (b *sentBatch) repeat(slot storage.Slot, v float64, lset labels.Labels, o *outcome) bool {
-	at := slices.Index(b.batch.Slots, slot)
-	if at < 0 {
+func (b *sentBatch) repeat(slot storage.Slot, x column.Sample, lset labels.Labels, o *outcome) bool {
+	var have column.Sample
+	if at := slices.Index(b.batch.Slots, slot); at >= 0 {
+		have.V = b.batch.Values[at]
+	} else if at := slices.IndexFunc(b.batch.Histograms, func(h storage.HistogramSample) bool { return h.Slot == slot }); at >= 0 {
+		have.H = b.batch.Histograms[at].Histogram
+	} else {
 		return false
 	}
-	if math.Float64bits(b.batch.Values[at]) != math.Float64bits(v) {
+	if !have.SameValue(x) {
 		o.reject(storage.ReasonConflict, 1, func() labels.Labels { return lset })
 	}
 	return true
