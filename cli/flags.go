@@ -19,8 +19,8 @@ var ignoredFlags = []struct {
 var refusedFlags = map[string]string{
 	"agent":                 "a server without queries is configured under nilometer: in the configuration file",
 	"auto-gomaxprocs":       "the CPU quota is always respected: remove the flag, or set GOMAXPROCS in the environment",
-	"auto-gomemlimit":       "the memory limit is always respected: remove the flag, or set GOMEMLIMIT in the environment",
-	"auto-gomemlimit.ratio": "set GOMEMLIMIT in the environment",
+	"auto-gomemlimit":       "the memory limit is always respected: remove the flag, or set nilometer.storage.memory_limit in the configuration",
+	"auto-gomemlimit.ratio": "set nilometer.storage.memory_limit in the configuration",
 
 	"auto-gomemlimit.refresh-interval": "the memory limit is read at the start: remove the flag",
 

@@ -49,7 +49,7 @@ storage:
   tsdb: {out_of_order_time_window: 30m}
 nilometer:
   alerting: {config_file: alertmanager.yml}
-  storage: {retention: {time: 90d}}
+  storage: {retention: {time: 90d}, memory_limit: 6GiB}
 `
 
 func TestParse(t *testing.T) {
@@ -78,6 +78,7 @@ func TestParse(t *testing.T) {
 		{"alerting", c.Nilometer.Alerting.ConfigFile, "/etc/nilometer/alertmanager.yml"},
 		{"retention", time.Duration(c.Nilometer.Storage.Retention.Time), 90 * 24 * time.Hour},
 		{"late samples", time.Duration(*c.Storage.TSDB.OutOfOrderTimeWindow), 30 * time.Minute},
+		{"memory limit", int64(c.Nilometer.Storage.MemoryLimit), int64(6 << 30)},
 		{"evaluation", time.Duration(c.Global.EvaluationInterval), time.Minute},
 	}
 	for _, ck := range checks {
@@ -105,6 +106,7 @@ func TestProblems(t *testing.T) {
 		{"relabel key", "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - acton: drop\n", `f.yml:4: scrape_configs[0].relabel_configs[0].acton: unknown key; did you mean "action"?`},
 		{"tls key", "scrape_configs:\n  - job_name: a\n    tls_config: {ca_fil: x}\n", `f.yml:3: scrape_configs[0].tls_config.ca_fil: unknown key; did you mean "ca_file"?`},
 		{"duplicate key", "global: {}\nglobal: {}\n", "f.yml:2: global: the key stands at line 1 already"},
+		{"memory limit", "nilometer:\n  storage: {memory_limit: 6MiB}\n", "f.yml:2: nilometer.storage.memory_limit: 6MiB is under the smallest, 128MiB"},
 		{"syntax", "global:\n\tscrape_interval: 5s\n", "f.yml:2: found character that cannot start any token"},
 		{"two documents", "global: {}\n---\nglobal: {}\n", "f.yml:2: a second YAML document: only one is read"},
 	}
