@@ -123,7 +123,7 @@ func (db *DB) finish(ctx context.Context, c *Compacted, report func(CompactRepor
 }
 
 // cutAll cuts every span of every head up to its last sample, and drops the log:
-// all of it is in blocks then.
+// all samples are in blocks then.
 func (db *DB) cutAll(ctx context.Context) error {
 	db.cutting.Lock()
 	defer db.cutting.Unlock()
@@ -139,8 +139,31 @@ func (db *DB) cutAll(ctx context.Context) error {
 		}
 		b.sweep()
 	}
+	if err := db.keepAbout(ctx); err != nil {
+		return err
+	}
 	if err := db.memory.log.DropBefore(db.memory.log.Segment()); err != nil {
 		return fmt.Errorf("empty the log: %w", err)
+	}
+	return nil
+}
+
+// keepAbout puts what the heads know beside samples, metadata and exemplars, into
+// the segment of the log that stays.
+func (db *DB) keepAbout(ctx context.Context) error {
+	log := db.memory.log
+	for _, payload := range db.about() {
+		if _, err := log.Enter(); err != nil {
+			return err
+		}
+		at, err := log.Append(payload)
+		log.Exit()
+		if err == nil {
+			err = log.Wait(ctx, at)
+		}
+		if err != nil {
+			return fmt.Errorf("keep metadata and exemplars: %w", err)
+		}
 	}
 	return nil
 }

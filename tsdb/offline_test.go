@@ -3,6 +3,7 @@ package tsdb_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -175,6 +176,47 @@ func TestCompactTakesTheLog(t *testing.T) {
 			t.Errorf("%s has %d samples, want 240", s.Labels, len(s.Samples))
 		}
 	}
+}
+
+// TestMetadataStays: what a database knows beside samples is there after an
+// offline compaction, and in a snapshot.
+func TestMetadataStays(t *testing.T) {
+	dir := t.TempDir()
+	o := quiet(time.Hour)
+	db := mustStart(t, osFS(t, dir), o, tsdb.Deps{})
+	g := open(db, storage.Closed, "minutes")
+	known := storage.Metadata{Family: "a", Type: "counter", Help: "What a counts."}
+	_, err := appendBatch(g, []string{"a"}, storage.Batch{Time: at(0), Metadata: []storage.Metadata{known}}, map[string]float64{"a": 1}, storage.Synced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata := func(db storage.Store, where string) {
+		t.Helper()
+		v, err := db.View(t.Context(), tenant.Default)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		if got, err := v.Metadata(t.Context(), "", 0); err != nil || len(got) != 1 || got[0] != known {
+			t.Errorf("%s: metadata %v, %v", where, got, err)
+		}
+	}
+	metadata(db, "before")
+	s, err := db.Snapshot(t.Context(), tsdb.SnapshotOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := mustStart(t, osFS(t, filepath.Join(dir, "snapshots", s.Name)), o, tsdb.Deps{})
+	metadata(of, "in the snapshot")
+	if err := db.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := tsdb.Compact(t.Context(), o, tsdb.Deps{Dir: dir, Clock: offlineDeps(nil).Clock}, func(tsdb.CompactReport) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	metadata(mustStart(t, osFS(t, dir), o, tsdb.Deps{}), "after compact")
 }
 
 // appendMinutes appends to two series one sample a minute.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part"
+	"github.com/nilometer/nilometer/tsdb/wal"
 )
 
 // snapshotsMax bounds the snapshots of a data directory: each keeps the files
@@ -45,7 +47,7 @@ type Snapshot struct {
 // blocks of one manifest version of each tenant, and what the heads have now
 // as blocks. A server started on it answers as this one does now. What was
 // acknowledged before the call is in it. Where the file system has no hard
-// links the files are copied.
+// links the files are copied. Metadata and exemplars are in a log of its own.
 func (db *DB) Snapshot(ctx context.Context, o SnapshotOptions) (Snapshot, error) {
 	if !o.SkipHead {
 		if err := db.memory.wait(ctx); err != nil {
@@ -64,6 +66,9 @@ func (db *DB) Snapshot(ctx context.Context, o SnapshotOptions) (Snapshot, error)
 			break
 		}
 	}
+	if err == nil && !o.SkipHead {
+		err = db.snapshotAbout(w)
+	}
 	if err == nil && o.Beside != nil {
 		err = o.Beside(ctx, w.Dir)
 	}
@@ -76,6 +81,26 @@ func (db *DB) Snapshot(ctx context.Context, o SnapshotOptions) (Snapshot, error)
 
 // DropSnapshot deletes a snapshot; one that is gone is no error.
 func (db *DB) DropSnapshot(s Snapshot) error { return dropSnapshot(db.directory.fs, s) }
+
+// snapshotAbout writes a log of what the heads know beside samples: metadata and
+// exemplars.
+func (db *DB) snapshotAbout(w *snapshotWriter) error {
+	if payloads := db.about(); len(payloads) > 0 {
+		return wal.WriteSegment(w.fs, path.Join(w.Dir, walName), payloads...)
+	}
+	return nil
+}
+
+// about returns payloads for a log that bring back what the heads know beside
+// samples.
+func (db *DB) about() (payloads [][]byte) {
+	for _, b := range db.opened() {
+		if p := db.memory.head(b.id).About(); len(p) > 0 {
+			payloads = append(payloads, p)
+		}
+	}
+	return payloads
+}
 
 func (db *DB) snapshotTenant(ctx context.Context, w *snapshotWriter, b *blocks, skipHead bool) error {
 	v := &view{db: db, id: b.id}

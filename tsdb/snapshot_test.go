@@ -13,10 +13,12 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/vfs"
 	osfs "github.com/nilometer/nilometer/vfs/os"
+	"github.com/nilometer/nilometer/vfs/vfstest"
 )
 
 // osFS returns the file system below a directory.
@@ -202,4 +204,49 @@ func TestLinkBlocksBesideCompaction(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestCrashOfCompact: whatever moment the power fails at while a directory is
+// brought into its final state, or a snapshot is made, all samples are there.
+func TestCrashOfCompact(t *testing.T) {
+	o := quiet(time.Hour)
+	filled := func(fs vfs.FS) bool {
+		db, err := start(fs, o, tsdb.Deps{})
+		if err != nil {
+			return false
+		}
+		g := open(db, storage.Closed, "minutes")
+		for m := range int64(150) {
+			if g == nil {
+				break
+			}
+			values := map[string]float64{"a": float64(m), "b": float64(m % 7)}
+			if _, err := appendBatch(g, []string{"a", "b"}, storage.Batch{Time: at(60 * m)}, values, storage.Synced); err != nil {
+				g = nil
+			}
+		}
+		_, err = db.Snapshot(context.Background(), tsdb.SnapshotOptions{})
+		return errors.Join(err, db.stop()) == nil && g != nil
+	}
+	full := false // all samples are durable
+	workload := func(fs vfs.FS) {
+		if full = filled(fs); full {
+			_, _ = tsdb.Compact(context.Background(), o, offlineDeps(fs), func(tsdb.CompactReport) {})
+		}
+	}
+	check := func(fs vfs.FS) {
+		if !full {
+			return
+		}
+		db, err := start(fs, o, tsdb.Deps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.stop() //nolint:errcheck // what is read counts
+		got := mustRead(t, db)
+		if len(got) != 2 || len(got[0].Samples) != 150 || len(got[1].Samples) != 150 {
+			t.Errorf("after the crash there are %d series: %v", len(got), got)
+		}
+	}
+	vfstest.EveryCrashWith(t, crashes(t, 60), workload, check)
 }
