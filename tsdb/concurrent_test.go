@@ -140,10 +140,11 @@ func (c *crowd) write(kind storage.GroupKind, group string, steps int64, names .
 func (c *crowd) note(t int64, names []string, res storage.Result) bool {
 	refused := map[int]bool{}
 	for _, r := range res.Rejected {
-		switch r.Reason {
-		case storage.ReasonUnknownSlot:
+		switch {
+		case r.Reason == storage.ReasonUnknownSlot:
 			return false
-		case storage.ReasonTooOld, storage.ReasonOutOfOrder:
+		case r.Reason == storage.ReasonTooOld, r.Reason == storage.ReasonOutOfOrder,
+			r.Reason == storage.ReasonConflict && names[r.Index][0] == 'g': // a repeat of what was deleted
 			refused[r.Index] = true
 		default:
 			c.Errorf("at %d: rejected %+v", t-base, r)

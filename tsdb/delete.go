@@ -67,7 +67,7 @@ func (db *DB) delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms []*
 	for _, m := range ms {
 		t.Matchers = append(t.Matchers, format.Matcher{Name: m.Name, Op: m.Type.String(), Value: m.Value})
 	}
-	d, err := db.memory.head(id).NewDeletion(ctx, rand.Text(), mint, maxt, ms...)
+	d, err := db.memory.head(id).NewDeletion(ctx, rand.Text(), b.newest.Load().horizon(), mint, maxt, ms...)
 	if err != nil {
 		return err
 	}

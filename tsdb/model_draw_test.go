@@ -74,6 +74,8 @@ func (d *draw) next() []op {
 		return []op{{Do: doRelease}}
 	case 12, 13:
 		return []op{d.read()}
+	case 20:
+		return []op{d.delete()}
 	case 14:
 		if d.broken > 0 || d.chance(2) {
 			return nil
@@ -86,11 +88,11 @@ func (d *draw) next() []op {
 		return []op{o}
 	case 15, 16, 17:
 		return d.wait()
-	case 18:
+	case 18, 19:
 		if modelGroups()[name].kind == storage.Closed {
 			return d.scrapes(name)
 		}
-		return nil
+		return d.late(name)
 	}
 	return []op{d.append(name)}
 }
@@ -124,6 +126,16 @@ func (d *draw) read() op {
 	return o
 }
 
+// delete deletes what a read might ask for.
+func (d *draw) delete() op {
+	o := d.read()
+	o.Do, o.Cancel = doDelete, d.cancel()
+	if o.Match == "" {
+		o.Match = []string{"s[0-9]", "s7|s9", ".*"}[d.rng.IntN(3)]
+	}
+	return o
+}
+
 // scrapes fill tiles, and so the next spans.
 func (d *draw) scrapes(name string) []op {
 	from := max(d.now, d.last[name]+1)
@@ -132,6 +144,14 @@ func (d *draw) scrapes(name string) []op {
 	d.last[name] = from + took
 	d.now = max(d.now, from+took)
 	return []op{o}
+}
+
+// late are samples of an open group that come hours too late, some of them too
+// late to be taken.
+func (d *draw) late(name string) []op {
+	ago := d.rng.Int64N([]int64{30_000, 600_000, 8_000_000}[d.rng.IntN(3)])
+	return []op{{Do: doScrapes, Group: name, Synced: d.chance(2), From: d.now - ago, Count: 1 + d.rng.IntN(60),
+		Interval: []int64{15, 1_000, 5_000}[d.rng.IntN(3)], Seed: uint64(d.rng.IntN(1 << 20))}}
 }
 
 // append is what a sender does next.

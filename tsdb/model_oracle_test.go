@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/series"
@@ -112,13 +113,40 @@ func (w *writers) prepare(ctx context.Context, name string, r row) (storage.Prep
 type oracle struct {
 	live, sure *writers
 	journal    []change
+	maybe      *deletion // that was under way when the disk stopped
 }
 
-// change is something that was done to the database and may be lost in a crash,
-// unless it is kept.
+// change is something that was done to the database and may be lost in a crash:
+// all but deletions.
 type change struct {
-	apply func(*writers) error
-	kept  bool
+	apply   func(*writers) error
+	deleted *deletion
+}
+
+// deletion is of the default tenant's series.
+type deletion struct {
+	from, to int64
+	matcher  *labels.Matcher
+}
+
+// hidden returns what is left of series.
+func (d *deletion) hidden(all []storagetest.Series) (out []storagetest.Series) {
+	for _, s := range all {
+		if d.matcher.Matches(s.Labels.Get(model.MetricNameLabel)) {
+			s.Samples = slices.DeleteFunc(slices.Clone(s.Samples), func(x storagetest.Sample) bool { return d.from <= x.T && x.T <= d.to })
+		}
+		if len(s.Samples) > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// delete notes a deletion.
+func (o *oracle) delete(d deletion) error {
+	return o.note(change{deleted: &d, apply: func(w *writers) error {
+		return w.store.Delete(context.Background(), tenant.Default, d.from, d.to, d.matcher)
+	}})
 }
 
 // memoryOptions are quick to write and read.
@@ -183,7 +211,16 @@ func (o *oracle) reopened(found map[tenant.ID][]storagetest.Series, cut, forgott
 		if err != nil {
 			return err
 		}
+		for _, c := range o.journal[k:] {
+			if c.deleted != nil { // which is not lost
+				have[tenant.Default] = c.deleted.hidden(have[tenant.Default])
+			}
+		}
 		problem := sameIn(have, all, found, cut, forgotten)
+		if problem != nil && o.maybe != nil {
+			have[tenant.Default] = o.maybe.hidden(have[tenant.Default])
+			problem = sameIn(have, all, found, cut, forgotten)
+		}
 		if problem == nil {
 			break
 		}
@@ -197,6 +234,7 @@ func (o *oracle) reopened(found map[tenant.ID][]storagetest.Series, cut, forgott
 			return err
 		}
 	}
+	o.maybe = nil
 	o.journal = nil
 	o.live, o.sure = newWriters(nil), newWriters(nil)
 	for _, w := range []*writers{o.live, o.sure} {

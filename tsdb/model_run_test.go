@@ -32,6 +32,7 @@ type run struct {
 	cutTried  bool   // since the last durable point
 	forgotten int64  // samples before it may have been dropped
 	newest    int64  // accepted, of all tenants
+	deleted   bool   // something was, perhaps
 
 	count int // see TestModel
 }

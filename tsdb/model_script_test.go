@@ -35,7 +35,7 @@ type kind string
 // way of running in run.do, and its chance in draw.next.
 const (
 	doAppend  kind = "append"  // Rows to Group, one commit each or all in one
-	doScrapes kind = "scrapes" // a run of whole scrapes of Group
+	doScrapes kind = "scrapes" // a run of whole scrapes, or such pushes, of Group
 	doOpen    kind = "open"    // another writer opens Group
 	doClose   kind = "close"   // the writer of Group ends
 	doWait    kind = "wait"    // Ms go by

@@ -104,8 +104,23 @@ func report(t *testing.T, seed uint64, err error) {
 		}
 		return failure != nil
 	})
-	t.Fatalf("seed %d: %s\nthis script fails; with it in a file, run with %s=FILE:\n%s", seed, err, modelScriptFile, short)
+	file, cerr := os.CreateTemp("", "model-*.jsonl") // for the person who looks into it
+	if cerr != nil {
+		t.Fatal(err, cerr)
+	}
+	defer file.Close()
+	if _, cerr = file.WriteString(short.String()); cerr != nil {
+		t.Fatal(err, cerr)
+	}
+	text := short.String()
+	if len(text) > textMax {
+		text = text[:textMax] + "..."
+	}
+	t.Fatalf("seed %d: %s\nthis script fails, run it with %s=%s:\n%s", seed, err, modelScriptFile, file.Name(), text)
 }
+
+// textMax bounds how much of a script a failure prints.
+const textMax = 10_000
 
 func playFile(t *testing.T, name string) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/tsdb/manifest"
 )
 
 // append writes rows. What was applied is noted by the oracle, whose results
@@ -74,24 +75,28 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 		_, err := r.oracle.commit(group, x)
 		return err
 	}
-	if slices.ContainsFunc(got.Rejected, overloaded) { // of the rest reads tell
-		_, err := r.oracle.commit(group, x.spared(got.Rejected, func(r storage.Rejection) bool { return overloaded(r) || tooOld(r) }))
-		return err
-	}
-	old := slices.ContainsFunc(got.Rejected, tooOld)
-	switch {
-	case old && (base+x.At >= r.cutBefore || modelGroups()[group].kind == storage.Closed && (len(got.Rejected) != len(x.Names) || got.Appended > 0)):
-		return fmt.Errorf("batch %+v: the result is %+v; spans before %d may have been cut", x, got, r.cutBefore-base)
-	case old:
-		if x = x.spared(got.Rejected, tooOld); len(x.Names) == 0 {
-			return nil
+	open := modelGroups()[group].kind == storage.Open
+	for _, refused := range got.Rejected {
+		if refused.Reason == storage.ReasonTooOld && (base+x.At >= r.cutBefore || !open && (len(got.Rejected) != len(x.Names) || got.Appended > 0)) {
+			return fmt.Errorf("batch %+v: the result is %+v; spans before %d may have been cut", x, got, r.cutBefore-base)
+		}
+		if refused.Reason == storage.ReasonOverloaded && !open {
+			return fmt.Errorf("batch %+v: a scrape is refused: %+v", x, got)
 		}
 	}
-	want, err := r.oracle.commit(group, x)
+	// What is sent once more after its deletion may be refused, as what it is: of
+	// the rest reads tell.
+	again := r.deleted && base+x.At <= r.newest
+	spared := x.spared(got.Rejected, again)
+	whole := len(x.spared(got.Rejected, false).Names) == 0 && got.Appended == 0 && base+x.At < r.cutBefore
+	if whole || open && len(spared.Names) == 0 {
+		return nil // a scrape that is too old has nothing to refuse when it mentions nothing
+	}
+	want, err := r.oracle.commit(group, spared)
 	if err != nil {
 		return fmt.Errorf("oracle: %w", err)
 	}
-	if modelGroups()[group].kind == storage.Open && base+x.At < r.cutBefore {
+	if again || len(spared.Names) < len(x.Names) || open && base+x.At < r.cutBefore {
 		return nil // late, and judged without what has become a block: reads tell
 	}
 	same := func(a, b storage.Rejection) bool { return a.Index == b.Index && a.Reason == b.Reason }
@@ -114,23 +119,22 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 	return nil
 }
 
-func overloaded(r storage.Rejection) bool { return r.Reason == storage.ReasonOverloaded }
-
-func tooOld(r storage.Rejection) bool { return r.Reason == storage.ReasonTooOld }
-
-// spared returns a row without what was rejected for some reasons.
-func (r row) spared(rejected []storage.Rejection, reason func(storage.Rejection) bool) row {
+// spared returns a row without what came too late for its span, or while the
+// buffer of late samples was full; or without all that was rejected.
+func (r row) spared(rejected []storage.Rejection, all bool) row {
 	out := row{At: r.At, BodyStale: r.BodyStale}
 	for i, name := range r.Names {
-		if !slices.ContainsFunc(rejected, func(x storage.Rejection) bool { return x.Index == i && reason(x) }) {
+		if !slices.ContainsFunc(rejected, func(x storage.Rejection) bool {
+			return x.Index == i && (all || x.Reason == storage.ReasonTooOld || x.Reason == storage.ReasonOverloaded)
+		}) {
 			out.Names, out.Values = append(out.Names, name), append(out.Values, r.Values[i])
 		}
 	}
 	return out
 }
 
-// scrapes are Count positions of a closed group from From on: its first series
-// count, change seldom, or stay as they are.
+// scrapes are Count positions of a group from From on: its first series count,
+// change seldom, or stay as they are.
 func (r *run) scrapes(ctx context.Context, o *op) error {
 	known := modelGroups()[o.Group]
 	for i := range int64(o.Count) {
@@ -180,13 +184,32 @@ func (r *run) closeGroup(name string) error {
 	return r.oracle.note(change{apply: func(w *writers) error { return w.close(name) }})
 }
 
+// delete deletes. What a deletion has done that did not end well is asked by
+// making it again, when the disk is whole.
 func (r *run) delete(ctx context.Context, o *op) error {
-	m := nameMatcher(o.Match)
-	err := r.db.Delete(ctx, tenant.Default, base+o.From, base+o.To, m)
-	if err := r.failed(ctx, err); err != nil || errors.Is(err, storage.ErrUnsupported) {
+	d := deletion{base + o.From, base + o.To, nameMatcher(o.Match)}
+	r.deleted = true
+	make := func(ctx context.Context) error {
+		return r.db.Delete(ctx, tenant.Default, d.from, d.to, d.matcher)
+	}
+	err := make(ctx)
+	switch {
+	case err == nil:
+		return r.oracle.delete(d)
+	case r.faults.Stopped():
+		r.oracle.maybe = &d
+		return nil
+	case !errors.Is(err, manifest.ErrUncertain):
+		return r.failed(ctx, err)
+	}
+	if err := r.heal(); err != nil {
 		return err
 	}
-	return r.oracle.note(change{kept: true, apply: func(w *writers) error {
-		return w.store.Delete(context.Background(), tenant.Default, base+o.From, base+o.To, m)
-	}})
+	if err := make(context.Background()); r.faults.Stopped() {
+		r.oracle.maybe = &d
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("delete again: %w", err)
+	}
+	return r.oracle.delete(d)
 }

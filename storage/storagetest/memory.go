@@ -58,6 +58,8 @@ type memTenant struct {
 type memSeries struct {
 	labels  labels.Labels
 	samples []Sample
+	last    int64 // the time of the last sample in order, deleted or not
+	begun   bool  // it has had one
 	// owner wrote the last sample that was mentioned in a batch; mixed is set
 	// when it was not always the same group.
 	owner *memGroup

@@ -223,7 +223,7 @@ func (g *memGroup) mentionLocked(m *memMember, x Sample) (bool, storage.Reason) 
 		g.tenant.series[m.key] = s
 	}
 	m.series = s
-	if n := len(s.samples); n > 0 && s.samples[n-1].T >= x.T {
+	if s.begun && s.last >= x.T {
 		for _, have := range s.samples {
 			if have.T == x.T && have.SameValue(x) {
 				return false, storage.ReasonNone
@@ -236,6 +236,7 @@ func (g *memGroup) mentionLocked(m *memMember, x Sample) (bool, storage.Reason) 
 	s.mixed = s.mixed || s.owner != g
 	s.owner = g
 	s.samples = append(s.samples, x)
+	s.last, s.begun = x.T, true
 	m.last = x
 	g.tenant.newest = max(g.tenant.newest, x.T)
 	return true, storage.ReasonNone
@@ -261,7 +262,7 @@ func (g *memGroup) implyLocked(b *storage.Batch, mentioned map[storage.Slot]bool
 		if m == nil || m.series == nil || m.series.owner != g || mentioned[storage.Slot(slot)] || m.last.IsStale() {
 			continue
 		}
-		if k := len(m.series.samples); k > 0 && m.series.samples[k-1].T >= b.Time {
+		if m.series.begun && m.series.last >= b.Time {
 			continue
 		}
 		x := m.last
@@ -271,6 +272,7 @@ func (g *memGroup) implyLocked(b *storage.Batch, mentioned map[storage.Slot]bool
 			m.last = x
 		}
 		m.series.samples = append(m.series.samples, x)
+		m.series.last = x.T
 		g.tenant.newest = max(g.tenant.newest, x.T)
 		n++
 	}

@@ -44,9 +44,11 @@ func (d *Deletion) hidden(hash series.Hash) (part.Hidden, bool) {
 
 // NewDeletion finds out what a deletion of the series that match, between two
 // times (ms, both included), hides of the head: all that was committed before
-// the call. It changes nothing. It is nil when the head has none of it.
-func (h *Head) NewDeletion(ctx context.Context, id string, minTime, maxTime int64, ms ...*labels.Matcher) (*Deletion, error) {
-	s := h.Snapshot(h.horizon.Load())
+// the call. It changes nothing. It is nil when the head has none of it. What is
+// older than horizon is in blocks: the head's own horizon may be ahead, of a cut
+// that failed.
+func (h *Head) NewDeletion(ctx context.Context, id string, horizon, minTime, maxTime int64, ms ...*labels.Matcher) (*Deletion, error) {
+	s := h.Snapshot(horizon)
 	defer s.Release()
 	refs, err := s.Select(ctx, ms...)
 	if err != nil {
@@ -58,7 +60,7 @@ func (h *Head) NewDeletion(ctx context.Context, id string, minTime, maxTime int6
 			return nil, context.Cause(ctx)
 		}
 		last, ok := h.lastSample(seriesID(ref))
-		if !ok || last < minTime || last < h.horizon.Load() {
+		if !ok || last < minTime || last < horizon {
 			continue
 		}
 		last = min(last, maxTime)
