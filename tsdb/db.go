@@ -135,6 +135,7 @@ func (db *DB) openTenant(ctx context.Context, id tenant.ID) (*blocks, error) {
 	b, err := openBlocks(ctx, db.bucket, db.cache, db.logger, id, memoryOf{
 		head:          func() *head.Head { return db.memory.head(id) },
 		lateBlocksMax: db.opts.LateBlocksMax,
+		hasRoom:       db.hasRoom,
 	})
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (db *DB) Run(ctx context.Context) error {
 	})
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
 	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
-	wg.Go(func() { db.every(ctx, loopCompact, db.Compact) })
+	wg.Go(func() { db.every(ctx, loopCompact, db.compactDue()) })
 	wg.Go(func() { db.whenLate(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
@@ -101,10 +101,26 @@ func (db *DB) every(ctx context.Context, loop string, work func(context.Context)
 
 // Compact runs every compaction that is due, retention included, and deletes
 // the files of blocks that nobody can name any more.
-func (db *DB) Compact(ctx context.Context) error { return db.compactAll(ctx, false) }
+func (db *DB) Compact(ctx context.Context) error {
+	return db.compactAll(ctx, func(*planner.Options) {})
+}
 
-// compactAll is Compact; clean tells that deletions wait no longer.
-func (db *DB) compactAll(ctx context.Context, clean bool) error {
+// compactDue returns what Run does at each turn: Compact, or the drops alone
+// while it is too early to try again what has failed.
+func (db *DB) compactDue() func(context.Context) error {
+	var pause planner.Backoff
+	return func(ctx context.Context) error {
+		pausing := pause.Pauses(db.deps.Clock())
+		err := db.compactAll(ctx, func(o *planner.Options) { o.DropsOnly = pausing })
+		if !pausing {
+			pause.Ended(db.deps.Clock(), db.opts.MaintenanceInterval, err)
+		}
+		return err
+	}
+}
+
+// compactAll is Compact with other options.
+func (db *DB) compactAll(ctx context.Context, with func(*planner.Options)) error {
 	var errs []error
 	tenants := db.opened()
 	budgets, err := db.blockBudgets(tenants)
@@ -116,9 +132,7 @@ func (db *DB) compactAll(ctx context.Context, clean bool) error {
 		if budgets != nil {
 			o.RetentionBytes = budgets[i]
 		}
-		if clean {
-			o.RewriteMaxMs = 0
-		}
+		with(&o)
 		err := b.compact(ctx, db.now(), o, db.retention.Load(), func(job planner.Job, r compact.Result, err error) {
 			db.compacted(b, job, r, err)
 		})
@@ -138,6 +152,9 @@ func (db *DB) compacted(b *blocks, job planner.Job, r compact.Result, err error)
 	db.metrics.jobs.WithLabelValues(job.Kind.String(), result(err)).Inc()
 	if err != nil {
 		return // the loop logs it
+	}
+	if job.Kind == planner.Drop {
+		db.metrics.dropped.WithLabelValues(job.Cause).Add(float64(len(job.Blocks)))
 	}
 	db.metrics.conflicts.Add(float64(r.Stats.Conflicts))
 	db.logger.Info("blocks compacted", "tenant", string(b.id), "kind", job.Kind.String(), "reason", job.Reason,

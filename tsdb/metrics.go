@@ -15,6 +15,7 @@ type metrics struct {
 	lastSuccess *prometheus.GaugeVec   // by loop
 	jobs        *prometheus.CounterVec // by kind of job and result
 	conflicts   prometheus.Counter
+	dropped     *prometheus.CounterVec
 	cutSamples  prometheus.Counter
 	spilled     prometheus.Counter
 	views       prometheus.Gauge
@@ -42,6 +43,9 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "nilometer_tsdb_compactions_total", Help: "Compaction jobs by kind and result.",
 		}, []string{"kind", "result"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_retention_dropped_blocks_total", Help: "Blocks dropped whole by the retention, by what bound: time or size.",
+		}, []string{"cause"}),
 		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nilometer_tsdb_compaction_conflicts_total", Help: "Timestamps with different values met by compactions; the one accepted first was kept.",
 		}),
@@ -69,9 +73,16 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	for _, c := range []prometheus.Collector{
-		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.cutSamples, m.spilled, m.views,
+		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.dropped, m.cutSamples, m.spilled, m.views,
 		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
 		gauge("nilometer_tsdb_blocks_set_aside", "Live blocks that are not served, because their index is damaged.", func() float64 { return float64(db.Stats().SetAside) }),
+		gauge("nilometer_tsdb_compaction_jobs_waiting", "Jobs of the compaction under way that have not ended.", func() float64 {
+			n := int64(0)
+			for _, b := range db.opened() {
+				n += b.queued.Load()
+			}
+			return float64(n)
+		}),
 		gauge("nilometer_tsdb_tombstones", "Deletions that some file, or a head, still has samples of.", func() float64 { return float64(db.Stats().Tombstones) }),
 		gauge("nilometer_tsdb_block_bytes", "Bytes of the live blocks.", func() float64 { return float64(db.Stats().BlockBytes) }),
 		gauge("nilometer_tsdb_block_samples", "Samples in the live blocks.", func() float64 { return float64(db.Stats().BlockSamples) }),

@@ -122,3 +122,33 @@ func TestRetentionValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestCompactionNeedsRoom: a job that might fill the disk is not begun, drops
+// are made all the same, and with room it goes on.
+func TestCompactionNeedsRoom(t *testing.T) {
+	disk := mem.New()
+	db := mustStart(t, disk, quiet(10*time.Minute), tsdb.Deps{})
+	load(t, db, 0, 7200, "a", "b")
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := db.Stats()
+	usage, err := disk.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.SetCapacity(usage.Total - usage.Free + 100)
+	if err := db.Compact(t.Context()); err == nil || !strings.Contains(err.Error(), "not enough room") {
+		t.Errorf("compacting a full disk ends with %v", err)
+	}
+	if after := db.Stats(); after.Blocks != before.Blocks {
+		t.Errorf("%d blocks, before %d", after.Blocks, before.Blocks)
+	}
+	disk.SetCapacity(usage.Total)
+	if err := db.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := db.Stats(); after.Blocks >= before.Blocks || after.BlockSamples != before.BlockSamples {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/oklog/ulid/v2"
 
@@ -37,6 +38,8 @@ type blocks struct {
 	manifest *manifest.Store
 
 	memoryOf
+	// queued are the jobs of the compaction under way that have not ended.
+	queued atomic.Int64
 	// quiet is used by Cut alone.
 	quiet quietness
 
@@ -57,6 +60,8 @@ type memoryOf struct {
 	head func() *head.Head
 	// lateBlocksMax bounds the blocks of late samples that wait for compaction.
 	lateBlocksMax int
+	// hasRoom refuses jobs that the disk has no room for.
+	hasRoom func(planner.Job) error
 }
 
 // openBlocks opens the newest manifest version of a tenant and its blocks.
@@ -187,17 +192,23 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, ke
 	if err := b.resume(ctx); err != nil {
 		return err
 	}
+	defer b.queued.Store(0)
 	for range roundsMax {
 		var errs []error
 		progress := false
 		o.Hidden = b.newest.Load().hidden(ctx)
 		expired := keep.expired(nowMs)
 		o.Expired = b.newest.Load().expiredShare(ctx, expired, nowMs)
-		for _, job := range planner.Plan(b.newest.Load().current.State, nowMs, o) {
+		jobs := planner.Plan(b.newest.Load().current.State, nowMs, o)
+		for i, job := range jobs {
+			b.queued.Store(int64(len(jobs) - i))
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r, err := b.runJob(ctx, job, o, expired, nowMs)
+			r, err := compact.Result{}, b.hasRoom(job)
+			if err == nil {
+				r, err = b.runJob(ctx, job, o, expired, nowMs)
+			}
 			done(job, r, err)
 			if err != nil {
 				errs = append(errs, err)

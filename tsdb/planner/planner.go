@@ -64,6 +64,8 @@ type Job struct {
 	// TombstoneSeq is the newest tombstone that was planned with: the result has
 	// applied everything up to it.
 	TombstoneSeq uint64
+	// Cause says why a Drop is made, as a metric's label value: "time" or "size".
+	Cause string
 	// Reason says why, for logs: "older than 720h0m0s".
 	Reason string
 }
@@ -93,6 +95,8 @@ type Options struct {
 	// Hidden is the share of a block's samples that are not to be seen, 0 to 1,
 	// as far as somebody knows.
 	Hidden map[ulid.ULID]float64
+	// DropsOnly plans what gives room, and nothing that takes it.
+	DropsOnly bool
 	// Expired is the share of a block's samples that are older than rules allow
 	// for their series, 0 to 1. From HiddenMax on the block is written anew.
 	Expired map[ulid.ULID]float64
@@ -151,6 +155,9 @@ func Plan(s manifest.State, nowMs int64, o Options) []Job {
 	o = o.withDefaults()
 	p := plan{options: o, now: nowMs, tombstones: s.Tombstones, taken: map[ulid.ULID]bool{}}
 	p.retention(s.Blocks)
+	if o.DropsOnly {
+		return p.jobs
+	}
 	for _, blocks := range p.byResolution(s.Blocks) {
 		alike := byExemption(blocks)
 		p.overlaps(alike[0])
@@ -270,6 +277,7 @@ func (p *plan) retention(blocks []manifest.Block) {
 	}
 	if len(old) > 0 {
 		p.add(Drop, fmt.Sprintf("older than the retention of %s", time.Duration(o.RetentionMs)*time.Millisecond), old)
+		p.jobs[len(p.jobs)-1].Cause = "time"
 	}
 	if o.RetentionBytes == 0 || total <= o.RetentionBytes {
 		return
@@ -282,6 +290,7 @@ func (p *plan) retention(blocks []manifest.Block) {
 		n++
 	}
 	p.add(Drop, fmt.Sprintf("over the retention of %d bytes", o.RetentionBytes), rest[:n])
+	p.jobs[len(p.jobs)-1].Cause = "size"
 }
 
 // overlaps merges each set of blocks that is connected by overlaps.
