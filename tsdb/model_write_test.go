@@ -72,7 +72,7 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 	keep := r.script.Settings.RetentionMs
 	if old := r.now().UnixMilli() - keep; keep > 0 && base+x.At < old && modelGroups()[group].kind == storage.Open {
 		r.forget() // late samples of that age are refused, others are not
-		_, err := r.oracle.commit(group, x)
+		_, err := r.oracle.commit(group, x.spared(got.Rejected, true))
 		return err
 	}
 	open := modelGroups()[group].kind == storage.Open
