@@ -271,6 +271,9 @@ func (w *witness) session(db *running) {
 		if w.interrupted {
 			return
 		}
+		if i%5 == 4 && db.Seal(context.Background()) != nil {
+			return
+		}
 		if i%9 == 8 && db.Cut(context.Background()) != nil {
 			return
 		}

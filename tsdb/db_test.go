@@ -71,7 +71,7 @@ func mustStart(t testing.TB, fs vfs.FS, o tsdb.Options, d tsdb.Deps) *running {
 
 // quiet are options with loops that do not come round within a test.
 func quiet(blockRange time.Duration) tsdb.Options {
-	return tsdb.Options{BlockRange: blockRange, Retention: -1, MaintenanceInterval: time.Hour, SyncInterval: 10 * time.Millisecond}
+	return tsdb.Options{BlockRange: blockRange, Retention: -1, SealEvery: 3, MaintenanceInterval: time.Hour, SyncInterval: 10 * time.Millisecond}
 }
 
 func TestConformance(t *testing.T) {

@@ -53,7 +53,7 @@ func (d *draw) next() []op {
 		}
 	}
 	name := d.names[d.rng.IntN(len(d.names))]
-	switch d.rng.IntN(48) {
+	switch d.rng.IntN(50) {
 	case 0:
 		return []op{{Do: doClose, Group: name}}
 	case 1:
@@ -66,6 +66,8 @@ func (d *draw) next() []op {
 		return []op{{Do: doCrash, At: 1 + d.rng.IntN(60), Seed: d.rng.Uint64()}}
 	case 4, 5, 6:
 		return []op{{Do: doCut, Cancel: d.cancel()}}
+	case 48, 49:
+		return []op{{Do: doSeal, Cancel: d.cancel()}}
 	case 7, 8, 9:
 		return []op{{Do: doCompact, Cancel: d.cancel()}}
 	case 10:

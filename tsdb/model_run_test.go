@@ -151,6 +151,8 @@ func (r *run) do(o *op) error {
 		return r.cut(ctx)
 	case doCompact:
 		return r.compact(ctx)
+	case doSeal:
+		return r.failed(ctx, r.db.Seal(ctx))
 	case doDelete:
 		return r.delete(ctx, o)
 	case doRead:

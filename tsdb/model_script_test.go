@@ -41,6 +41,7 @@ const (
 	doWait    kind = "wait"    // Ms go by
 	doCut     kind = "cut"
 	doCompact kind = "compact"
+	doSeal    kind = "seal"    // what the head has sealed becomes a file
 	doDelete  kind = "delete"  // what Match selects in [From, To]
 	doRead    kind = "read"    // compares what Match selects in [From, To]
 	doHold    kind = "hold"    // takes a view

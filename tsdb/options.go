@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nilometer/nilometer/blob"
+	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/pressure"
@@ -59,6 +60,10 @@ type Options struct {
 	// LateBlocksMax is the number of overlapping blocks of a tenant over which
 	// late samples are refused until compaction has merged some; default 32.
 	LateBlocksMax int
+	// SealEvery is the number of positions of a group after which the head encodes
+	// its streams; 1 to 480, default 120. Smaller ones cost bytes, larger ones
+	// memory and a longer start.
+	SealEvery int
 	// MaintenanceInterval is the time between two looks at what is to be cut,
 	// compacted or dropped; 10 ms to 1 h, default a sixtieth of the block
 	// range, at least 1 s and at most 1 min.
@@ -135,6 +140,9 @@ func (o Options) Validate() error {
 	}
 	if o.LateBytes < 16<<10 {
 		problems = append(problems, fmt.Errorf("the buffer of late samples has %d bytes: 16 KiB is the least", o.LateBytes))
+	}
+	if o.SealEvery < 0 || o.SealEvery > column.TilePositions {
+		problems = append(problems, fmt.Errorf("streams are to be sealed every %d positions: 1 to %d are allowed", o.SealEvery, column.TilePositions))
 	}
 	if o.LateBlocksMax < 0 {
 		problems = append(problems, fmt.Errorf("the number of overlapping blocks is bounded by %d: it must not be negative", o.LateBlocksMax))

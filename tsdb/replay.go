@@ -47,7 +47,7 @@ func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level f
 // head returns the settings of heads.
 func (o Options) head() head.Options {
 	return head.Options{
-		BlockRange: o.BlockRange, Retention: max(0, o.Retention), Backfill: o.Backfill,
+		BlockRange: o.BlockRange, SealEvery: o.SealEvery, Retention: max(0, o.Retention), Backfill: o.Backfill,
 		LateScrapes: o.LateScrapes, LatePushes: o.LatePushes, LateBytesMax: o.LateBytes,
 	}
 }
