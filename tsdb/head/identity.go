@@ -26,7 +26,7 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) se
 	id, ok := x.findLocked(hash, lset)
 	x.mu.Unlock()
 	if at.series != noSeries && (!ok || at.series != id) {
-		r.vacate(p, slot)
+		r.vacate(p, slot, t)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -40,7 +40,7 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) se
 		x.former[id] = append(x.former[id], here)
 		*at = place{series: id, state: foreign}
 		return id
-	case r.restoredElsewhere(p, id, x.ownerLocked(id), t):
+	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && r.has(p.group.head, x.ownerLocked(id), id):
 		r.claims = append(r.claims, claim{p, slot, id})
 	case x.ownerLocked(id) != here:
 		if from := r.at(p.group.head, x.ownerLocked(id)); from != nil && from.series == id && from.state == own {
@@ -110,7 +110,7 @@ func (r *replay) at(h *Head, o owner) *place {
 // head has under these labels was forgotten then, perhaps in this very slot.
 func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
 	if at := p.grow(slot); at.series != noSeries {
-		r.vacate(p, slot)
+		r.vacate(p, slot, t)
 	}
 	x := &p.group.head.index
 	hash, _ := series.HashOf(lset, nil)
@@ -121,9 +121,9 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) se
 		at = x.ownerLocked(id)
 	}
 	x.mu.Unlock()
-	if ok && !r.restoredElsewhere(p, id, at, t) {
+	if ok && !r.sealedLater(p.group.head, id, t) && !r.restoredElsewhere(p, id, at, t) {
 		if g := p.group.head.groupAt(at.group); g != nil && r.groups[g.number] != nil {
-			r.vacate(r.groups[g.number], at.slot)
+			r.vacate(r.groups[g.number], at.slot, t)
 		} else {
 			r.forget(p.group.head, id)
 		}
@@ -131,9 +131,24 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) se
 	return r.adopt(p, slot, lset, t)
 }
 
-// vacate ends a slot that the log gives another series: all that it stood for
-// was in blocks when that was written.
-func (r *replay) vacate(p *replayed, slot uint32) {
+// has tells whether a series is still where its owner says: the log has not told
+// yet that it left.
+func (r *replay) has(h *Head, at owner, id seriesID) bool {
+	place := r.at(h, at)
+	return place != nil && place.series == id && place.state == own
+}
+
+// sealedLater tells whether a file of seals names a series at or after t. What
+// the log of before says of it is of the same series, or of one that was
+// forgotten and had the same labels: of that one all is in blocks.
+func (r *replay) sealedLater(h *Head, id seriesID, t int64) bool {
+	seen := r.seen[h]
+	return int(id) < len(seen) && t <= seen[id]
+}
+
+// vacate ends a slot that the log gives another series at t: all that it stood
+// for was in blocks when that was written.
+func (r *replay) vacate(p *replayed, slot uint32, t int64) {
 	if int(slot) >= len(p.slots) {
 		return
 	}
@@ -141,12 +156,28 @@ func (r *replay) vacate(p *replayed, slot uint32) {
 	p.slots[slot] = place{series: noSeries, state: dead}
 	switch was.state {
 	case own:
+		if r.sealedLater(p.group.head, was.series, t) {
+			r.leaveNowhere(p.group.head, was.series, owner{p.group.index, slot})
+			return
+		}
 		r.forget(p.group.head, was.series)
 	case foreign:
 		x := &p.group.head.index
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.notAtLocked(was.series, func(at owner) bool { return at == owner{p.group.index, slot} })
+	}
+}
+
+// leaveNowhere takes a series out of a place that it is no more in, where it is
+// not to be forgotten.
+func (r *replay) leaveNowhere(h *Head, id seriesID, here owner) {
+	x := &h.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.notAtLocked(id, func(at owner) bool { return at == here })
+	if x.ownerLocked(id) == here {
+		x.owners.All()[id] = nowhere
 	}
 }
 
@@ -175,8 +206,12 @@ func (x *index) notAtLocked(id seriesID, not func(owner) bool) {
 // was written, so all that it had lies before the horizon.
 func (r *replay) empty(g *group) {
 	if p := r.groups[g.number]; p != nil {
-		for _, at := range p.slots {
-			if at.state == own {
+		for slot, at := range p.slots {
+			switch {
+			case at.state != own:
+			case r.sealedLater(g.head, at.series, minTime):
+				r.leaveNowhere(g.head, at.series, owner{g.index, uint32(slot)})
+			default:
 				r.forget(g.head, at.series)
 			}
 		}

@@ -47,6 +47,7 @@ type replay struct {
 	files  []*sealFile
 	was    []formerPlace
 	claims []claim
+	seen   map[*Head][]int64            // by series: the last time of the newest seal that names it
 	idle   map[*Head]map[seriesID]int64 // last samples of restored series that have none in their newest seal
 	out    Replayed
 }
@@ -81,7 +82,7 @@ const backlogBytesMax = 512 << 20
 // series can be found, and what a caller touches is brought up to date first;
 // CatchUp does so with all the rest.
 func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
-	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, idle: map[*Head]map[seriesID]int64{}}
+	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, idle: map[*Head]map[seriesID]int64{}, seen: map[*Head][]int64{}}
 	var err error
 	if r.out.Faults, err = r.restore(); err != nil {
 		return r.out, err

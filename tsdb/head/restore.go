@@ -233,6 +233,10 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 		at := p.grow(m.Slot)
 		*at = place{series: id, state: own}
 		here := owner{p.group.index, m.Slot}
+		for int(id) >= len(r.seen[h]) {
+			r.seen[h] = append(r.seen[h], minTime-1)
+		}
+		r.seen[h][id] = max(r.seen[h][id], newest.Last)
 		if m.Explicit {
 			if r.idle[h] == nil {
 				r.idle[h] = map[seriesID]int64{}
