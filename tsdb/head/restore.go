@@ -237,26 +237,34 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 			r.seen[h] = append(r.seen[h], minTime-1)
 		}
 		r.seen[h][id] = max(r.seen[h][id], newest.Last)
-		if m.Explicit {
-			if r.idle[h] == nil {
-				r.idle[h] = map[seriesID]int64{}
-			}
-			r.idle[h][id] = m.Time
-		}
 		switch was := x.ownerLocked(id); {
 		case m.Foreign:
 			at.state = foreign
 			r.was = append(r.was, formerPlace{h, id, here})
 		case was == nowhere:
 			x.owners.All()[id] = here
+			r.idles(h, id, m)
 		case p.group.kind == private: // moves go to private groups, and the log says so to the other
 			x.owners.All()[id] = here
+			r.idles(h, id, m)
 			r.was = append(r.was, formerPlace{h, id, was})
 		default:
 			r.was = append(r.was, formerPlace{h, id, here})
 		}
 	}
 	p.steps = append(p.steps, step{restored: g, seq: newest.Seq, segment: newest.Segment})
+}
+
+// idles notes whether the newest seal of a series' owner has a sample of it.
+func (r *replay) idles(h *Head, id seriesID, m seal.Member) {
+	if !m.Explicit {
+		delete(r.idle[h], id)
+		return
+	}
+	if r.idle[h] == nil {
+		r.idle[h] = map[seriesID]int64{}
+	}
+	r.idle[h][id] = m.Time
 }
 
 // formerPlace is a place where a series may have been before.
