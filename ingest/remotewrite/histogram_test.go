@@ -50,7 +50,9 @@ func TestHistogramsAreStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := func(name string) labels.Labels { return labels.FromStrings("__name__", name, "instance", "i", "job", "j") }
+	name := func(name string) labels.Labels {
+		return labels.FromStrings("__name__", name, "instance", "i", "job", "j")
+	}
 	want := []storagetest.Series{
 		{Labels: name("a"), Samples: []storagetest.Sample{{T: 1000, H: ints}, {T: 2000, H: floats}, {T: 3000, V: column.StaleNaN()}}},
 		{Labels: name("b"), Samples: []storagetest.Sample{{T: 1000, V: 7}, {T: 2000, H: custom}}},
