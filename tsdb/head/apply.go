@@ -204,10 +204,10 @@ func (c *commit) behind(g *group, b *storage.Batch, res *storage.Result) {
 	if c.elsewhere(g, b, res) == 0 {
 		return
 	}
-	pos := -1
+	pos := -1 // what is sealed takes no more
 	if g.open != nil {
 		times := g.open.times
-		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time {
+		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time && i >= g.open.from {
 			pos = i
 		}
 	}

@@ -262,14 +262,14 @@ func (g *group) again(b *record.Batch) error {
 		g.open.stamps[pos] = 0 // everybody sees it
 	} else if g.open != nil {
 		times := g.open.times
-		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time {
+		if i := sort.Search(len(times), func(i int) bool { return times[i] >= b.Time }); i < len(times) && times[i] == b.Time && i >= g.open.from {
 			pos = i
 		}
 	}
 	if pos < 0 && b.Count+len(b.Stale) == 0 {
 		return nil // it brings members only, whose samples went to private groups
 	}
-	if pos < 0 || pos < g.open.from {
+	if pos < 0 {
 		return &record.CorruptError{What: fmt.Sprintf("group %d has no position at %d", g.number, b.Time)}
 	}
 	if b.Flags&record.FlagTakeover != 0 {

@@ -34,7 +34,12 @@ type store struct {
 }
 
 func open(fs vfs.FS, admitter storage.Admitter) (*store, error) {
-	s, replayed, err := openWith(fs, admitter, head.Options{}, -1<<62)
+	return openAll(fs, admitter, head.Options{})
+}
+
+// openAll opens heads that may lose nothing.
+func openAll(fs vfs.FS, admitter storage.Admitter, o head.Options) (*store, error) {
+	s, replayed, err := openWith(fs, admitter, o, -1<<62)
 	if err == nil && len(replayed.Losses)+len(replayed.Damage)+len(replayed.Faults) > 0 {
 		return nil, fmt.Errorf("replay lost %v, damage %v, %v", replayed.Losses, replayed.Damage, replayed.Faults)
 	}
@@ -136,25 +141,28 @@ func (v *view) Close() {
 
 // TestContract runs the suite of the storage contract on heads over a log in
 // memory, with restarts in the middle of every history.
-func TestContract(t *testing.T) { storagetest.Run(t, harness()) }
+func TestContract(t *testing.T) {
+	storagetest.Run(t, harness(head.Options{}))
+	t.Run("sealed at once", func(t *testing.T) { storagetest.Run(t, harness(head.Options{SealEvery: 1})) })
+}
 
-func harness() storagetest.Harness {
+func harness(o head.Options) storagetest.Harness {
 	return storagetest.Harness{
 		LateWindow: 2 * time.Hour,
 		Open: func(t *testing.T, admitter storage.Admitter) storage.Store {
-			s, err := open(mem.New(), admitter)
+			s, err := openAll(mem.New(), admitter, o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s
 		},
-		Reopen: func(t *testing.T, old storage.Store) storage.Store {
-			o := old.(*store)
-			o.closed = true
-			if err := o.log.Close(); err != nil {
+		Reopen: func(t *testing.T, before storage.Store) storage.Store {
+			old := before.(*store)
+			old.closed = true
+			if err := old.log.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s, err := open(o.fs, o.admitter)
+			s, err := openAll(old.fs, old.admitter, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +178,7 @@ func TestHistories(t *testing.T) {
 	if testing.Short() {
 		n = 30
 	}
-	h := harness()
+	h := harness(head.Options{})
 	for seed := uint64(1000); seed < 1000+n; seed++ {
 		storagetest.History(t, h, seed)
 	}
