@@ -181,6 +181,9 @@ func (g *group) rebaseLocked(b *record.Base, ids []seriesID) {
 	if b.HasLast && (!g.hasTime || b.Last > g.lastTime) {
 		g.lastTime, g.hasTime = b.Last, true
 	}
+	if n := len(b.Members); n > 0 {
+		g.reserveLocked(int(b.Members[n-1].Slot) + 1)
+	}
 	for i := range b.Members {
 		m := &b.Members[i]
 		mm := g.seatLocked(m.Slot, ids[i])

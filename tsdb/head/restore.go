@@ -258,7 +258,9 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 // idles notes whether the newest seal of a series' owner has a sample of it.
 func (r *replay) idles(h *Head, id seriesID, m seal.Member) {
 	if !m.Explicit {
-		delete(r.idle[h], id)
+		if len(r.idle[h]) > 0 {
+			delete(r.idle[h], id)
+		}
 		return
 	}
 	if r.idle[h] == nil {

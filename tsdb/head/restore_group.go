@@ -77,6 +77,9 @@ func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *s
 	s := g.head.set.sealers.Get().(*sealer)
 	defer g.head.set.sealers.Put(s)
 	s.streams, s.records = s.streams[:0], s.records[:0]
+	if n := len(f.Members); n > 0 {
+		g.reserveLocked(int(f.Members[n-1].Slot) + 1)
+	}
 	for i := range f.Members {
 		x := &f.Members[i]
 		if rs.ids[i] == noSeries {
