@@ -168,7 +168,7 @@ func (s *span) take() []byte {
 }
 
 // free takes a block back and returns its size. A span without blocks is
-// released.
+// released, but for one that a class is about to need again.
 func (b *blocks) free(at uintptr) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,7 +189,7 @@ func (b *blocks) free(at uintptr) int {
 	}
 	s.taken[i/64] &^= 1 << (i % 64)
 	s.used--
-	if s.used == 0 {
+	if s.used == 0 && !b.keeps(s) {
 		b.drop(s, k)
 		return s.size
 	}
@@ -214,6 +214,18 @@ func (s *span) discard(i int) {
 	if from, to := pages(i*s.size), (i+1)*s.size/pageBytes*pageBytes; from < to {
 		discard(s.mem[from:to])
 	}
+}
+
+// keptBytes bounds what an empty span may have touched that is kept.
+const keptBytes = 64 << 10
+
+// keeps tells whether a span without blocks stays: the only one of its class
+// that has room, when next to nothing of it was used. What grows step by step
+// through the classes has one block of each, one after the other, and would map
+// and release a span at every step.
+func (b *blocks) keeps(s *span) bool {
+	room := b.classes[s.class].room
+	return s.fresh*s.size <= keptBytes && (len(room) == 0 || len(room) == 1 && s.listed)
 }
 
 // drop releases a span that has no block.
