@@ -26,17 +26,20 @@ type Group struct {
 	From, To, End int
 	Times         []int64 // of [From, End)
 	StretchBytes  int     // of the first stretch; the second is the rest of the body, none when End is To
-	// Members are read by ReadMembers.
+	// Members are in order of slots. ReadMembers reads them, AddMember adds one.
 	Members []Member
 
 	rest  reader
-	slots int // that the stretch has room for
+	room int // slots that the stretch has room for
 }
 
-// Member is what a slot stands for. Slots that no member has stand for nothing.
+// Member is what slots in a row stand for: one, or several that differ in
+// nothing but their series, which have numbers in a row. Slots that no member has
+// stand for nothing.
 type Member struct {
 	Slot   uint32
-	Series uint64 // the number of its definition
+	Count  uint32 // of slots; an explicit member has one
+	Series uint64 // the number of the first one's definition
 	// Foreign: the series is in another group.
 	Foreign bool
 	// Present: the series continues.
@@ -64,9 +67,30 @@ const (
 	memberFlags     = 63
 )
 
-// AppendGroup appends the head of a group's frame. Members are in order of slots.
-// Members in a row with the same flags and numbers in a row take some bytes
-// together.
+// AddMember adds a member of one slot behind the others.
+func (g *Group) AddMember(m Member) {
+	m.Count = 1
+	if k := len(g.Members) - 1; k >= 0 && g.Members[k].extends(&m) {
+		g.Members[k].Count++
+		return
+	}
+	g.Members = append(g.Members, m)
+}
+
+// extends reports whether another member can be told by this one.
+func (m *Member) extends(by *Member) bool {
+	return !m.Explicit && m.flags() == by.flags() && by.Slot == m.Slot+m.Count && by.Series == m.Series+uint64(m.Count)
+}
+
+// slots is the number of slots of all members.
+func (g *Group) slots() (n int) {
+	for i := range g.Members {
+		n += int(g.Members[i].Count)
+	}
+	return n
+}
+
+// AppendGroup appends the head of a group's frame.
 func AppendGroup(dst []byte, g *Group) []byte {
 	dst = appendBytes(dst, g.Tenant)
 	dst = binary.AppendUvarint(dst, g.Number)
@@ -83,15 +107,11 @@ func AppendGroup(dst []byte, g *Group) []byte {
 	times := formatcolumn.AppendTimes(nil, g.Times)
 	dst = appendBytes(dst, string(times))
 	dst = binary.AppendUvarint(dst, uint64(g.StretchBytes))
-	dst = binary.AppendUvarint(dst, uint64(len(g.Members)))
+	dst = binary.AppendUvarint(dst, uint64(g.slots()))
 	slot, series := uint32(0), uint64(0)
-	for rest := g.Members; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && follows(&rest[n-1], &rest[n]) {
-			n++
-		}
-		m := &rest[0]
-		dst = binary.AppendUvarint(dst, uint64(n))
+	for i := range g.Members {
+		m := &g.Members[i]
+		dst = binary.AppendUvarint(dst, uint64(m.Count))
 		dst = binary.AppendUvarint(dst, uint64(m.Slot-slot))
 		dst = append(dst, m.flags())
 		dst = binary.AppendVarint(dst, int64(m.Series-series))
@@ -107,15 +127,9 @@ func AppendGroup(dst []byte, g *Group) []byte {
 				dst = binary.AppendVarint(dst, g.Last-m.Start)
 			}
 		}
-		slot, series = rest[n-1].Slot+1, rest[n-1].Series+1
-		rest = rest[n:]
+		slot, series = m.Slot+m.Count, m.Series+uint64(m.Count)
 	}
 	return dst
-}
-
-// follows reports whether a member can be told by the one before.
-func follows(a, b *Member) bool {
-	return !a.Explicit && a.flags() == b.flags() && b.Slot == a.Slot+1 && b.Series == a.Series+1
 }
 
 func (m *Member) flags() byte {
@@ -161,7 +175,7 @@ func ReadGroup(head []byte, body int) (*Group, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	g.rest, g.slots = r, body/2
+	g.rest, g.room = r, body/2
 	return g, nil
 }
 
@@ -169,7 +183,7 @@ func ReadGroup(head []byte, body int) (*Group, error) {
 func (g *Group) ReadMembers() error {
 	r := g.rest
 	g.Members = g.Members[:0]
-	g.readMembers(&r, g.slots)
+	g.readMembers(&r, g.room)
 	if r.err == nil && r.off != len(r.b) {
 		r.fail("bytes after the end of a group")
 	}
@@ -177,8 +191,8 @@ func (g *Group) ReadMembers() error {
 }
 
 // readMembers decodes the members: no more than the stretch has room for.
-func (g *Group) readMembers(r *reader, slots int) {
-	left := r.count(slots)
+func (g *Group) readMembers(r *reader, room int) {
+	left := r.count(room)
 	slot, series := uint64(0), uint64(0)
 	for left > 0 && r.err == nil {
 		n := r.count(left)
@@ -207,15 +221,12 @@ func (g *Group) readMembers(r *reader, slots int) {
 			r.fail("flags of a member that do not go together")
 		case n == 0 || m.Explicit && n != 1:
 			r.fail("a run of %d members", n)
-		case slot+uint64(n) > uint64(slots):
-			r.fail("slot %d in a stretch of at most %d", slot+uint64(n)-1, slots)
+		case slot+uint64(n) > uint64(room):
+			r.fail("slot %d in a stretch of at most %d", slot+uint64(n)-1, room)
 		default:
-			for range n {
-				m.Slot, m.Series = uint32(slot), series
-				g.Members = append(g.Members, m)
-				slot++
-				series++
-			}
+			m.Slot, m.Count, m.Series = uint32(slot), uint32(n), series
+			g.Members = append(g.Members, m)
+			slot, series = slot+uint64(n), series+uint64(n)
 		}
 		left -= n
 	}

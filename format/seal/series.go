@@ -34,6 +34,8 @@ const (
 	// definitionsBytesMax bounds what a frame is decompressed to.
 	definitionsBytesMax = 256 << 20
 	labelsMax           = 1 << 12
+	// definitionBytesMin is what a series takes at least.
+	definitionBytesMin = 3 + 8
 )
 
 // AppendDefinitions appends the head of a frame of definitions.
@@ -127,7 +129,8 @@ func (d *Definitions) readTuples(r *reader) {
 }
 
 func (d *Definitions) readSeries(r *reader) {
-	n := r.count(SeriesMax)
+	n := r.count(min(SeriesMax, (len(r.b)-r.off)/definitionBytesMin))
+	d.Series = make([]Definition, 0, n)
 	var s Definition
 	for i := range n {
 		by := r.uvarint()

@@ -31,7 +31,7 @@ type restoredFrame struct {
 
 // restoring is what a replay knows of the files of seals.
 type restoring struct {
-	numbers map[*Head]map[uint64]seriesID // series by the number of their definition
+	numbers map[*Head]*numbering // series by the number of their definition
 	groups  map[uint64]*restored
 	faults  []error
 }
@@ -57,7 +57,7 @@ func (r *replay) restore() ([]error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list seals: %w", err)
 	}
-	rs := &restoring{numbers: map[*Head]map[uint64]seriesID{}, groups: map[uint64]*restored{}}
+	rs := &restoring{numbers: map[*Head]*numbering{}, groups: map[uint64]*restored{}}
 	var files []uint64
 	for _, name := range names { // in order of their numbers
 		switch number, rest, ok := numberOf(name); {
@@ -117,9 +117,6 @@ func (r *replay) readSeries(rs *restoring, name string, id tenant.ID, number uin
 		rs.fault(fmt.Errorf("file %s: %w", name, err))
 	}
 	h := r.set.Head(id)
-	if rs.numbers[h] == nil {
-		rs.numbers[h] = map[uint64]seriesID{}
-	}
 	h.defs.files = append(h.defs.files, number)
 	for _, f := range frames {
 		head, err := f.ReadHead(m.Bytes())
@@ -136,13 +133,22 @@ func (r *replay) readSeries(rs *restoring, name string, id tenant.ID, number uin
 	return nil
 }
 
+// numbersOf returns the numbers of a head's series.
+func (r *restoring) numbersOf(h *Head) *numbering {
+	if r.numbers[h] == nil {
+		r.numbers[h] = newNumbering()
+	}
+	return r.numbers[h]
+}
+
 // define notes the number of a series. Labels that were defined before were
 // forgotten in between: the newest number is theirs.
 func (r *restoring) define(h *Head, number uint64, id seriesID) {
+	numbers := r.numbersOf(h)
 	if was := h.defs.set(id, number); was != 0 {
-		delete(r.numbers[h], was)
+		numbers.unset(was)
 	}
-	r.numbers[h][number] = id
+	numbers.set(number, id)
 }
 
 // set notes the number of a series that a file defines, and returns the one that
@@ -220,43 +226,53 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 	h := r.set.Head(tenant.ID(newest.Tenant))
 	p := r.group(h, groupName{storage.GroupKind(newest.Kind), series.Key(newest.Key), newest.Name}, number)
 	p.seq, p.last, p.restored, p.group.need = newest.Seq, newest.Last, true, newest.Segment
-	g.ids = make([]seriesID, len(newest.Members))
+	numbers := rs.numbersOf(h)
 	x := &h.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for i, m := range newest.Members {
-		id, ok := rs.numbers[h][m.Series]
-		if g.ids[i] = id; !ok {
-			g.ids[i] = noSeries // it was forgotten: what is named here is in blocks
-			continue
-		}
-		at := p.grow(m.Slot)
-		*at = place{series: id, state: own}
-		here := owner{p.group.index, m.Slot}
-		for int(id) >= len(r.seen[h]) {
-			r.seen[h] = append(r.seen[h], minTime-1)
-		}
-		r.seen[h][id] = max(r.seen[h][id], newest.Last)
-		switch was := x.ownerLocked(id); {
-		case m.Foreign:
-			at.state = foreign
-			r.was = append(r.was, formerPlace{h, id, here})
-		case was == nowhere:
-			x.owners.All()[id] = here
-			r.idles(h, id, m)
-		case p.group.kind == private: // moves go to private groups, and the log says so to the other
-			x.owners.All()[id] = here
-			r.idles(h, id, m)
-			r.was = append(r.was, formerPlace{h, id, was})
-		default:
-			r.was = append(r.was, formerPlace{h, id, here})
+	for i := range newest.Members {
+		m := &newest.Members[i]
+		for k := range m.Count {
+			id, ok := numbers.of(m.Series + uint64(k))
+			g.ids = append(g.ids, id)
+			if ok { // else it was forgotten: what is named here is in blocks
+				r.restoreMember(p, id, m, m.Slot+k, newest.Last)
+			}
 		}
 	}
 	p.steps = append(p.steps, step{restored: g, seq: newest.Seq, segment: newest.Segment})
 }
 
+// restoreMember gives a slot of a group the series that the newest seal of the
+// group, until a time, says. The index is locked.
+func (r *replay) restoreMember(p *replayed, id seriesID, m *seal.Member, slot uint32, until int64) {
+	h := p.group.head
+	x := &h.index
+	at := p.grow(slot)
+	*at = place{series: id, state: own}
+	here := owner{p.group.index, slot}
+	for int(id) >= len(r.seen[h]) {
+		r.seen[h] = append(r.seen[h], minTime-1)
+	}
+	r.seen[h][id] = max(r.seen[h][id], until)
+	switch was := x.ownerLocked(id); {
+	case m.Foreign:
+		at.state = foreign
+		r.was = append(r.was, formerPlace{h, id, here})
+	case was == nowhere:
+		x.owners.All()[id] = here
+		r.idles(h, id, m)
+	case p.group.kind == private: // moves go to private groups, and the log says so to the other
+		x.owners.All()[id] = here
+		r.idles(h, id, m)
+		r.was = append(r.was, formerPlace{h, id, was})
+	default:
+		r.was = append(r.was, formerPlace{h, id, here})
+	}
+}
+
 // idles notes whether the newest seal of a series' owner has a sample of it.
-func (r *replay) idles(h *Head, id seriesID, m seal.Member) {
+func (r *replay) idles(h *Head, id seriesID, m *seal.Member) {
 	if !m.Explicit {
 		if len(r.idle[h]) > 0 {
 			delete(r.idle[h], id)

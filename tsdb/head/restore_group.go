@@ -78,38 +78,47 @@ func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *s
 	defer g.head.set.sealers.Put(s)
 	s.streams, s.records = s.streams[:0], s.records[:0]
 	if n := len(f.Members); n > 0 {
-		g.reserveLocked(int(f.Members[n-1].Slot) + 1)
+		last := &f.Members[n-1]
+		g.reserveLocked(int(last.Slot + last.Count))
 	}
+	ids := rs.ids
 	for i := range f.Members {
 		x := &f.Members[i]
-		if rs.ids[i] == noSeries {
-			continue
-		}
-		m := g.seatLocked(x.Slot, rs.ids[i])
-		m.absentFrom = uint16(t.from)
-		if x.Foreign {
-			m.state = foreign
-			if g.slots == nil {
-				g.slots = map[seriesID]uint32{}
+		for k := range x.Count {
+			if ids[k] != noSeries {
+				g.restoreMemberLocked(s, x, x.Slot+k, ids[k], f, st, more)
 			}
-			g.slots[m.series] = x.Slot
 		}
-		m.present = x.Present
-		m.bits = g.boxLocked(m, sample{bits: x.Bits, hist: x.Histogram})
-		m.hasValue, m.lastTime = x.HasValue, x.Time
-		g.firstStartLocked(x.Slot, x.Start)
-		_, chunk, runs := st.Entry(int(x.Slot), nil)
-		if values := g.restoreValue(x, m, chunk, runs, f.Times[:f.To-f.From]); values != nil {
-			g.restoreLast(x.Slot, values)
-		}
-		if f.End > f.To {
-			g.restoreStream(s, x, m, more, f)
-		}
-		if g.kind == storage.Closed && m.present {
-			m.carried, m.absentFrom, m.lastTime = true, neverAbsent, f.Last
-		}
+		ids = ids[x.Count:]
 	}
 	g.resumeLocked(s.streams, s.records)
+}
+
+// restoreMemberLocked gives one slot what it stood for after the newest seal.
+func (g *group) restoreMemberLocked(s *sealer, x *seal.Member, slot uint32, id seriesID, f *restoredFrame, st, more *seal.Stretch) {
+	m := g.seatLocked(slot, id)
+	m.absentFrom = uint16(g.open.from)
+	if x.Foreign {
+		m.state = foreign
+		if g.slots == nil {
+			g.slots = map[seriesID]uint32{}
+		}
+		g.slots[m.series] = slot
+	}
+	m.present = x.Present
+	m.bits = g.boxLocked(m, sample{bits: x.Bits, hist: x.Histogram})
+	m.hasValue, m.lastTime = x.HasValue, x.Time
+	g.firstStartLocked(slot, x.Start)
+	_, chunk, runs := st.Entry(int(slot), nil)
+	if values := g.restoreValue(x, m, chunk, runs, f.Times[:f.To-f.From]); values != nil {
+		g.restoreLast(slot, values)
+	}
+	if f.End > f.To {
+		g.restoreStream(s, x, slot, m, more, f)
+	}
+	if g.kind == storage.Closed && m.present {
+		m.carried, m.absentFrom, m.lastTime = true, neverAbsent, f.Last
+	}
 }
 
 // restoreValue takes a member's last value and time from an entry, where there
@@ -159,9 +168,9 @@ func (g *group) restoreSample(slot uint32, values *storage.Values, i int) sample
 }
 
 // restoreStream puts what stood in streams back into one.
-func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.Stretch, f *restoredFrame) {
+func (g *group) restoreStream(s *sealer, x *seal.Member, slot uint32, m *member, more *seal.Stretch, f *restoredFrame) {
 	t, n := g.open, f.End-f.To
-	_, chunk, runs := more.Entry(int(x.Slot), nil)
+	_, chunk, runs := more.Entry(int(slot), nil)
 	if len(chunk)+len(runs) == 0 {
 		return
 	}
@@ -170,9 +179,9 @@ func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.S
 	if next := 0; present != nil {
 		for at := range n {
 			if column.StateAt(runs, at) == column.Present {
-				v := g.restoreSample(x.Slot, present, next)
-				if v.start != g.startLocked(x.Slot) {
-					g.setStartLocked(x.Slot, t.from+at, v.start)
+				v := g.restoreSample(slot, present, next)
+				if v.start != g.startLocked(slot) {
+					g.setStartLocked(slot, t.from+at, v.start)
 				}
 				if !m.carried { // what is before is not read
 					m.carried = true
@@ -186,7 +195,7 @@ func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.S
 		}
 	}
 	if m.carried {
-		s.restart(x.Slot, m, values)
+		s.restart(slot, m, values)
 	}
 	end := n
 	if k := len(runs) - 1; k >= 0 && runs[k].State == column.Absent && runs[k].End() == n {
@@ -203,5 +212,5 @@ func (g *group) restoreStream(s *sealer, x *seal.Member, m *member, more *seal.S
 	if t.runs == nil {
 		t.runs = map[uint32][]column.Run{}
 	}
-	t.runs[x.Slot] = own
+	t.runs[slot] = own
 }

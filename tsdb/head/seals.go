@@ -87,11 +87,12 @@ func (s *Heads) put(g *group, t *tile, st *stretch, more []byte, derived []bool)
 		Tenant: string(g.head.id), Number: g.number, Kind: byte(g.kind), Key: uint64(g.key), Name: g.name,
 		Seq: g.seq, Segment: s.deps.Log.Segment(), Last: g.lastTime,
 		Span: t.span, From: st.from, To: st.to, End: len(t.times), Times: t.times[st.from:],
-		StretchBytes: len(st.Bytes()), Members: g.membersLocked(derived),
+		StretchBytes: len(st.Bytes()),
 	}
 	if g.replaying != 0 {
 		state.Segment = g.replaying
 	}
+	g.membersLocked(&state, derived)
 	p := pendingSeal{group: g, tile: t, from: st.from, segment: state.Segment, head: seal.AppendGroup(nil, &state), body: st.Bytes(), more: more}
 	l := &s.seals
 	l.mu.Lock()
@@ -103,13 +104,12 @@ func (s *Heads) put(g *group, t *tile, st *stretch, more []byte, derived []bool)
 	l.bytes += len(p.head) + len(p.body) + len(p.more)
 }
 
-// membersLocked describes the slots of a group; derived says of which slots the
-// last value stands in what is sealed now.
-func (g *group) membersLocked(derived []bool) []seal.Member {
+// membersLocked adds what the slots of a group stand for to its seal; derived
+// says of which slots the last value stands in what is sealed now.
+func (g *group) membersLocked(to *seal.Group, derived []bool) {
 	d := &g.head.defs
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := make([]seal.Member, 0, len(g.members))
 	for slot := range g.members {
 		m := &g.members[slot]
 		if m.state != own && m.state != foreign || m.unlogged || g.gone[m.series] {
@@ -124,9 +124,8 @@ func (g *group) membersLocked(derived []bool) []seal.Member {
 				x.Time, _ = g.lastSampleLocked(uint32(slot))
 			}
 		}
-		out = append(out, x)
+		to.AddMember(x)
 	}
-	return out
 }
 
 // defineLocked returns the number of a series, a new one when it has none.
