@@ -29,7 +29,7 @@ type Group struct {
 	// Members are in order of slots. ReadMembers reads them, AddMember adds one.
 	Members []Member
 
-	rest  reader
+	rest reader
 	room int // slots that the stretch has room for
 }
 

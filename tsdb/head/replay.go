@@ -83,11 +83,13 @@ const backlogBytesMax = 512 << 20
 // CatchUp does so with all the rest.
 func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, idle: map[*Head]map[seriesID]int64{}, seen: map[*Head][]int64{}}
+	log := readAhead(ctx, s.deps.Log)
+	defer log.stop()
 	var err error
 	if r.out.Faults, err = r.restore(); err != nil {
 		return r.out, err
 	}
-	r.out.Report, err = s.deps.Log.Replay(ctx, r.payload)
+	r.out.Report, err = log.each(r.payload)
 	r.out.Damage = append(r.out.Damage, r.faults...)
 	if err != nil {
 		return r.out, err
@@ -150,14 +152,13 @@ func (r *replay) all() []*group {
 // faultsMax bounds the faults that are kept.
 const faultsMax = 1000
 
-// payload reads the records of one frame. A record that cannot be though its
+// payload reads the records of one frame; backlogs point into it. A record that cannot be though its
 // frame is whole costs its group what a damaged frame would: it must not keep
 // all others from being read. A record of a newer version ends the replay.
 func (r *replay) payload(segment uint64, payload []byte) error {
 	if r.bytes += len(payload); r.bytes > backlogBytesMax {
 		r.flush()
 	}
-	payload = slices.Clone(payload) // backlogs point into it
 	for len(payload) > 0 {
 		typ, body, rest, err := record.ReadRecord(payload)
 		if err == nil {
