@@ -35,63 +35,105 @@ func fill(ctx context.Context, o options) error {
 		return err
 	}
 	go db.Run(ctx) //nolint:errcheck // it ends with the process
-	targets, err := resolve(ctx, db, rec, (o.series+len(rec.Labels)-1)/len(rec.Labels))
+	windowScrapes := max(1, int(window/o.interval))
+	if o.changing > 0 {
+		stir(rec, windowScrapes, o.changing)
+	}
+	ts, err := resolve(ctx, db, rec, o.targets(rec))
 	if err != nil {
 		return err
 	}
-	begun, samples, peak := time.Now(), 0, memory{}
+	begun, samples, peak := time.Now(), 0, watch()
+	left := 0.0 // of targets to be replaced
 	for k := range o.scrapes {
-		for i := range targets {
-			t := &targets[i]
+		t := begin + int64(k)*o.interval.Milliseconds()
+		for left += o.churn * float64(len(ts.all)) * o.interval.Hours(); left >= 1; left-- {
+			now.Store(t)
+			if err := ts.replace(ctx, db, rec, t); err != nil {
+				return err
+			}
+		}
+		for i := range ts.all {
+			x := &ts.all[i]
 			// Every target is at another place of the recording.
-			t.batch.Time = begin + int64(k)*o.interval.Milliseconds() + int64(i)%o.interval.Milliseconds()
-			t.batch.Values = rec.Values[(k+7*i)%len(rec.Values)]
+			x.batch.Time = t + int64(i)%o.interval.Milliseconds()
+			x.batch.Values = rec.Values[(k+7*i)%len(rec.Values)]
 			durability := storage.Logged
-			if i == len(targets)-1 {
+			if i == len(ts.all)-1 {
 				durability = storage.Synced
 			}
-			now.Store(t.batch.Time)
-			res, err := t.group.Append(ctx, &t.batch, durability)
+			now.Store(x.batch.Time)
+			res, err := x.group.Append(ctx, &x.batch, durability)
 			if err != nil || len(res.Rejected) > 0 {
 				return fmt.Errorf("append: %+v, %w", res, err)
 			}
-			samples += len(t.batch.Slots)
-		}
-		if k%4 == 3 {
-			peak = peak.max(measure())
+			samples += len(x.batch.Slots)
 		}
 	}
-	elapsed := time.Since(begun)
+	elapsed, most := time.Since(begun), peak()
+	fmt.Printf("share of the series that change within %v: %.2f; targets replaced: %d\n", window, changing(rec, windowScrapes), ts.made-len(ts.all))
 	n := float64(db.ActiveSeries(tenant.Default))
-	fmt.Printf("%.0f series of %d targets, %d samples: %.1f ns/sample with log and seals\n", n, len(targets), samples, float64(elapsed.Nanoseconds())/float64(samples))
-	fmt.Printf("peak memory, bytes/series: anonymous %.0f, files %.0f\n", float64(peak.anonymous)/n, float64(peak.files)/n)
+	fmt.Printf("%.0f series of %d targets, %d samples: %.1f ns/sample with log and seals\n", n, len(ts.all), samples, float64(elapsed.Nanoseconds())/float64(samples))
+	fmt.Printf("peak memory, bytes/series: anonymous %.0f, files %.0f\n", float64(most.anonymous)/n, float64(most.files)/n)
 	fmt.Printf("bytes/sample: log %.3f, seals and series %.3f\n", size(o.dir, "wal")/float64(samples), size(o.dir, "head")/float64(samples))
 	os.Exit(0) //nolint:gocritic // as a kill would end it
 	return nil
 }
 
-func resolve(ctx context.Context, db *tsdb.DB, rec *corpus.Recording, n int) ([]target, error) {
-	targets := make([]target, n)
-	for i := range targets {
-		lsets := rec.Of(instance(i))
-		key, _ := series.KeyOf(lsets[0], nil)
-		t := &targets[i]
-		var err error
-		if t.group, err = db.OpenGroup(ctx, tenant.Default, storage.GroupSpec{Kind: storage.Closed, Key: key, Name: "scrape"}); err != nil {
-			return nil, err
-		}
-		out := make([]storage.Resolution, len(lsets))
-		if t.batch.Version, err = t.group.Resolve(ctx, lsets, out); err != nil {
-			return nil, err
-		}
-		for _, r := range out {
-			t.batch.Slots = append(t.batch.Slots, r.Slot)
-		}
-	}
-	return targets, nil
+// targets are those that are scraped now.
+type targets struct {
+	all  []target
+	made int // so far
+	next int // to be replaced
 }
 
-func instance(i int) string { return fmt.Sprintf("10.0.%d.%d:9100", i/250, i%250) }
+func resolve(ctx context.Context, db *tsdb.DB, rec *corpus.Recording, n int) (*targets, error) {
+	ts := &targets{all: make([]target, n)}
+	for i := range ts.all {
+		var err error
+		if ts.all[i], err = ts.make(ctx, db, rec); err != nil {
+			return nil, err
+		}
+	}
+	return ts, nil
+}
+
+// make makes a target that was not there before.
+func (ts *targets) make(ctx context.Context, db *tsdb.DB, rec *corpus.Recording) (t target, err error) {
+	lsets := rec.Of(instance(ts.made))
+	ts.made++
+	key, _ := series.KeyOf(lsets[0], nil)
+	if t.group, err = db.OpenGroup(ctx, tenant.Default, storage.GroupSpec{Kind: storage.Closed, Key: key, Name: "scrape"}); err != nil {
+		return t, err
+	}
+	out := make([]storage.Resolution, len(lsets))
+	if t.batch.Version, err = t.group.Resolve(ctx, lsets, out); err != nil {
+		return t, err
+	}
+	for _, r := range out {
+		t.batch.Slots = append(t.batch.Slots, r.Slot)
+	}
+	return t, nil
+}
+
+// replace ends the next target at t and puts another one in its place.
+func (ts *targets) replace(ctx context.Context, db *tsdb.DB, rec *corpus.Recording, t int64) error {
+	x := &ts.all[ts.next%len(ts.all)]
+	ts.next++
+	if _, err := x.group.Append(ctx, &storage.Batch{Time: t, Version: x.batch.Version, BodyStale: true}, storage.Logged); err != nil {
+		return fmt.Errorf("end a target: %w", err)
+	}
+	var err error
+	*x, err = ts.make(ctx, db, rec)
+	return err
+}
+
+// targets is how many have so many series.
+func (o options) targets(rec *corpus.Recording) int {
+	return (o.series + len(rec.Labels) - 1) / len(rec.Labels)
+}
+
+func instance(i int) string { return fmt.Sprintf("10.%d.%d.%d:9100", i/62500, i/250%250, i%250) }
 
 // size is the number of bytes below a directory.
 func size(elem ...string) float64 {

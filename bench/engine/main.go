@@ -1,12 +1,16 @@
 // Command engine measures the database as a whole with many series: memory and
 // bytes written while it fills, the start after a kill, and a cut.
 //
-//	go run ./bench/engine [-series 1000000] [-scrapes 480] [-interval 15s] [-dir D]
+//	go run ./bench/engine [-series 1000000] [-scrapes 480] [-interval 15s]
+//	    [-churn 0.05] [-changing 0.6] [-dir D]
 //
 // A child process fills the head of a database in -dir (a temporary directory
 // by default) with the recorded node exporter's series for so many targets,
 // prints what that took, and ends without closing anything. A second child
 // opens the directory and prints when it could answer; then it cuts the span.
+// -churn replaces that share of the targets in an hour, one after the other;
+// -changing makes as many of the series that stand still change, now and then,
+// that this share of all changes within three minutes.
 package main
 
 import (
@@ -35,7 +39,9 @@ const looks = 200 * time.Millisecond
 type options struct {
 	series, scrapes int
 	interval        time.Duration
+	churn, changing float64
 	dir, phase      string
+	profile         string
 }
 
 func main() {
@@ -43,6 +49,9 @@ func main() {
 	flag.IntVar(&o.series, "series", 1_000_000, "series, about")
 	flag.IntVar(&o.scrapes, "scrapes", 480, "scrapes of each target")
 	flag.DurationVar(&o.interval, "interval", 15*time.Second, "between two scrapes")
+	flag.Float64Var(&o.churn, "churn", 0, "share of the targets that others replace, an hour")
+	flag.Float64Var(&o.changing, "changing", 0, "share of the series that change within three minutes, at least")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the start, up to the complete answer")
 	flag.StringVar(&o.dir, "dir", "", "data directory, empty at first; default a temporary one")
 	flag.StringVar(&o.phase, "phase", "", "fill or start: for the children")
 	flag.Parse()

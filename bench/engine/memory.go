@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // memory is what the process has resident, in bytes: of its own, and of mapped
@@ -14,6 +15,28 @@ type memory struct{ anonymous, files int64 }
 func (m memory) max(o memory) memory {
 	return memory{max(m.anonymous, o.anonymous), max(m.files, o.files)}
 }
+
+// watch measures every so often until the returned function is called, which
+// returns the largest values.
+func watch() (stop func() memory) {
+	end, peak := make(chan struct{}), make(chan memory)
+	go func() {
+		var most memory
+		for tick := time.NewTicker(watchInterval); ; {
+			most = most.max(measure())
+			select {
+			case <-tick.C:
+			case <-end:
+				tick.Stop()
+				peak <- most.max(measure())
+				return
+			}
+		}
+	}()
+	return func() memory { close(end); return <-peak }
+}
+
+const watchInterval = 50 * time.Millisecond
 
 // measure reads /proc; zero where there is none.
 func measure() (m memory) {

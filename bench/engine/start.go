@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -18,9 +22,18 @@ import (
 // start opens what fill has left, and tells when the first answer and the
 // complete one were there.
 func start(ctx context.Context, o options) error {
+	rec, err := corpus.Load("node", 1)
+	if err != nil {
+		return err
+	}
 	end := begin + int64(o.scrapes)*o.interval.Milliseconds()
 	var now atomic.Int64
 	now.Store(end)
+	stop, err := profile(o.profile)
+	if err != nil {
+		return err
+	}
+	peak := watch()
 	begun := time.Now()
 	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) })
 	if err != nil {
@@ -30,7 +43,7 @@ func start(ctx context.Context, o options) error {
 	go db.Run(ctx) //nolint:errcheck // it ends with the process
 	n, err := count(ctx, db, storage.Selection{MinTime: end - 300_000, MaxTime: end, Matchers: []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "node_load1"),
-		labels.MustNewMatcher(labels.MatchEqual, "instance", instance(1)),
+		labels.MustNewMatcher(labels.MatchEqual, "instance", instance(o.targets(rec)/2)), // one that nothing has replaced
 	}})
 	if err != nil {
 		return err
@@ -38,6 +51,9 @@ func start(ctx context.Context, o options) error {
 	first := time.Since(begun)
 	all, err := count(ctx, db, storage.Selection{MinTime: end - 300_000, MaxTime: end})
 	if err != nil {
+		return err
+	}
+	if err := stop(); err != nil {
 		return err
 	}
 	fmt.Printf("start: open %.2f s, first answer (%d series) after %.2f s, all %d series after %.2f s\n",
@@ -50,9 +66,25 @@ func start(ctx context.Context, o options) error {
 	if err := db.Cut(ctx); err != nil {
 		return err
 	}
-	m := measure()
-	fmt.Printf("cut: %.1f s; anonymous %.0f, files %.0f bytes/series\n", time.Since(begun).Seconds(), float64(m.anonymous)/float64(all), float64(m.files)/float64(all))
+	took, m, most := time.Since(begun), measure(), peak()
+	fmt.Printf("cut: %.1f s; bytes/series: anonymous %.0f, files %.0f; peak since the start: anonymous %.0f, files %.0f\n", took.Seconds(),
+		float64(m.anonymous)/float64(all), float64(m.files)/float64(all), float64(most.anonymous)/float64(all), float64(most.files)/float64(all))
 	return nil
+}
+
+// profile begins a CPU profile; it does nothing without a file.
+func profile(file string) (stop func() error, err error) {
+	if file == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error { pprof.StopCPUProfile(); return f.Close() }, nil
 }
 
 // count returns the number of series that have a sample.
