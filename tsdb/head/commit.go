@@ -182,7 +182,9 @@ func (p publication) show(n uint64) {
 }
 
 // lock takes the locks of all groups that the batches touch: their own, and
-// those that own a series which a batch brings too.
+// those that have or had a series which a batch brings too. Locks are taken in
+// this order: groups by their number, Heads.private, private groups. Who has
+// none but a private group's waits for no group.
 func (c *commit) lock(ps []*prepared) error {
 	need := c.need
 	for _, p := range ps {
@@ -240,7 +242,7 @@ func (c *commit) holds(g *group) bool {
 
 // check looks at every batch before anything is changed: the whole commit
 // fails when one of its handles or memberships is outdated. It returns the
-// groups that own series of the batches and are not locked.
+// groups that have or had series of the batches and are not locked.
 func (c *commit) check(ps []*prepared) ([]*group, error) {
 	var more []*group
 	for _, p := range ps {
@@ -251,7 +253,8 @@ func (c *commit) check(ps []*prepared) ([]*group, error) {
 		if p.batch.Version != g.version {
 			return nil, fmt.Errorf("group %q: %w", g.name, storage.ErrVersion)
 		}
-		if g.irregular == 0 {
+		behind := g.hasTime && p.batch.Time <= g.lastTime && g.head.index.anyFormer()
+		if g.irregular == 0 && !behind {
 			continue
 		}
 		for i := range len(p.batch.Slots) + len(p.batch.Histograms) {
@@ -259,30 +262,10 @@ func (c *commit) check(ps []*prepared) ([]*group, error) {
 			if int(slot) >= len(g.members) {
 				continue
 			}
-			if og := g.ownerElsewhereLocked(uint32(slot)); og != nil && og.kind != private && !c.holds(og) {
-				more = append(more, og)
-			}
+			more = c.lackedLocked(more, g, uint32(slot), p.batch.Time, behind)
 		}
 	}
 	return more, nil
-}
-
-// ownerElsewhereLocked returns the group that has the series of a foreign slot.
-// A provisional slot gets its series first: this is the last moment at which
-// somebody else's lock can still be taken.
-func (g *group) ownerElsewhereLocked(slot uint32) *group {
-	m := &g.members[slot]
-	if m.state == provisional {
-		g.settleLocked(slot)
-	}
-	if m.state != foreign {
-		return nil
-	}
-	x := &g.head.index
-	x.mu.RLock()
-	at := x.ownerLocked(m.series)
-	x.mu.RUnlock()
-	return g.head.groupAt(at.group)
 }
 
 // settleLocked gives a provisional slot its series: the one that has come to

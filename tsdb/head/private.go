@@ -24,10 +24,7 @@ func (c *commit) privately(g *group, i int, slot uint32, b *storage.Batch, res *
 func (c *commit) single(g *group, slot uint32, t int64, x sample) (reason storage.Reason, stored bool) {
 	m := &g.members[slot]
 	h := g.head
-	if !c.private {
-		c.set.private.Lock()
-		c.private = true
-	}
+	c.lockPrivate()
 	h.index.mu.RLock()
 	at := h.index.ownerLocked(m.series)
 	h.index.mu.RUnlock()
@@ -67,10 +64,7 @@ func (c *commit) imply(g *group, b *storage.Batch, res *storage.Result) {
 		if g.members[slot].mention == g.mentions {
 			continue
 		}
-		if !c.private {
-			c.set.private.Lock()
-			c.private = true
-		}
+		c.lockPrivate()
 		x := &g.head.index
 		x.mu.RLock()
 		at := x.ownerLocked(id)
@@ -118,7 +112,7 @@ func (c *commit) again(h *Head, id seriesID, home *group, x column.Sample) stora
 		if g == nil {
 			continue
 		}
-		have, ok := g.lookup(g == home || c.holds(g), at.slot, x.T)
+		have, ok := c.lookup(g, home, at.slot, x.T)
 		switch {
 		case ok && have.SameValue(x):
 			return storage.ReasonNone
@@ -129,14 +123,11 @@ func (c *commit) again(h *Head, id seriesID, home *group, x column.Sample) stora
 	return storage.ReasonOutOfOrder
 }
 
-// lookup finds a sample of a slot. A former group may be locked by somebody
-// else, who may wait for us: then the sample counts as not found, and is out of
-// order.
-func (g *group) lookup(locked bool, slot uint32, t int64) (column.Sample, bool) {
-	if !locked {
-		if !g.mu.TryRLock() {
-			return column.Sample{}, false
-		}
+// lookup finds a sample of a slot in a place where its series is or was. Groups
+// that others write to are locked since check; home is locked too.
+func (c *commit) lookup(g, home *group, slot uint32, t int64) (column.Sample, bool) {
+	if g.kind == private && g != home {
+		g.mu.RLock()
 		defer g.mu.RUnlock()
 	}
 	return g.sampleAtLocked(slot, t)
