@@ -87,12 +87,12 @@ func (db *DB) every(ctx context.Context, loop string, work func(context.Context)
 			return
 		case <-ticker.C:
 		}
-		start := db.deps.Clock()
+		start := time.Now() // the clock may be set back meanwhile
 		err := work(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		db.metrics.ran(loop, start, db.deps.Clock(), err)
+		db.metrics.ran(loop, time.Since(start), db.deps.Clock(), err)
 		if err != nil {
 			db.logger.Error("maintenance failed, it is tried again", "loop", loop, "err", err, "retry_after", db.opts.MaintenanceInterval.String())
 		}

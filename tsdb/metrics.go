@@ -116,10 +116,10 @@ func result(err error) string {
 	return resultOK
 }
 
-// ran notes one run of a loop that began at start.
-func (m *metrics) ran(loop string, start, end time.Time, err error) {
+// ran notes one run of a loop that took so long and has ended.
+func (m *metrics) ran(loop string, took time.Duration, end time.Time, err error) {
 	m.loops.WithLabelValues(loop, result(err)).Inc()
-	m.loopSeconds.WithLabelValues(loop).Add(end.Sub(start).Seconds())
+	m.loopSeconds.WithLabelValues(loop).Add(took.Seconds())
 	if err == nil {
 		m.lastSuccess.WithLabelValues(loop).Set(float64(end.UnixMilli()) / 1000)
 	}
