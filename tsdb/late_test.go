@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
@@ -39,9 +42,10 @@ func (w *lateWriter) attach() {
 
 // write returns what became of a batch in the database; what it refused as
 // overloaded the model does not get.
-func (w *lateWriter) write(group string, at int64, names []string, values []float64) storage.Result {
+func (w *lateWriter) write(group string, at int64, names []string, values []column.Sample) storage.Result {
 	w.t.Helper()
 	var first storage.Result
+	var slots []storage.Resolution // of the database
 	for i, g := range w.groups[group] {
 		lsets := make([]labels.Labels, len(names))
 		for k, name := range names {
@@ -52,12 +56,10 @@ func (w *lateWriter) write(group string, at int64, names []string, values []floa
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		b := &storage.Batch{Time: at, Version: version}
-		for k, r := range out {
-			if i == 0 || !refusedNow(first, k) {
-				b.Slots, b.Values = append(b.Slots, r.Slot), append(b.Values, values[k])
-			}
+		if i == 0 {
+			slots = out
 		}
+		b := batchOf(at, version, out, values, func(k int) bool { return i == 0 || !refusedNow(first, slots[k].Slot) })
 		res, err := g.Append(w.t.Context(), b, storage.Synced)
 		if err != nil {
 			w.t.Fatal(err)
@@ -69,13 +71,31 @@ func (w *lateWriter) write(group string, at int64, names []string, values []floa
 	return first
 }
 
-func refusedNow(r storage.Result, index int) bool {
-	for _, x := range r.Rejected {
-		if x.Index == index && x.Reason == storage.ReasonOverloaded {
-			return true
+// batchOf is the batch of the values that take tells of.
+func batchOf(at int64, version uint64, slots []storage.Resolution, values []column.Sample, take func(k int) bool) *storage.Batch {
+	b := &storage.Batch{Time: at, Version: version}
+	for k, x := range values {
+		switch slot := slots[k].Slot; {
+		case !take(k):
+		case x.H.IsZero():
+			b.Slots, b.Values, b.Starts = append(b.Slots, slot), append(b.Values, x.V), append(b.Starts, x.Start)
+		default:
+			b.Histograms = append(b.Histograms, storage.HistogramSample{Slot: slot, Histogram: x.H, Start: x.Start})
 		}
 	}
-	return false
+	return b
+}
+
+func refusedNow(r storage.Result, slot storage.Slot) bool {
+	return slices.ContainsFunc(r.Rejected, func(x storage.Rejection) bool { return x.Slot == slot && x.Reason == storage.ReasonOverloaded })
+}
+
+// plain are floats without start timestamps.
+func plain(values ...float64) (out []column.Sample) {
+	for _, v := range values {
+		out = append(out, column.Sample{V: v})
+	}
+	return out
 }
 
 // compare fails unless the database has what the model has.
@@ -145,12 +165,22 @@ func TestLateInAnyOrder(t *testing.T) {
 	}
 }
 
-// drawn are values of some of the series.
-func drawn(rng *rand.Rand, series int, p float64) (names []string, values []float64) {
+// drawn are values of some of the series: of floats, and of histograms of three
+// types, some with start timestamps.
+func drawn(rng *rand.Rand, series int, p float64) (names []string, values []column.Sample) {
 	for i := range series {
-		if rng.Float64() < p {
-			names, values = append(names, fmt.Sprint("s", i)), append(values, float64(rng.IntN(1000))/4)
+		if rng.Float64() >= p {
+			continue
 		}
+		x := column.Sample{V: float64(rng.IntN(1000)) / 4}
+		if i%3 == 0 && rng.IntN(4) > 0 {
+			kinds := []func(int64) storage.Histogram{storagetest.IntHistogram, storagetest.FloatHistogram, storagetest.CustomHistogram}
+			x = column.Sample{H: kinds[rng.IntN(len(kinds))](rng.Int64N(50))}
+		}
+		if i%4 == 0 {
+			x.Start = at(-1 - rng.Int64N(3))
+		}
+		names, values = append(names, fmt.Sprint("s", i)), append(values, x)
 	}
 	return names, values
 }
@@ -162,7 +192,7 @@ func TestLateBlocksAreBounded(t *testing.T) {
 	o.LateBlocksMax = 2
 	w := newLateWriter(t, mem.New(), o)
 	for i := range int64(200) {
-		w.write("scrape", at(15*i), []string{"s0"}, []float64{float64(i)})
+		w.write("scrape", at(15*i), []string{"s0"}, plain(float64(i)))
 	}
 	if err := w.db.Cut(t.Context()); err != nil {
 		t.Fatal(err)
@@ -173,7 +203,7 @@ func TestLateBlocksAreBounded(t *testing.T) {
 			t.Fatal("late samples are never refused")
 		}
 		for i := range int64(4) {
-			names, values := make([]string, 50), make([]float64, 50)
+			names, values := make([]string, 50), make([]column.Sample, 50)
 			for k := range names {
 				names[k] = fmt.Sprint("s", k)
 			}
@@ -188,7 +218,7 @@ func TestLateBlocksAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range int64(4) {
-		if res := w.write("push", at(600*i+599), []string{"s1"}, []float64{1}); len(res.Rejected) > 0 {
+		if res := w.write("push", at(600*i+599), []string{"s1"}, plain(1)); len(res.Rejected) > 0 {
 			t.Errorf("after the compaction: %+v", res)
 		}
 	}
@@ -224,4 +254,52 @@ func TestLateWindows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLateHistogramsDeletedAndCrashed: a deletion hides late histograms like
+// floats, and what was synced is there after a crash.
+func TestLateHistogramsDeletedAndCrashed(t *testing.T) {
+	fs := mem.New()
+	db := mustStart(t, fs, backfill(10*time.Minute), tsdb.Deps{})
+	g := open(db, storage.Open, "push")
+	want := []storagetest.Series{{Labels: storagetest.Named("h")}}
+	put := func(db *running, g storage.Group, x column.Sample) {
+		t.Helper()
+		out := make([]storage.Resolution, 1)
+		version, err := g.Resolve(t.Context(), []labels.Labels{storagetest.Named("h")}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := g.Append(t.Context(), batchOf(x.T, version, out, []column.Sample{x}, func(int) bool { return true }), storage.Synced)
+		if err != nil || res.Appended != 1 {
+			t.Fatalf("%+v: %+v, %v", x, res, err)
+		}
+	}
+	for i := range int64(40) {
+		x := column.Sample{T: at(30 * (i*7%40 + 1)), H: storagetest.IntHistogram(i), Start: at(-5)}
+		put(db, g, x)
+		if x.T < at(300) || x.T > at(600) {
+			want[0].Samples = append(want[0].Samples, x)
+		}
+	}
+	slices.SortFunc(want[0].Samples, func(a, b column.Sample) int { return int(a.T - b.T) })
+	if err := db.Delete(t.Context(), tenant.Default, at(300), at(600), nameIs("h")); err != nil {
+		t.Fatal(err)
+	}
+	wantSeries(t, "deleted", db, want)
+	crashed := mustStart(t, fs.Crash(1), db.opts, tsdb.Deps{})
+	wantSeries(t, "after a crash", crashed, want)
+	if err := crashed.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantSeries(t, "after a cut", crashed, want)
+	if err := crashed.CleanTombstones(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := column.Sample{T: at(450), H: storagetest.CustomHistogram(3), Start: at(400)}
+	put(crashed, open(crashed, storage.Open, "push"), again)
+	i, _ := slices.BinarySearchFunc(want[0].Samples, again.T, func(x column.Sample, t int64) int { return int(x.T - t) })
+	want[0].Samples = slices.Insert(want[0].Samples, i, again)
+	wantSeries(t, "with a histogram in the gap", crashed, want)
+	wantSeries(t, "at the end", reopened(t, crashed), want)
 }

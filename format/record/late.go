@@ -3,8 +3,18 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/column"
+)
+
+// What follows a late sample's time, in the low bits of its series' number.
+const (
+	lateHistogram = 1 << iota
+	lateStart
+	lateFlagBits = iota
 )
 
 // LateWriter encodes the body of a late record: samples of one tenant that are
@@ -41,11 +51,26 @@ func (w *LateWriter) AddSeries(lset labels.Labels) uint32 {
 
 // AddSample adds a sample of a series; samples stand in the order in which they
 // were accepted.
-func (w *LateWriter) AddSample(series uint32, time int64, bits uint64) {
-	w.samples = binary.AppendUvarint(w.samples, uint64(series))
-	w.samples = binary.AppendVarint(w.samples, time-w.lastTime)
-	w.samples = appendValue(w.samples, w.last[series], bits, &w.hints[series])
-	w.lastTime, w.last[series] = time, bits
+func (w *LateWriter) AddSample(s LateSample) {
+	head := uint64(s.Series) << lateFlagBits
+	if s.Histogram != nil {
+		head |= lateHistogram
+	}
+	if s.Start != 0 {
+		head |= lateStart
+	}
+	w.samples = binary.AppendUvarint(w.samples, head)
+	w.samples = binary.AppendVarint(w.samples, s.Time-w.lastTime)
+	if s.Start != 0 {
+		w.samples = binary.AppendVarint(w.samples, s.Time-s.Start)
+	}
+	if s.Histogram != nil {
+		w.samples = append(w.samples, s.Histogram...)
+	} else {
+		w.samples = appendValue(w.samples, w.last[s.Series], s.Bits, &w.hints[s.Series])
+		w.last[s.Series] = s.Bits
+	}
+	w.lastTime = s.Time
 	w.sampleCount++
 }
 
@@ -74,11 +99,31 @@ type Late struct {
 // Late.First plus its index. Series is an index into Late.Series.
 type LateSample struct {
 	Series uint32
-	Time   int64
-	Bits   uint64
+	Time   int64 // ms
+	// Bits are a float's, 0 of a histogram.
+	Bits uint64
+	// Histogram, unless nil, is the value: bytes of AppendHistogram against no
+	// other. A reader's are in the record's memory.
+	Histogram []byte
+	// Start is the start timestamp, ms, 0: none.
+	Start int64
 }
 
-// ReadLate decodes the body of a late record. The label sets are copies.
+// Sample returns the sample with its histogram decoded. It does not fail on what
+// ReadLate has returned.
+func (s LateSample) Sample() (column.Sample, error) {
+	x := column.Sample{T: s.Time, Start: s.Start}
+	if s.Histogram == nil {
+		x.V = math.Float64frombits(s.Bits)
+		return x, nil
+	}
+	var err error
+	x.H, _, err = ReadHistogram(s.Histogram, column.Histogram{})
+	return x, err
+}
+
+// ReadLate decodes the body of a late record. The label sets are copies, the
+// histograms stay encoded, in body: a few bytes can be one of many buckets.
 func ReadLate(body []byte) (*Late, error) {
 	r := reader{data: body}
 	l := &Late{Tenant: string(r.bytes()), First: r.uvarint()}
@@ -99,16 +144,12 @@ func ReadLate(body []byte) (*Late, error) {
 	last := make([]uint64, len(l.Series))
 	time := int64(0)
 	for range n {
-		series := r.uvarint()
-		if series >= uint64(len(last)) {
-			r.fail("a sample of no series")
-		}
-		time += r.varint()
+		s := r.lateSample(last, time)
 		if r.err != nil {
 			break
 		}
-		last[series] = r.value(last[series])
-		l.Samples = append(l.Samples, LateSample{Series: uint32(series), Time: time, Bits: last[series]})
+		time = s.Time
+		l.Samples = append(l.Samples, s)
 	}
 	if r.err == nil && r.pos != len(body) {
 		r.fail("bytes after the end of a late record")
@@ -117,4 +158,33 @@ func ReadLate(body []byte) (*Late, error) {
 		return nil, fmt.Errorf("late samples: %w", r.err)
 	}
 	return l, nil
+}
+
+// lateSample reads one sample: last has the floats before, by series, time is
+// that of the sample before.
+func (r *reader) lateSample(last []uint64, time int64) (s LateSample) {
+	head := r.uvarint()
+	series := head >> lateFlagBits
+	if series >= uint64(len(last)) {
+		r.fail("a sample of no series")
+	}
+	if s.Time = time + r.varint(); r.err != nil {
+		return s
+	}
+	s.Series = uint32(series)
+	if head&lateStart != 0 {
+		if s.Start = s.Time - r.varint(); s.Start == 0 {
+			r.fail("a start timestamp that is none")
+		}
+	}
+	if head&lateHistogram == 0 {
+		last[series] = r.value(last[series])
+		s.Bits = last[series]
+		return s
+	}
+	from := r.pos
+	if r.histogram(column.Histogram{}); r.err == nil {
+		s.Histogram = r.data[from:r.pos:r.pos]
+	}
+	return s
 }

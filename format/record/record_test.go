@@ -44,8 +44,8 @@ func exampleLate() []byte {
 	var w record.LateWriter
 	w.Reset("default", 12)
 	up := w.AddSeries(labels.FromStrings("__name__", "up"))
-	w.AddSample(up, 1_699_999_000_000, math.Float64bits(0))
-	w.AddSample(up, 1_699_999_015_000, math.Float64bits(1))
+	w.AddSample(record.LateSample{Series: up, Time: 1_699_999_000_000})
+	w.AddSample(record.LateSample{Series: up, Time: 1_699_999_015_000, Bits: math.Float64bits(1)})
 	return w.Append(nil)
 }
 

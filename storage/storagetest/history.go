@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/common/model"
@@ -139,14 +140,9 @@ func (h *history) writeLate() {
 		return
 	}
 	at := max(0, h.now-int64(h.rng.IntN(1800)))
-	var values []value // late samples are floats without start timestamps
-	for _, p := range h.values(i) {
-		if p.h.IsZero() && p.name != "s7" && p.name != "s8" {
-			values = append(values, p.value)
-		}
-	}
+	values := slices.DeleteFunc(h.values(i), func(p point) bool { return p.name == "s7" || p.name == "s8" })
 	for _, w := range h.groups[i] {
-		w.append(w.batch(w.at(at), values...))
+		w.append(w.points(w.at(at), values...))
 	}
 }
 

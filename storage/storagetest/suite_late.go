@@ -126,19 +126,49 @@ func lateCases() []testCase {
 				named("b", Sample{T: e.at(0), V: 1}, Sample{T: e.at(15), V: 1}, Sample{T: e.at(30), V: 3}),
 			)
 		}},
-		{"a late histogram is stored or refused", func(e *env) {
+		{"a late histogram is like a late float", func(e *env) {
 			if e.h.NoHistograms {
 				return
 			}
 			w := e.open(storage.Open, "push")
 			w.write(e.at(7000), value{"a", 1})
-			w.append(w.points(e.at(6900), point{value: value{"h", 0}, h: IntHistogram(1)}))
-			for _, s := range []int64{6800, 10} {
-				res := w.append(w.points(e.at(s), point{value: value{"a", 2}}, point{value: value{"h", 0}, h: IntHistogram(2)}))
-				if res.Appended+len(res.Rejected) != 2 {
-					e.Errorf("of a float and a histogram %d s late the result is %+v", 7000-s, res)
+			late := []Sample{
+				{T: e.at(10), H: IntHistogram(1), Start: e.at(2)}, {T: e.at(20), V: 2, Start: e.at(1)}, {T: e.at(30), H: FloatHistogram(3)},
+				{T: e.at(40), V: column.StaleNaN()}, {T: e.at(50), H: CustomHistogram(4), Start: e.at(2)}, {T: e.at(60), H: IntHistogram(5)},
+			}
+			of := func(x Sample) *storage.Batch {
+				return w.points(x.T, point{value: value{"a", x.V}, h: x.H, start: x.Start})
+			}
+			for i := range late {
+				x := late[i*5%len(late)] // some order
+				if res := w.append(of(x)); res.Appended != 1 {
+					e.Errorf("%+v: %+v", x, res)
 				}
 			}
+			want := named("a", append(slices.Clone(late), Sample{T: e.at(7000), V: 1})...)
+			e.want(want)
+			for _, x := range late {
+				x.Start = 0 // no part of the value: the first one stays
+				if res := w.append(of(x)); len(res.Rejected) > 0 {
+					e.rejection(res, 0, storage.ReasonConflict)
+				}
+				x.V, x.H = 77, storage.Histogram{}
+				if res := w.append(of(x)); len(res.Rejected) > 0 {
+					e.rejection(res, 0, storage.ReasonConflict)
+				}
+				x.V, x.H = 0, IntHistogram(77)
+				if res := w.append(of(x)); len(res.Rejected) > 0 {
+					e.rejection(res, 0, storage.ReasonConflict)
+				}
+			}
+			e.want(want)
+			if err := w.g.Close(); err != nil {
+				e.Fatal(err)
+			}
+			if e.h.Reopen != nil {
+				e.store = e.h.Reopen(e.T, e.store)
+			}
+			e.want(want)
 		}},
 		{"late samples are there after a restart", func(e *env) {
 			w := e.open(storage.Open, "push")

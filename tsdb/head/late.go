@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/format/record"
+	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
@@ -97,18 +98,8 @@ func (g *group) windowStart() int64 {
 
 // takeLate puts a sample of a group's writer into the late buffer. It is in no
 // tile, and older than its series' last one or than the horizon.
-//
-// The buffer has floats alone: a histogram is out of order, and a start
-// timestamp is not kept.
-func (c *commit) takeLate(g *group, id seriesID, t int64, x sample) (reason storage.Reason, stored bool) {
-	h, bits := g.head, x.bits
-	switch {
-	case x.hist.IsZero():
-	case t < h.horizon.Load():
-		return storage.ReasonTooOld, false
-	default:
-		return storage.ReasonOutOfOrder, false
-	}
+func (c *commit) takeLate(g *group, id seriesID, t int64, value sample) (reason storage.Reason, stored bool) {
+	h, x := g.head, c.lateSample(t, value)
 	now := h.set.deps.Now().UnixMilli()
 	if from := g.windowStart(); t < from || h.set.tooOld(t, now) {
 		reason = storage.ReasonOutOfOrder
@@ -117,10 +108,10 @@ func (c *commit) takeLate(g *group, id seriesID, t int64, x sample) (reason stor
 		}
 		h.index.mu.RLock()
 		defer h.index.mu.RUnlock()
-		return h.late.Check(h.index.hashes.All()[id], h.index.labelsLocked(id), t, bits, reason), false
+		return h.late.Check(h.index.hashes.All()[id], h.index.labelsLocked(id), x, reason), false
 	}
 	l := c.late.under(h)
-	ref, seq, reason := l.add(id, t, bits, now)
+	ref, seq, reason := l.add(id, x, now)
 	if seq == 0 {
 		if reason == storage.ReasonNone && h.deletedLate(ref, id, t) {
 			reason = storage.ReasonConflict // the first one is still there, and hidden
@@ -130,9 +121,23 @@ func (c *commit) takeLate(g *group, id seriesID, t int64, x sample) (reason stor
 	return storage.ReasonNone, true
 }
 
+// lateSample is a value as the late buffer takes it. Its histogram is in the
+// commit's memory.
+func (c *commit) lateSample(t int64, x sample) late.Sample {
+	s := late.Sample{Time: t, Bits: x.bits, Start: x.start}
+	switch {
+	case x.stale():
+		s.Start = 0
+	case !x.hist.IsZero():
+		c.more = record.AppendHistogram(c.more[:0], column.Histogram{}, x.hist)
+		s.Bits, s.Histogram = 0, c.more
+	}
+	return s
+}
+
 // add puts a sample into the buffer and, unless that has its time already (seq
 // is 0), into the record.
-func (l *lateCommit) add(id seriesID, t int64, bits uint64, now int64) (ref late.Ref, seq uint64, reason storage.Reason) {
+func (l *lateCommit) add(id seriesID, sample late.Sample, now int64) (ref late.Ref, seq uint64, reason storage.Reason) {
 	x := &l.head.index
 	s, known := l.known[id]
 	if !s.logged { // its labels are needed
@@ -144,14 +149,16 @@ func (l *lateCommit) add(id seriesID, t int64, bits uint64, now int64) (ref late
 		s.ref = l.head.late.Series(x.hashes.All()[id], l.lset)
 		l.known[id] = s
 	}
-	if seq, reason = l.head.late.Add(s.ref, t, bits, now); seq == 0 {
+	if seq, reason = l.head.late.Add(s.ref, sample, now); seq == 0 {
 		return s.ref, 0, reason
 	}
 	if !s.logged {
 		s.number, s.logged = l.writer.AddSeries(l.lset), true
 		l.known[id] = s
 	}
-	l.writer.AddSample(s.number, t, bits)
+	l.writer.AddSample(record.LateSample{
+		Series: s.number, Time: sample.Time, Bits: sample.Bits, Histogram: sample.Histogram, Start: sample.Start,
+	})
 	return s.ref, seq, storage.ReasonNone
 }
 
@@ -243,7 +250,8 @@ func (r *replay) late(segment uint64, body []byte) error {
 	}
 	now := r.set.deps.Now().UnixMilli()
 	for i, x := range l.Samples {
-		b.Restore(segment, l.First+uint64(i), hashes[x.Series], l.Series[x.Series], x.Time, x.Bits, now)
+		s := late.Sample{Time: x.Time, Bits: x.Bits, Histogram: x.Histogram, Start: x.Start}
+		b.Restore(segment, l.First+uint64(i), hashes[x.Series], l.Series[x.Series], s, now)
 	}
 	r.out.Samples += len(l.Samples)
 	return nil

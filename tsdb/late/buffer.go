@@ -1,6 +1,7 @@
 package late
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"math"
@@ -36,7 +37,8 @@ type Buffer struct {
 	spans   map[int64]*span
 	touched []*span // by what is not published yet
 	runs    int     // of all spans
-	seq     uint64  // the last one given
+	more    more
+	seq     uint64 // the last one given
 	stamps  []stamp
 	marks   Marks
 	refused bool // there are too many late blocks
@@ -64,7 +66,7 @@ func New(o Options) *Buffer {
 
 // clear gives the memory of an empty buffer back. Parts keep what they have.
 func (b *Buffer) clear() {
-	b.idx, b.spans, b.runs = newIndex(), map[int64]*span{}, 0
+	b.idx, b.spans, b.runs, b.more = newIndex(), map[int64]*span{}, 0, newMore()
 	for i := range b.slabs {
 		b.slabs[i] = slab{size: blockSizes[i]}
 	}
@@ -91,18 +93,18 @@ func (b *Buffer) Series(hash series.Hash, lset labels.Labels) Ref {
 // success (seq is 0), another one storage.ReasonConflict. A full buffer, or one
 // that must not grow, refuses with storage.ReasonOverloaded. nowMs is the time.
 // Nobody sees the sample before Publish.
-func (b *Buffer) Add(ref Ref, t int64, bits uint64, nowMs int64) (seq uint64, reason storage.Reason) {
+func (b *Buffer) Add(ref Ref, x Sample, nowMs int64) (seq uint64, reason storage.Reason) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refused || b.usedLocked() >= b.bytesMax {
-		if have, ok := b.lookupLocked(uint32(ref), t); ok {
-			return 0, verdict(have, bits)
+		if have, ok := b.lookupLocked(uint32(ref), x.Time); ok {
+			return 0, b.verdictLocked(have, x)
 		}
 		return 0, storage.ReasonOverloaded
 	}
-	s, have, exists := b.insertLocked(uint32(ref), sample{t: t, bits: bits, seq: b.seq + 1}, nowMs)
+	s, have, exists := b.insertLocked(uint32(ref), b.seq+1, x, nowMs)
 	if exists {
-		return 0, verdict(have, bits)
+		return 0, b.verdictLocked(have, x)
 	}
 	b.seq++
 	if !s.touched {
@@ -112,15 +114,17 @@ func (b *Buffer) Add(ref Ref, t int64, bits uint64, nowMs int64) (seq uint64, re
 	return b.seq, storage.ReasonNone
 }
 
-func verdict(have sample, bits uint64) storage.Reason {
-	if have.bits == bits {
+// verdictLocked judges a sample beside the one that the buffer has of its time.
+// The start timestamp is no part of the value: the first one stays.
+func (b *Buffer) verdictLocked(have sample, x Sample) storage.Reason {
+	if have.bits == x.Bits && bytes.Equal(b.more.of[have.seq].histogram, x.Histogram) {
 		return storage.ReasonNone
 	}
 	return storage.ReasonConflict
 }
 
-func (b *Buffer) insertLocked(series uint32, x sample, nowMs int64) (s *span, have sample, exists bool) {
-	from := floor(x.t, b.spanMs)
+func (b *Buffer) insertLocked(series uint32, seq uint64, x Sample, nowMs int64) (s *span, have sample, exists bool) {
+	from := floor(x.Time, b.spanMs)
 	if s = b.spans[from]; s == nil {
 		s = newSpan(from, from+b.spanMs, nowMs)
 		b.spans[from] = s
@@ -128,28 +132,30 @@ func (b *Buffer) insertLocked(series uint32, x sample, nowMs int64) (s *span, ha
 	runs := len(s.runs)
 	at := s.runAt(series)
 	b.runs += len(s.runs) - runs
-	have, exists = s.insert(b, at, x)
+	if have, exists = s.insert(b, at, sample{t: x.Time, bits: x.Bits, seq: seq}); !exists {
+		b.more.add(seq, x)
+	}
 	return s, have, exists
 }
 
 // Check tells what Add would say of a sample that must not be added:
 // storage.ReasonNone of a repeat, storage.ReasonConflict, and otherwise when
 // the buffer has nothing of that time.
-func (b *Buffer) Check(hash series.Hash, lset labels.Labels, t int64, bits uint64, otherwise storage.Reason) storage.Reason {
+func (b *Buffer) Check(hash series.Hash, lset labels.Labels, x Sample, otherwise storage.Reason) storage.Reason {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if b.spans[floor(t, b.spanMs)] == nil {
+	if b.spans[floor(x.Time, b.spanMs)] == nil {
 		return otherwise
 	}
 	n, ok := b.idx.lookup(hash, lset)
 	if !ok {
 		return otherwise
 	}
-	have, ok := b.lookupLocked(n, t)
+	have, ok := b.lookupLocked(n, x.Time)
 	if !ok {
 		return otherwise
 	}
-	return verdict(have, bits)
+	return b.verdictLocked(have, x)
 }
 
 // SeqOf is the sequence of the sample of a series at a time, 0 without one.
@@ -231,17 +237,17 @@ const stampsMax = 256
 // Restore takes a sample that the log has, in whatever order: one that is in a
 // block, or was restored before, is left out. It is visible to every Part. The
 // buffer is used by nobody else until all is restored.
-func (b *Buffer) Restore(segment, seq uint64, hash series.Hash, lset labels.Labels, t int64, bits uint64, nowMs int64) {
+func (b *Buffer) Restore(segment, seq uint64, hash series.Hash, lset labels.Labels, x Sample, nowMs int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seq = max(b.seq, seq)
 	b.stamps = append(b.stamps[:0], stamp{0, b.seq})
-	if seq <= b.marks.At(t) {
+	if seq <= b.marks.At(x.Time) {
 		return
 	}
-	key := logged{segment, floor(t, b.spanMs)}
+	key := logged{segment, floor(x.Time, b.spanMs)}
 	b.logged[key] = max(b.logged[key], seq)
-	b.insertLocked(b.idx.find(hash, lset), sample{t: t, bits: bits, seq: seq}, nowMs)
+	b.insertLocked(b.idx.find(hash, lset), seq, x, nowMs)
 }
 
 // SetMarks says what is in blocks from now on. The samples stay until Drop.
@@ -291,7 +297,7 @@ func (b *Buffer) UsedBytes() int64 {
 }
 
 func (b *Buffer) usedLocked() int64 {
-	n := b.idx.bytes + int64(b.runs)*runBytes + int64(len(b.spans))*spanBytes
+	n := b.idx.bytes + b.more.bytes + int64(b.runs)*runBytes + int64(len(b.spans))*spanBytes
 	for i := range b.slabs {
 		n += int64(b.slabs[i].live()) * sampleBytes
 	}

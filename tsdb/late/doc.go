@@ -23,7 +23,8 @@
 //     stays.
 //   - I3: what a Part shows never changes: samples appear and go by sequences
 //     that are outside of its bounds.
-//   - I4: nothing that there is one of per sample has a pointer.
+//   - I4: nothing that there is one of per sample has a pointer. Histograms and
+//     start timestamps cost more: they stand beside the samples.
 //
 // The buffer's lock is a leaf: nothing else is locked under it.
 package late

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
@@ -39,22 +42,54 @@ type model struct {
 	seq    uint64
 }
 
+// sampleOf is x as a buffer takes it.
+func sampleOf(x column.Sample) late.Sample {
+	s := late.Sample{Time: x.T, Start: x.Start}
+	if x.H.IsZero() {
+		s.Bits = math.Float64bits(x.V)
+	} else {
+		s.Histogram = record.AppendHistogram(nil, column.Histogram{}, x.H)
+	}
+	return s
+}
+
 // add adds a sample of a commit that is not published yet.
-func (m *model) add(t *testing.T, n int, at int64, v float64) storage.Reason {
+func (m *model) add(t *testing.T, n int, x column.Sample) storage.Reason {
 	t.Helper()
 	hash, _ := series.HashOf(named(n), nil)
-	seq, reason := m.b.Add(m.b.Series(hash, named(n)), at, math.Float64bits(v), 0)
-	i := slices.IndexFunc(m.facts, func(f fact) bool { return f.series == n && f.T == at })
+	own := sampleOf(x)
+	seq, reason := m.b.Add(m.b.Series(hash, named(n)), own, 0)
+	clear(own.Histogram) // it is not kept
+	i := slices.IndexFunc(m.facts, func(f fact) bool { return f.series == n && f.T == x.T })
 	switch {
 	case i < 0 && reason == storage.ReasonNone && seq == m.seq+1:
 		m.seq++
-		m.facts = append(m.facts, fact{n, column.Sample{T: at, V: v}, seq, m.commit + 1})
-	case i >= 0 && math.Float64bits(m.facts[i].V) == math.Float64bits(v) && reason == storage.ReasonNone && seq == 0:
-	case i >= 0 && math.Float64bits(m.facts[i].V) != math.Float64bits(v) && reason == storage.ReasonConflict:
+		m.facts = append(m.facts, fact{n, x, seq, m.commit + 1})
+	case i >= 0 && m.facts[i].SameValue(x) && reason == storage.ReasonNone && seq == 0:
+	case i >= 0 && !m.facts[i].SameValue(x) && reason == storage.ReasonConflict:
 	default:
-		t.Fatalf("series %d at %d = %v: sequence %d, %s; the model has %d samples, next is %d", n, at, v, seq, reason, len(m.facts), m.seq+1)
+		t.Fatalf("series %d: %+v: sequence %d, %s; the model has %d samples, next is %d", n, x, seq, reason, len(m.facts), m.seq+1)
 	}
 	return reason
+}
+
+// drawn is a sample of any type.
+func drawn(rng *rand.Rand, at int64) column.Sample {
+	x := column.Sample{T: at, V: float64(rng.IntN(4))}
+	switch k := int64(rng.IntN(3)); rng.IntN(9) {
+	case 0:
+		return column.Sample{T: at, V: column.StaleNaN()}
+	case 1:
+		x.V, x.H = 0, storagetest.IntHistogram(k)
+	case 2:
+		x.V, x.H = 0, storagetest.FloatHistogram(k)
+	case 3:
+		x.V, x.H = 0, storagetest.CustomHistogram(k)
+	}
+	if rng.IntN(3) == 0 {
+		x.Start = at - rng.Int64N(spanMs) - 1
+	}
+	return x
 }
 
 func (m *model) publish(segment uint64) {
@@ -104,11 +139,7 @@ func TestAgainstAList(t *testing.T) {
 			m.b.Begin()
 			next := m.b.Next()
 			for range rng.IntN(80) {
-				v := float64(rng.IntN(4))
-				if rng.IntN(9) == 0 {
-					v = column.StaleNaN()
-				}
-				m.add(t, rng.IntN(seriesMax), rng.Int64N(timeMax)-spanMs, v)
+				m.add(t, rng.IntN(seriesMax), drawn(rng, rng.Int64N(timeMax)-spanMs))
 			}
 			if rng.IntN(6) == 0 {
 				m.b.Undo(next)
@@ -164,7 +195,7 @@ func TestManySamplesOfASeries(t *testing.T) {
 			for i := range n {
 				hash, _ := series.HashOf(named(3), nil)
 				at := order(i)
-				seq, reason := m.b.Add(m.b.Series(hash, named(3)), at, math.Float64bits(float64(i)), 0)
+				seq, reason := m.b.Add(m.b.Series(hash, named(3)), late.Sample{Time: at, Bits: math.Float64bits(float64(i))}, 0)
 				if reason != storage.ReasonNone {
 					t.Fatalf("sample %d: %s", i, reason)
 				}
@@ -176,7 +207,7 @@ func TestManySamplesOfASeries(t *testing.T) {
 			want(t, m.b.Part(1, late.Bounds{}), m.facts, func(f fact) bool { return f.seq > n/2 })
 			for i, f := range m.facts {
 				hash, _ := series.HashOf(named(3), nil)
-				_, reason := m.b.Add(m.b.Series(hash, named(3)), f.T, math.Float64bits(-1), 0)
+				_, reason := m.b.Add(m.b.Series(hash, named(3)), late.Sample{Time: f.T, Bits: math.Float64bits(-1)}, 0)
 				if there := i >= n/2; there != (reason == storage.ReasonConflict) {
 					t.Fatalf("another value at %d, which is there: %v: %s", f.T, there, reason)
 				}
@@ -189,12 +220,12 @@ func TestManySamplesOfASeries(t *testing.T) {
 func TestHidden(t *testing.T) {
 	m := &model{b: late.New(late.Options{SpanMs: spanMs})}
 	for i := range int64(10) {
-		m.add(t, 1, 100*i, float64(i))
-		m.add(t, 2, 100*i, float64(i))
+		m.add(t, 1, column.Sample{T: 100 * i, V: float64(i)})
+		m.add(t, 2, column.Sample{T: 100 * i, V: float64(i)})
 	}
 	m.publish(1)
 	before := m.seq
-	m.add(t, 1, 250, 1)
+	m.add(t, 1, column.Sample{T: 250, V: 1})
 	m.publish(1)
 	hidden := func(lset labels.Labels) []late.Hidden {
 		if labels.Equal(lset, named(1)) {
@@ -218,7 +249,7 @@ func TestBounds(t *testing.T) {
 	m := &model{b: late.New(late.Options{SpanMs: spanMs, BytesMax: 32 << 10})}
 	add := func(n int) storage.Reason {
 		hash, _ := series.HashOf(named(n), nil)
-		_, reason := m.b.Add(m.b.Series(hash, named(n)), int64(n), math.Float64bits(1), 0)
+		_, reason := m.b.Add(m.b.Series(hash, named(n)), late.Sample{Time: int64(n), Bits: math.Float64bits(1)}, 0)
 		return reason
 	}
 	n := 0
@@ -257,6 +288,31 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestHistogramsCount: the bound is one of bytes, and a histogram has many.
+func TestHistogramsCount(t *testing.T) {
+	b := late.New(late.Options{SpanMs: 1 << 20, BytesMax: 64 << 10})
+	hash, _ := series.HashOf(named(1), nil)
+	big := record.AppendHistogram(nil, column.Histogram{}, column.Histogram{Int: histogram.GenerateBigTestHistograms(1, 500)[0]})
+	n := int64(0)
+	for ; ; n++ {
+		used := b.UsedBytes()
+		_, reason := b.Add(b.Series(hash, named(1)), late.Sample{Time: n, Histogram: big, Start: 1}, 0)
+		if reason == storage.ReasonOverloaded {
+			break
+		}
+		if grown := b.UsedBytes() - used; reason != storage.ReasonNone || grown < int64(len(big)) || n > 1000 {
+			t.Fatalf("histogram %d of %d bytes: %s, %d bytes", n, len(big), reason, grown)
+		}
+	}
+	if most := int64(64<<10)/int64(len(big)) + 1; n > most || n < most/2 {
+		t.Errorf("%d histograms of %d bytes", n, len(big))
+	}
+	b.Undo(1)
+	if b.Begin(); b.UsedBytes() != 0 {
+		t.Errorf("%d bytes are left", b.UsedBytes())
+	}
+}
+
 func TestRestore(t *testing.T) {
 	b := late.New(late.Options{SpanMs: spanMs})
 	b.SetMarks(late.Marks{All: 2, Spans: []late.SpanMark{{From: 1000, To: 2000, Seq: 5}}})
@@ -266,7 +322,7 @@ func TestRestore(t *testing.T) {
 		{1, column.Sample{T: 10, V: 1}, 1, 0}, {1, column.Sample{T: 20, V: 2}, 3, 0}, {1, column.Sample{T: 1500, V: 3}, 5, 0},
 		{1, column.Sample{T: 1600, V: 4}, 6, 0}, {1, column.Sample{T: 20, V: 2}, 3, 0}, {1, column.Sample{T: 15, V: 2}, 4, 0},
 	} {
-		b.Restore(7, f.seq, hash, named(1), f.T, math.Float64bits(f.V), 0)
+		b.Restore(7, f.seq, hash, named(1), sampleOf(f.Sample), 0)
 		if f.seq == 4 || f.seq == 6 || f.seq == 3 && len(facts) == 0 {
 			facts = append(facts, f)
 		}

@@ -298,7 +298,7 @@ func (p *Part) collect(ctx context.Context, pick func(pair) (uint32, bool)) ([]s
 // Pieces implements part.Part: a run of a span is a column of its own, or one
 // that it shares with other series of the same times.
 func (p *Part) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
-	var all []sample
+	var all []shown
 	for i := range p.spans {
 		v := &p.spans[i]
 		if v.from > maxTime || v.to <= minTime {
@@ -320,7 +320,7 @@ func (p *Part) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([
 }
 
 // samples appends what is shown of a series in a span, in order of time.
-func (p *Part) samples(v *spanView, n uint32, dst []sample) []sample {
+func (p *Part) samples(v *spanView, n uint32, dst []shown) []shown {
 	p.b.mu.RLock()
 	defer p.b.mu.RUnlock()
 	at, ok := v.runOf[n]
@@ -331,27 +331,24 @@ func (p *Part) samples(v *spanView, n uint32, dst []sample) []sample {
 	v.each(p.b, at, func(have []sample) {
 		for i := range have {
 			if p.visible(v, &have[i], hidden) {
-				dst = append(dst, have[i])
+				dst = append(dst, shown{have[i], p.b.more.of[have[i].seq]})
 			}
 		}
 	})
 	return dst
 }
 
-func chunkOf(samples []sample) storage.Chunk {
-	c := storage.Chunk{Kind: storage.Decoded, Values: make([]float64, 0, len(samples))}
-	for pos, x := range samples {
-		if v := x.value(); column.IsStale(v) {
-			c.Runs = column.AppendState(c.Runs, pos, column.Stale)
-		} else {
-			c.Values = append(c.Values, v)
-		}
+// chunkOf decodes samples: outside of the buffer's lock.
+func chunkOf(all []shown) storage.Chunk {
+	times, samples := make([]int64, len(all)), make([]column.Sample, len(all))
+	for i := range all {
+		times[i], samples[i] = all[i].t, all[i].open()
 	}
-	return c
+	return storage.ChunkOf(times, samples)
 }
 
 // column returns the id of the column of a run.
-func (p *Part) column(at place, samples []sample) part.ColumnID {
+func (p *Part) column(at place, samples []shown) part.ColumnID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if id, ok := p.at[at]; ok {
@@ -372,7 +369,7 @@ func (p *Part) column(at place, samples []sample) part.ColumnID {
 	return id
 }
 
-func sameTimes(times []int64, samples []sample) bool {
+func sameTimes(times []int64, samples []shown) bool {
 	if len(times) != len(samples) {
 		return false
 	}
@@ -386,7 +383,7 @@ func sameTimes(times []int64, samples []sample) bool {
 
 // hashTimes is the key of a column by its content: xxhash64 of the times, 8
 // bytes each, as blocks have it.
-func hashTimes(samples []sample) uint64 {
+func hashTimes(samples []shown) uint64 {
 	var d xxhash.Digest
 	d.Reset()
 	var buf [8]byte

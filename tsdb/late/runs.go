@@ -1,11 +1,9 @@
 package late
 
-import (
-	"math"
-	"sort"
-)
+import "sort"
 
-// sample is one late sample.
+// sample is one late sample. What a float without a start timestamp has not is
+// in Buffer.more, by sequence.
 type sample struct {
 	t    int64
 	bits uint64
@@ -13,8 +11,6 @@ type sample struct {
 }
 
 const sampleBytes = 24
-
-func (x *sample) value() float64 { return math.Float64frombits(x.bits) }
 
 // Blocks hold the samples of one series and span in order of time. A run begins
 // with the smallest block, and gets the next larger one when that is full;
@@ -263,6 +259,8 @@ func (s *span) remove(b *Buffer, gone func(sample) bool) {
 			for _, x := range have {
 				if !gone(x) {
 					kept = append(kept, x)
+				} else {
+					b.more.remove(x.seq)
 				}
 			}
 		})
