@@ -35,7 +35,9 @@ const tombstonesMax = 1000
 // Delete implements storage.Reader. The deletion is one version of the manifest:
 // what it hides of blocks follows from that, what it hides of the head is in a
 // file that counts when the manifest names it. When Delete returns nil both are
-// durable; after any other error than manifest.ErrUncertain nothing is hidden.
+// durable; after any other error than manifest.ErrUncertain nothing is hidden,
+// unless only the exemplars could not be deleted, which come last: the error says
+// so.
 func (db *DB) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms ...*labels.Matcher) error {
 	if err := db.delete(ctx, id, mint, maxt, ms); err != nil {
 		return fmt.Errorf("delete samples: %w", err)
@@ -54,6 +56,13 @@ func (db *DB) delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms []*
 	if err != nil || b == nil || mint > maxt {
 		return err
 	}
+	if err := db.deleteSamples(ctx, b, mint, maxt, ms); err != nil {
+		return err
+	}
+	return db.memory.head(id).DeleteExemplars(ctx, mint, maxt, ms...)
+}
+
+func (db *DB) deleteSamples(ctx context.Context, b *blocks, mint, maxt int64, ms []*labels.Matcher) error {
 	b.edits.Lock()
 	defer b.edits.Unlock()
 	if err := b.resumeLocked(ctx); err != nil {
@@ -67,7 +76,7 @@ func (db *DB) delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms []*
 	for _, m := range ms {
 		t.Matchers = append(t.Matchers, format.Matcher{Name: m.Name, Op: m.Type.String(), Value: m.Value})
 	}
-	d, err := db.memory.head(id).NewDeletion(ctx, rand.Text(), b.newest.Load().horizon(), mint, maxt, ms...)
+	d, err := db.memory.head(b.id).NewDeletion(ctx, rand.Text(), b.newest.Load().horizon(), mint, maxt, ms...)
 	if err != nil {
 		return err
 	}

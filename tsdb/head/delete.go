@@ -78,9 +78,7 @@ func (h *Head) NewDeletion(ctx context.Context, id string, horizon, minTime, max
 		}
 		return 1
 	})
-	for _, m := range ms {
-		d.record.Matchers = append(d.record.Matchers, record.TombstoneMatcher{Op: m.Type.String(), Name: m.Name, Value: m.Value})
-	}
+	d.record.Matchers = tombstoneMatchers(ms)
 	return d, nil
 }
 
@@ -158,16 +156,9 @@ func (s *Heads) RestoreDeletion(t *record.Tombstone) error {
 	for _, x := range t.Series {
 		d.last = max(d.last, min(x.Last, t.MaxTime))
 	}
-	for _, m := range t.Matchers {
-		typ, ok := matchTypeOf(m.Op)
-		if !ok {
-			return fmt.Errorf("deletion %s: unknown operator %q", t.ID, m.Op)
-		}
-		matcher, err := labels.NewMatcher(typ, m.Name, m.Value)
-		if err != nil {
-			return fmt.Errorf("deletion %s: %w", t.ID, err)
-		}
-		d.matchers = append(d.matchers, matcher)
+	var err error
+	if d.matchers, err = matchersOf(t); err != nil {
+		return fmt.Errorf("deletion %s: %w", t.ID, err)
 	}
 	s.Head(tenant.ID(t.Tenant)).Delete(d)
 	return nil

@@ -183,6 +183,8 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 		return r.base(segment, body)
 	case record.TypeMetadata, record.TypeExemplar:
 		return r.about(typ, body)
+	case record.TypeTombstone:
+		return r.deleteExemplars(body)
 	case record.TypeLate:
 		return r.late(segment, body)
 	case record.TypeLeave:
