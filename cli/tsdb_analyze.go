@@ -51,7 +51,8 @@ func newTSDBAnalyze(streams Streams, deps func() tsdb.Deps) *cobra.Command {
 largest metric names by bytes with their series, samples and churn, label names
 by the number of their values, and labels with the most series.
 
-Bytes are those of encoded chunks, before pages are compressed. A series is
+Bytes are those of chunks encoded each on its own: before they refer to others
+and pages are compressed. A series is
 churned when it began after the first ten minutes of the data, or ended before
 the last ten. Beside a server only what is in blocks is looked at.`,
 		Args: args(cobra.NoArgs, "nilometer tsdb analyze --data.dir DIR"),

@@ -12,8 +12,10 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
 
@@ -24,8 +26,8 @@ type Analysis struct {
 	// greater.
 	MinTime, MaxTime int64
 	Series, Samples  uint64
-	// ChunkBytes are the encoded chunks before pages are compressed, with
-	// chunks that are not encoded yet at 8 bytes a sample.
+	// ChunkBytes are the chunks as they are encoded each on its own: before they
+	// refer to others and pages are compressed.
 	ChunkBytes uint64
 	Metrics    []MetricUse // by ChunkBytes, the largest first
 	Names      []NameUse   // by cardinality, the largest first
@@ -109,6 +111,7 @@ type analyst struct {
 	names   map[string]*NameUse
 	pairs   map[labels.Label]*PairUse
 	seen    map[uint64]struct{} // hashes of pairs
+	sizes   sizer
 
 	from, to int64 // of all data, as the parts say it
 	known    bool
@@ -133,6 +136,22 @@ type life struct {
 	first, last    int64
 }
 
+// sizer tells what chunks take.
+type sizer struct {
+	enc format.Encoder
+	buf []byte
+}
+
+// of is the size of a chunk: where it came decoded, as those do that refer to
+// others, of what it is encoded to.
+func (z *sizer) of(c *storage.Chunk) int {
+	if c.Kind == storage.Decoded && len(c.Values) > 0 {
+		z.buf = z.enc.Append(z.buf[:0], c.Values)
+		return len(z.buf) + len(c.StartData)
+	}
+	return len(c.Data) + len(c.StartData)
+}
+
 func (a *analyst) series(lset labels.Labels, members []member) {
 	l := life{first: math.MaxInt64, last: math.MinInt64}
 	for _, m := range members {
@@ -142,7 +161,7 @@ func (a *analyst) series(lset labels.Labels, members []member) {
 			a.warn(fmt.Errorf("series %s: %w", lset, err))
 		}
 		for i := range a.pieces {
-			if err := l.add(p, &a.pieces[i]); err != nil {
+			if err := l.add(p, &a.pieces[i], &a.sizes); err != nil {
 				a.warn(fmt.Errorf("%s: series %s: %w", p.Name(), lset, err))
 			}
 		}
@@ -172,7 +191,7 @@ func (a *analyst) series(lset labels.Labels, members []member) {
 }
 
 // add counts a piece.
-func (l *life) add(p part.Part, x *part.Piece) error {
+func (l *life) add(p part.Part, x *part.Piece, sizes *sizer) error {
 	n := uint64(column.SampleCount(x.Chunk.Runs, int(x.To-x.From)))
 	if n == 0 {
 		return nil
@@ -182,7 +201,7 @@ func (l *life) add(p part.Part, x *part.Piece) error {
 		return err
 	}
 	l.samples += n
-	l.bytes += uint64(len(x.Chunk.Data) + len(x.Chunk.StartData) + 8*len(x.Chunk.Values))
+	l.bytes += uint64(sizes.of(&x.Chunk))
 	l.first, l.last = min(l.first, times[x.From]), max(l.last, times[x.To-1])
 	return nil
 }

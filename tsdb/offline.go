@@ -156,7 +156,7 @@ func (db *DB) keepAbout(ctx context.Context) error {
 		if _, err := log.Enter(); err != nil {
 			return err
 		}
-		at, err := log.Append(payload)
+		at, err := log.Append(payload, 0)
 		log.Exit()
 		if err == nil {
 			err = log.Wait(ctx, at)

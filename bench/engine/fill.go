@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
@@ -30,7 +32,8 @@ func fill(ctx context.Context, o options) error {
 	}
 	var now atomic.Int64
 	now.Store(begin)
-	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) })
+	reg := prometheus.NewRegistry()
+	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) }, reg)
 	if err != nil {
 		return err
 	}
@@ -75,7 +78,11 @@ func fill(ctx context.Context, o options) error {
 	n := float64(db.ActiveSeries(tenant.Default))
 	fmt.Printf("%.0f series of %d targets, %d samples: %.1f ns/sample with log and seals\n", n, len(ts.all), samples, float64(elapsed.Nanoseconds())/float64(samples))
 	fmt.Printf("peak memory, bytes/series: anonymous %.0f, files %.0f\n", float64(most.anonymous)/n, float64(most.files)/n)
-	fmt.Printf("bytes/sample: log %.3f, seals and series %.3f\n", size(o.dir, "wal")/float64(samples), size(o.dir, "head")/float64(samples))
+	written, err := counter(reg, "nilometer_wal_appended_bytes_total")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("bytes/sample: log %.3f, of which %.3f is still there; seals and series %.3f\n", written/float64(samples), size(o.dir, "wal")/float64(samples), size(o.dir, "head")/float64(samples))
 	os.Exit(0) //nolint:gocritic // as a kill would end it
 	return nil
 }

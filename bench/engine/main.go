@@ -23,6 +23,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/nilometer/nilometer/tsdb"
 )
 
@@ -86,6 +88,20 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // open opens the database. Its clock is that of the data.
-func open(ctx context.Context, o options, now func() time.Time) (*tsdb.DB, error) {
-	return tsdb.Open(ctx, tsdb.Options{MaintenanceInterval: looks}, tsdb.Deps{Dir: o.dir, Clock: now})
+func open(ctx context.Context, o options, now func() time.Time, reg prometheus.Registerer) (*tsdb.DB, error) {
+	return tsdb.Open(ctx, tsdb.Options{MaintenanceInterval: looks}, tsdb.Deps{Dir: o.dir, Clock: now, Registerer: reg})
+}
+
+// counter is the value of a counter without labels.
+func counter(reg *prometheus.Registry, name string) (float64, error) {
+	families, err := reg.Gather()
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue(), nil
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
 }

@@ -35,7 +35,7 @@ func start(ctx context.Context, o options) error {
 	}
 	peak := watch()
 	begun := time.Now()
-	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) })
+	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) }, nil)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ type reader struct {
 	data []byte
 	pos  int
 	err  error
+	said int // bytes of labels that sharedLabels has read
 }
 
 func (r *reader) fail(what string) {
@@ -110,6 +111,62 @@ func appendLabels(dst []byte, lset labels.Labels) []byte {
 		dst = appendString(dst, l.Value)
 	})
 	return dst
+}
+
+// appendSharedLabels appends a label set whose labels are said once: refs has
+// those that were, numbered from 1 on.
+func appendSharedLabels(dst []byte, lset labels.Labels, refs map[labels.Label]uint64) []byte {
+	dst = binary.AppendUvarint(dst, uint64(lset.Len()))
+	lset.Range(func(l labels.Label) {
+		ref, known := refs[l]
+		dst = binary.AppendUvarint(dst, ref)
+		if !known {
+			refs[l] = uint64(len(refs) + 1)
+			dst = appendString(dst, l.Name)
+			dst = appendString(dst, l.Value)
+		}
+	})
+	return dst
+}
+
+// sharedBytesMax bounds what a byte of a record may stand for in labels.
+const sharedBytesMax = 256
+
+// sharedLabels reads what appendSharedLabels has written; known has the labels
+// that were said before, and is returned with those that were now.
+func (r *reader) sharedLabels(b *labels.ScratchBuilder, known []labels.Label) (labels.Labels, []labels.Label) {
+	n := r.count(1)
+	if n > labelsMax {
+		r.fail("too many labels")
+	}
+	if r.err != nil {
+		return labels.EmptyLabels(), known
+	}
+	b.Reset()
+	for range n {
+		ref := r.uvarint()
+		if ref > uint64(len(known)) {
+			r.fail("a label that was not said before")
+		}
+		if r.err != nil {
+			return labels.EmptyLabels(), known
+		}
+		if ref == 0 {
+			name, value := r.bytes(), r.bytes()
+			known = append(known, labels.Label{Name: string(name), Value: string(value)})
+			ref = uint64(len(known))
+		}
+		l := &known[ref-1]
+		if r.said += len(l.Name) + len(l.Value); r.said > sharedBytesMax*(len(r.data)+sharedBytesMax) {
+			r.fail("labels that are said again too often")
+			return labels.EmptyLabels(), known
+		}
+		b.Add(l.Name, l.Value)
+	}
+	if r.err != nil {
+		return labels.EmptyLabels(), known
+	}
+	return b.Labels(), known
 }
 
 func (r *reader) labels(b *labels.ScratchBuilder) labels.Labels {

@@ -106,6 +106,7 @@ func AppendBase(dst []byte, b *Base) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Members)))
 	prev := int64(-1)
+	refs := make(map[labels.Label]uint64, len(b.Members))
 	for i := range b.Members {
 		m := &b.Members[i]
 		dst = appendSlot(dst, prev, m.Slot)
@@ -136,7 +137,7 @@ func AppendBase(dst []byte, b *Base) []byte {
 		if m.Start != 0 {
 			dst = binary.AppendVarint(dst, b.Last-m.Start)
 		}
-		dst = appendLabels(dst, m.Labels)
+		dst = appendSharedLabels(dst, m.Labels, refs)
 	}
 	return dst
 }
@@ -172,6 +173,7 @@ func ReadBase(body []byte) (*Base, error) {
 	builder := labels.NewScratchBuilder(16)
 	prev := int64(-1)
 	b.Members = make([]Member, 0, n)
+	var known []labels.Label
 	for range n {
 		prev = r.slot(prev)
 		m := Member{Slot: uint32(prev)}
@@ -195,7 +197,7 @@ func ReadBase(body []byte) (*Base, error) {
 		if flags&memberStart != 0 {
 			m.Start = b.Last - r.varint()
 		}
-		m.Labels = r.labels(&builder)
+		m.Labels, known = r.sharedLabels(&builder, known)
 		if r.err != nil {
 			break
 		}

@@ -21,6 +21,7 @@ type commit struct {
 	private bool     // holds set.private
 	segment uint64
 	payload []byte
+	bases   int // bytes of bases in payload
 	body    []byte
 	writer  record.BatchWriter
 	entries []entry
@@ -120,7 +121,7 @@ func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
 	c.logLate()
 	var pos wal.Position
 	if len(c.payload) > 0 {
-		if pos, err = s.deps.Log.Append(c.payload); err != nil {
+		if pos, err = s.deps.Log.Append(c.payload, c.bases); err != nil {
 			c.undoLate()
 			return 0, err
 		}
@@ -301,7 +302,9 @@ func (c *commit) base(g *group) {
 	g.baseSegment = c.segment
 	c.carry(g.head)
 	c.body = record.AppendBase(c.body[:0], g.baseLocked())
+	before := len(c.payload)
 	c.payload = record.AppendRecord(c.payload, record.TypeBase, c.body)
+	c.bases += len(c.payload) - before
 }
 
 // baseLocked describes the group as it is.

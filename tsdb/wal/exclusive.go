@@ -11,7 +11,7 @@ func (l *Log) Exclusive(payload func() []byte) (Position, error) {
 		return 0, err
 	}
 	if p := payload(); len(p) > 0 {
-		return l.Append(p)
+		return l.Append(p, 0)
 	}
 	return 0, nil
 }

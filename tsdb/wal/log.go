@@ -23,8 +23,9 @@ type Options struct {
 	// SyncInterval bounds how long an appended payload may stay not durable
 	// while nobody waits for it. Default 1 s.
 	SyncInterval time.Duration
-	// SegmentSizeMax is the size in bytes after which a segment ends. Default
-	// 128 MiB.
+	// SegmentSizeMax is the size in bytes after which a segment ends, unless more
+	// than a fourth of it are bases: these are written again in every segment.
+	// Default 128 MiB.
 	SegmentSizeMax int64
 	// BufferSizeMax bounds the bytes that wait for the disk; over it appends are
 	// refused with storage.ErrOverloaded. Default 64 MiB.
@@ -64,6 +65,7 @@ type Log struct {
 	pending  []byte     // frames not handed to the file yet
 	scratch  []byte
 	appended Position
+	basing   int64 // bytes of bases in pending, about
 	failure  error // why the log refuses appends, nil when it does not
 	closed   bool
 	damaged  []uint64 // segments in which Replay has found damage
@@ -71,6 +73,7 @@ type Log struct {
 	// The rest belongs to who holds the token of flushing.
 	file     vfs.File
 	size     int64
+	bases    int64 // of size, about
 	unsynced []byte // frames written to a file whose sync has not succeeded
 }
 
@@ -153,7 +156,7 @@ func (l *Log) begin(first []byte) error {
 		_ = l.fs.Remove(l.path(number))
 		return fmt.Errorf("begin log segment %d: %w", number, err)
 	}
-	l.file, l.size, l.number = f, int64(len(head)), number
+	l.file, l.size, l.bases, l.number = f, int64(len(head)), 0, number
 	return nil
 }
 
@@ -189,9 +192,10 @@ func (l *Log) errLocked() error {
 	return nil
 }
 
-// Append adds a payload to the segment, between Enter and Exit. It is in the
-// log, in order; durable after Wait for the position returned.
-func (l *Log) Append(payload []byte) (Position, error) {
+// Append adds a payload to the segment, between Enter and Exit, of which so many
+// bytes are bases. It is in the log, in order; durable after Wait for the
+// position returned.
+func (l *Log) Append(payload []byte, bases int) (Position, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -200,6 +204,9 @@ func (l *Log) Append(payload []byte) (Position, error) {
 	before := len(l.pending)
 	l.pending, l.scratch = record.AppendFrame(l.pending, payload, l.scratch, before == 0)
 	l.appended += Position(len(l.pending) - before)
+	if bases > 0 {
+		l.basing += int64(len(l.pending)-before) * int64(bases) / int64(len(payload))
+	}
 	l.metrics.bytes.Add(float64(len(l.pending) - before))
 	return l.appended, nil
 }
@@ -237,7 +244,8 @@ func (l *Log) Sync(ctx context.Context) error {
 func (l *Log) flush() error {
 	l.mu.Lock()
 	buf, to, failure := l.pending, l.appended, l.failure
-	l.pending = nil
+	l.bases += l.basing
+	l.pending, l.basing = nil, 0
 	l.mu.Unlock()
 	l.unsynced = append(l.unsynced, buf...)
 	if failure != nil {
@@ -255,11 +263,14 @@ func (l *Log) flush() error {
 	}
 	l.size += int64(len(buf))
 	l.done(to)
-	if l.size < l.opts.SegmentSizeMax {
+	if l.size < max(l.opts.SegmentSizeMax, basesShare*l.bases) {
 		return nil
 	}
 	return l.rotate()
 }
+
+// basesShare is one by the share of a segment that bases take at most.
+const basesShare = 4
 
 func (l *Log) done(to Position) {
 	l.unsynced = l.unsynced[:0]

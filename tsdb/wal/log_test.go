@@ -36,7 +36,7 @@ func put(l *wal.Log, payload string) (segment uint64, p wal.Position, err error)
 		return 0, 0, err
 	}
 	defer l.Exit()
-	p, err = l.Append([]byte(payload))
+	p, err = l.Append([]byte(payload), 0)
 	return segment, p, err
 }
 
