@@ -39,7 +39,7 @@ func (db *DB) Cut(ctx context.Context) error {
 		}
 		b.sweep()
 	}
-	errs = append(errs, db.trimLog())
+	errs = append(errs, db.boundLog(ctx), db.trimLog())
 	return errors.Join(errs...)
 }
 

@@ -35,6 +35,9 @@ func drawScript(seed uint64, n int) script {
 	if d.chance(4) {
 		s.Settings.RetentionMs = s.Settings.BlockRangeMs * int64(1+d.rng.IntN(6))
 	}
+	if d.chance(2) {
+		s.Settings.SegmentBytes = []int64{1 << 10, 4 << 10, 16 << 10}[d.rng.IntN(3)]
+	}
 	for len(s.Ops) < n {
 		s.Ops = append(s.Ops, d.next()...)
 	}

@@ -114,7 +114,7 @@ func (r *run) open(disk *mem.FS) error {
 
 func (r *run) options() tsdb.Options {
 	o := quiet(time.Duration(r.script.Settings.BlockRangeMs) * time.Millisecond)
-	o.SyncInterval = time.Second
+	o.SyncInterval, o.SegmentBytes = time.Second, r.script.Settings.SegmentBytes
 	o.LateBytes, o.LateBlocksMax = 16<<10, 4 // so that late samples are spilled, and refused
 	if keep := r.script.Settings.RetentionMs; keep > 0 {
 		o.Retention = time.Duration(keep) * time.Millisecond

@@ -25,7 +25,8 @@ type settings struct {
 	// About says of a script that was kept what it found.
 	About        string `json:"about,omitempty"`
 	BlockRangeMs int64  `json:"block_range_ms"`
-	RetentionMs  int64  `json:"retention_ms,omitempty"` // 0: all is kept
+	RetentionMs  int64  `json:"retention_ms,omitempty"`  // 0: all is kept
+	SegmentBytes int64  `json:"segment_bytes,omitempty"` // of the log; 0: the default, which no script reaches
 }
 
 // kind is what an operation does.

@@ -64,6 +64,10 @@ type Options struct {
 	// its streams; 1 to 480, default 120. Smaller ones cost bytes, larger ones
 	// memory and a longer start.
 	SealEvery int
+	// SegmentBytes is the size after which a segment of the log ends; 1 KiB at
+	// least, default 128 MiB. The log has about eight segments at most: what is
+	// in no block when it has more is sealed before its time.
+	SegmentBytes int64
 	// MaintenanceInterval is the time between two looks at what is to be cut,
 	// compacted or dropped; 10 ms to 1 h, default a sixtieth of the block
 	// range, at least 1 s and at most 1 min.
@@ -143,6 +147,9 @@ func (o Options) Validate() error {
 	}
 	if o.SealEvery < 0 || o.SealEvery > column.TilePositions {
 		problems = append(problems, fmt.Errorf("streams are to be sealed every %d positions: 1 to %d are allowed", o.SealEvery, column.TilePositions))
+	}
+	if o.SegmentBytes != 0 && o.SegmentBytes < 1<<10 {
+		problems = append(problems, fmt.Errorf("segments of the log have %d bytes: 1 KiB is the least", o.SegmentBytes))
 	}
 	if o.LateBlocksMax < 0 {
 		problems = append(problems, fmt.Errorf("the number of overlapping blocks is bounded by %d: it must not be negative", o.LateBlocksMax))

@@ -31,7 +31,7 @@ type memory struct {
 }
 
 func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level func() pressure.Level) (*memory, error) {
-	log, err := wal.Open(dir.fs, walName, wal.Options{SyncInterval: o.SyncInterval}, wal.NewMetrics(d.Registerer))
+	log, err := wal.Open(dir.fs, walName, wal.Options{SyncInterval: o.SyncInterval, SegmentSizeMax: o.SegmentBytes}, wal.NewMetrics(d.Registerer))
 	if err != nil {
 		return nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}

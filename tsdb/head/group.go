@@ -65,6 +65,7 @@ type group struct {
 	seq         uint64            // of the last batch in the log
 	baseSegment uint64            // the segment that has this group's base
 	need        uint64            // the oldest segment with records that are in no file of seals; 0: not known
+	sealedSeq   uint64            // of the last record that a file of seals has the state after
 	replaying   uint64            // the segment of the record that a replay applies
 	gone        map[seriesID]bool // series that it has forgotten: later records tell
 	version     uint64

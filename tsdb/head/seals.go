@@ -37,6 +37,7 @@ type pendingSeal struct {
 	tile    *tile
 	from    int
 	segment uint64
+	seq     uint64
 	head    []byte
 	body    []byte
 	more    []byte // the second stretch of the body
@@ -93,7 +94,7 @@ func (s *Heads) put(g *group, t *tile, st *stretch, more []byte, derived []bool)
 		state.Segment = g.replaying
 	}
 	g.membersLocked(&state, derived)
-	p := pendingSeal{group: g, tile: t, from: st.from, segment: state.Segment, head: seal.AppendGroup(nil, &state), body: st.Bytes(), more: more}
+	p := pendingSeal{group: g, tile: t, from: st.from, segment: state.Segment, seq: state.Seq, head: seal.AppendGroup(nil, &state), body: st.Bytes(), more: more}
 	l := &s.seals
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -292,7 +293,7 @@ func (s *Heads) settle(f *sealFile, pending []pendingSeal) {
 func (s *Heads) settleOne(f *sealFile, p pendingSeal, body []byte) {
 	p.group.mu.Lock()
 	defer p.group.mu.Unlock()
-	p.group.need = max(p.group.need, p.segment)
+	p.group.need, p.group.sealedSeq = max(p.group.need, p.segment), max(p.group.sealedSeq, p.seq)
 	for i := range p.tile.stretches {
 		st := &p.tile.stretches[i]
 		if st.from != p.from || p.tile.dropped {
