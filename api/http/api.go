@@ -81,6 +81,7 @@ func New(deps Deps, prefix string) http.Handler {
 	}
 	both("/api/v1/query", a.query)
 	both("/api/v1/query_range", a.queryRange)
+	both("/api/v1/query_exemplars", a.queryExemplars)
 	both("/api/v1/labels", a.labelNames)
 	get("/api/v1/label/{name}/values", a.labelValues)
 	both("/api/v1/series", a.series)

@@ -11,9 +11,11 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/rules"
 	"github.com/nilometer/nilometer/scrape"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/storage/storagetest"
 )
 
 func TestTargets(t *testing.T) {
@@ -78,6 +80,34 @@ func TestMetadata(t *testing.T) {
 	} {
 		s.expect(target, http.StatusOK, success(want))
 	}
+}
+
+// TestStoredMetadata: what the store remembers stands behind what targets say.
+func TestStoredMetadata(t *testing.T) {
+	m := store(t)
+	g, err := m.OpenGroup(t.Context(), tenant.Default, storagetest.Spec(storage.Open, "push"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := g.Resolve(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Append(t.Context(), &storage.Batch{Time: 2000_000, Version: version, Metadata: []storage.Metadata{
+		{Family: "gone", Help: "Gone."}, {Family: "hits_total", Type: "counter", Help: "Hits."},
+	}}, storage.Synced); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, "", m)
+	live := func(help string) scrape.TargetMetadata {
+		return scrape.TargetMetadata{Pool: "a", Labels: labels.FromStrings("job", "a"), Metadata: storage.Metadata{Family: "hits_total", Type: "counter", Help: help}}
+	}
+	const gone, hits, other = `{"type":"unknown","help":"Gone.","unit":""}`, `{"type":"counter","help":"Hits.","unit":""}`, `{"type":"counter","help":"Others.","unit":""}`
+	s.expect("/api/v1/metadata", http.StatusOK, success(`{"gone":[`+gone+`],"hits_total":[`+hits+`]}`))
+	s.scraping.metadata = []scrape.TargetMetadata{live("Others."), live("Hits.")}
+	s.expect("/api/v1/metadata", http.StatusOK, success(`{"gone":[`+gone+`],"hits_total":[`+other+`,`+hits+`]}`))
+	s.expect("/api/v1/metadata?metric=gone", http.StatusOK, success(`{"gone":[`+gone+`]}`))
+	s.expect("/api/v1/metadata?limit=1&limit_per_metric=1", http.StatusOK, success(`{"hits_total":[`+other+`]}`))
 }
 
 func TestRulesAndAlerts(t *testing.T) {

@@ -120,36 +120,6 @@ func globalURL(target string) string {
 	return u.String()
 }
 
-type metadataJSON struct {
-	Type model.MetricType `json:"type"`
-	Help string           `json:"help"`
-	Unit string           `json:"unit"`
-}
-
-// metadata answers /api/v1/metadata from what the targets say.
-func (a *API) metadata(r *http.Request) (answer, error) {
-	limit, err := countParam(r, "limit")
-	if err != nil {
-		return answer{}, err
-	}
-	perMetric, err := countParam(r, "limit_per_metric")
-	if err != nil {
-		return answer{}, err
-	}
-	out := map[string][]metadataJSON{}
-	for _, m := range a.deps.Targets.Metadata(r.FormValue("metric")) {
-		entry := metadataJSON{Type: m.Type, Help: m.Help, Unit: m.Unit}
-		known, exists := out[m.Family]
-		switch {
-		case !exists && limit >= 0 && len(out) >= limit:
-		case perMetric > 0 && len(known) >= perMetric, contains(known, entry):
-		default:
-			out[m.Family] = append(known, entry)
-		}
-	}
-	return answer{data: out}, nil
-}
-
 // countParam reads a number that bounds a result; -1 when there is none.
 func countParam(r *http.Request, name string) (int, error) {
 	s := r.FormValue(name)
@@ -161,15 +131,6 @@ func countParam(r *http.Request, name string) (int, error) {
 		return 0, badData(fmt.Errorf("%s must be a number", name))
 	}
 	return n, nil
-}
-
-func contains(list []metadataJSON, e metadataJSON) bool {
-	for _, have := range list {
-		if have == e {
-			return true
-		}
-	}
-	return false
 }
 
 type targetMetadataJSON struct {
