@@ -13,10 +13,12 @@ import (
 	"github.com/nilometer/nilometer/storage"
 )
 
-// request is a decoded prometheus.WriteRequest (remote write 1.0), as columns
-// over the decompressed body, which the byte slices point into.
+// request is a decoded prometheus.WriteRequest (remote write 1.0) or
+// io.prometheus.write.v2.Request (2.0), as columns over the decompressed body,
+// which the byte slices point into.
 type request struct {
 	body     []byte
+	symbols  [][]byte // of 2.0
 	series   []seriesEntry
 	labels   []labelEntry
 	samples  []sampleEntry
@@ -33,19 +35,23 @@ type seriesEntry struct {
 }
 
 // values is the number of samples of all types.
-func (s *seriesEntry) values() int { return s.samplesTo - s.samplesFrom + s.histsTo - s.histsFrom }
+func (s *seriesEntry) values() int     { return s.floats() + s.histograms() }
+func (s *seriesEntry) floats() int     { return s.samplesTo - s.samplesFrom }
+func (s *seriesEntry) histograms() int { return s.histsTo - s.histsFrom }
 
 type labelEntry struct{ name, value []byte }
 
 type sampleEntry struct {
-	t int64
-	v float64
+	t     int64
+	v     float64
+	start int64 // 0: none, as in 1.0
 }
 
 // histogramEntry is a native histogram. It does not point into the body.
 type histogramEntry struct {
-	t int64
-	h storage.Histogram
+	t     int64
+	h     storage.Histogram
+	start int64
 }
 
 // errTooLarge is a body over the limit.
@@ -86,9 +92,13 @@ const (
 	fieldSecond = 2 // Label.value, Sample.timestamp
 )
 
-// decode reads r.body.
-func (r *request) decode() error {
+func (r *request) reset() {
 	r.series, r.labels, r.samples, r.hists, r.metadata = r.series[:0], r.labels[:0], r.samples[:0], r.hists[:0], 0
+}
+
+// decode reads r.body as a message of remote write 1.0.
+func (r *request) decode() error {
+	r.reset()
 	return eachField(r.body, 0, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		switch {
 		case num == fieldTimeSeries && typ == protowire.BytesType:

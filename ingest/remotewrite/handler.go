@@ -1,5 +1,7 @@
-// Package remotewrite receives samples by Prometheus' remote write protocol,
-// version 1.0: a POST of a snappy-compressed protobuf WriteRequest.
+// Package remotewrite receives samples by Prometheus' remote write protocol: a
+// POST of a snappy-compressed protobuf message, a WriteRequest of version 1.0 or
+// a Request of version 2.0 with start timestamps. Exemplars are not taken, nor
+// metadata.
 //
 // It owns the protocol: limits on the request, decoding, the transposition
 // into batches, and the status codes that tell a sender whether to try again.
@@ -104,8 +106,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, req *http.Request) (status int, text string) {
-	if status, text := checkHeaders(req); status != 0 {
+	v2, status, text := checkHeaders(req)
+	if status != 0 {
 		return status, text
+	}
+	if v2 {
+		setWritten(w, outcome{}) // also where nothing was: the sender counts on it
 	}
 	select {
 	case h.waiting <- struct{}{}:
@@ -121,7 +127,7 @@ func (h *Handler) serve(w http.ResponseWriter, req *http.Request) (status int, t
 	}
 	r := h.requests.Get().(*request)
 	defer h.requests.Put(r)
-	if err := h.read(w, req, r); err != nil {
+	if err := h.read(w, req, r, v2); err != nil {
 		return requestStatus(err), err.Error()
 	}
 	o, err := write(req.Context(), h.deps.Writer, h.deps.Tenant, r)
@@ -130,6 +136,9 @@ func (h *Handler) serve(w http.ResponseWriter, req *http.Request) (status int, t
 		h.deps.Logger.Warn("remote write failed", "tenant", string(h.deps.Tenant), "status", status, "err", err)
 		return status, err.Error()
 	}
+	if v2 {
+		setWritten(w, o)
+	}
 	h.metrics.samples.Add(float64(o.appended))
 	for reason, n := range o.rejected {
 		h.metrics.rejected.WithLabelValues(reason.String()).Add(float64(n))
@@ -137,27 +146,47 @@ func (h *Handler) serve(w http.ResponseWriter, req *http.Request) (status int, t
 	return outcomeStatus(o)
 }
 
-// checkHeaders refuses what is no remote write 1.0, with the way out.
-func checkHeaders(req *http.Request) (status int, text string) {
+// setWritten tells a sender of version 2.0 what was stored: it takes a success
+// without that for one of a receiver that knows 1.0 alone.
+func setWritten(w http.ResponseWriter, o outcome) {
+	const prefix = "X-Prometheus-Remote-Write-"
+	w.Header().Set(prefix+"Samples-Written", strconv.Itoa(o.floats))
+	w.Header().Set(prefix+"Histograms-Written", strconv.Itoa(o.hists))
+	w.Header().Set(prefix+"Exemplars-Written", "0")
+}
+
+// The messages of both versions, as the Content-Type names them.
+const (
+	messageV1 = "prometheus.WriteRequest"
+	messageV2 = "io.prometheus.write.v2.Request"
+)
+
+// checkHeaders tells the version of a request, and refuses what is no remote
+// write, with the way out.
+func checkHeaders(req *http.Request) (v2 bool, status int, text string) {
 	if req.Method != http.MethodPost {
-		return http.StatusMethodNotAllowed, "remote write is a POST"
+		return false, http.StatusMethodNotAllowed, "remote write is a POST"
 	}
 	media, params, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if req.Header.Get("Content-Type") != "" {
 		if err != nil || media != "application/x-protobuf" {
-			return http.StatusUnsupportedMediaType, "the Content-Type must be application/x-protobuf"
+			return false, http.StatusUnsupportedMediaType, "the Content-Type must be application/x-protobuf"
 		}
-		if proto := params["proto"]; proto != "" && proto != "prometheus.WriteRequest" {
-			return http.StatusUnsupportedMediaType, fmt.Sprintf("the message %s is not supported yet: set protobuf_message: prometheus.WriteRequest (remote write 1.0) at the sender", proto)
+		switch proto := params["proto"]; proto {
+		case "", messageV1:
+		case messageV2:
+			v2 = true
+		default:
+			return false, http.StatusUnsupportedMediaType, fmt.Sprintf("the message %s is not supported: send %s or %s (protobuf_message)", proto, messageV1, messageV2)
 		}
 	}
 	if enc := req.Header.Get("Content-Encoding"); enc != "" && enc != "snappy" {
-		return http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Encoding %s is not supported: send snappy", enc)
+		return false, http.StatusUnsupportedMediaType, fmt.Sprintf("the Content-Encoding %s is not supported: send snappy", enc)
 	}
-	return 0, ""
+	return v2, 0, ""
 }
 
-func (h *Handler) read(w http.ResponseWriter, req *http.Request, r *request) error {
+func (h *Handler) read(w http.ResponseWriter, req *http.Request, r *request, v2 bool) error {
 	compressed, err := io.ReadAll(http.MaxBytesReader(w, req.Body, h.opts.CompressedBytesMax))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
@@ -168,6 +197,9 @@ func (h *Handler) read(w http.ResponseWriter, req *http.Request, r *request) err
 	}
 	if err := r.decompress(compressed, h.opts.DecompressedBytesMax); err != nil {
 		return err
+	}
+	if v2 {
+		return r.decodeV2(h.opts.DecompressedBytesMax)
 	}
 	return r.decode()
 }

@@ -148,7 +148,7 @@ func TestBadRequests(t *testing.T) {
 		{"bomb", bomb, nil, 413, "max_samples_per_send"},
 		{"large", bytes.Repeat([]byte{1}, 2000), nil, 413, "over 1000 bytes compressed"},
 		{"cut message", snappy.Encode(nil, raw[:len(raw)-3]), nil, 400, "damaged at offset"},
-		{"version 2", good, []string{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}, 415, "not supported yet"},
+		{"version 3", good, []string{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v3.Request"}, 415, "not supported"},
 		{"json", good, []string{"Content-Type", "application/json"}, 415, "application/x-protobuf"},
 		{"gzip", good, []string{"Content-Encoding", "gzip"}, 415, "send snappy"},
 		{"no name", encode(t, entry([]prompb.Sample{{Value: 1, Timestamp: 1}}, "job", "a")), nil, 400, "1 invalid_labels"},

@@ -29,12 +29,16 @@ type outcome struct {
 	appended int
 	rejected map[storage.Reason]int
 	example  storage.RejectedError // the first rejection
+	// What was not rejected, what was there before included.
+	floats, hists int
 }
 
-func (o *outcome) reject(reason storage.Reason, n int, lset func() labels.Labels) {
+func (o *outcome) reject(reason storage.Reason, floats, hists int, lset func() labels.Labels) {
+	n := floats + hists
 	if n == 0 {
 		return
 	}
+	o.floats, o.hists = o.floats-floats, o.hists-hists
 	if len(o.rejected) == 0 {
 		o.rejected = map[storage.Reason]int{}
 		o.example = storage.RejectedError{Reason: reason, Series: lset().String()}
@@ -62,7 +66,7 @@ func write(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (out
 }
 
 func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (outcome, error) {
-	var o outcome
+	o := outcome{floats: len(r.samples), hists: len(r.hists)}
 	members := r.members(&o)
 	var groups []storage.Group
 	var prepared []storage.Prepared
@@ -109,7 +113,11 @@ func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) 
 		res := p.Result()
 		o.appended += res.Appended
 		for _, rej := range res.Rejected {
-			o.reject(rej.Reason, 1, func() labels.Labels { return sent[i].lsets[rej.Index] })
+			floats, hists := 1, 0
+			if rej.Index >= len(sent[i].batch.Slots) {
+				floats, hists = 0, 1
+			}
+			o.reject(rej.Reason, floats, hists, func() labels.Labels { return sent[i].lsets[rej.Index] })
 		}
 	}
 	return o, nil
@@ -134,7 +142,7 @@ func (r *request) members(o *outcome) []member {
 			continue
 		}
 		if !valid(m.lset) {
-			o.reject(storage.ReasonInvalidLabels, s.values(), func() labels.Labels { return m.lset })
+			o.reject(storage.ReasonInvalidLabels, s.floats(), s.histograms(), func() labels.Labels { return m.lset })
 			continue
 		}
 		m.key, scratch = series.KeyOf(m.lset, scratch)
@@ -161,6 +169,17 @@ type sentBatch struct {
 	hists []labels.Labels // until all entries are there
 }
 
+// addStart notes the start timestamp of the last float.
+func (b *sentBatch) addStart(start int64) {
+	x := b.batch
+	if start != 0 && x.Starts == nil {
+		x.Starts = make([]int64, len(x.Slots)-1)
+	}
+	if x.Starts != nil {
+		x.Starts = append(x.Starts, start)
+	}
+}
+
 // batches resolves the members of one group and transposes their samples: one
 // batch per timestamp, in order of time.
 func (r *request) batches(ctx context.Context, g storage.Group, members []member, o *outcome) ([]sentBatch, error) {
@@ -179,7 +198,7 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 	for i, m := range members {
 		s := r.series[m.entry]
 		if resolved[i].Reason != storage.ReasonNone {
-			o.reject(resolved[i].Reason, s.values(), func() labels.Labels { return m.lset })
+			o.reject(resolved[i].Reason, s.floats(), s.histograms(), func() labels.Labels { return m.lset })
 			continue
 		}
 		at := func(t int64) *sentBatch {
@@ -198,6 +217,7 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 			}
 			b.batch.Slots = append(b.batch.Slots, resolved[i].Slot)
 			b.batch.Values = append(b.batch.Values, smp.v)
+			b.addStart(smp.start)
 			b.lsets = append(b.lsets, m.lset)
 		}
 		for _, x := range r.hists[s.histsFrom:s.histsTo] {
@@ -205,7 +225,7 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 			if repeats && b.repeat(resolved[i].Slot, column.Sample{H: x.h}, m.lset, o) {
 				continue
 			}
-			b.batch.Histograms = append(b.batch.Histograms, storage.HistogramSample{Slot: resolved[i].Slot, Histogram: x.h})
+			b.batch.Histograms = append(b.batch.Histograms, storage.HistogramSample{Slot: resolved[i].Slot, Histogram: x.h, Start: x.start})
 			b.hists = append(b.hists, m.lset)
 		}
 	}
@@ -261,7 +281,11 @@ func (b *sentBatch) repeat(slot storage.Slot, x column.Sample, lset labels.Label
 		return false
 	}
 	if !have.SameValue(x) {
-		o.reject(storage.ReasonConflict, 1, func() labels.Labels { return lset })
+		floats, hists := 1, 0
+		if !x.H.IsZero() {
+			floats, hists = 0, 1
+		}
+		o.reject(storage.ReasonConflict, floats, hists, func() labels.Labels { return lset })
 	}
 	return true
 }
