@@ -191,7 +191,7 @@ func (r *replay) forget(h *Head, id seriesID) {
 	h.index.mu.Lock()
 	defer h.index.mu.Unlock()
 	h.index.hideLocked(id)
-	h.index.removeLocked([]seriesID{id}, 0)
+	h.index.unpostLocked([]seriesID{id}, 0)
 }
 
 // notAtLocked takes places out of those that a series was in before.

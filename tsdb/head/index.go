@@ -43,6 +43,9 @@ type index struct {
 	sharing    sharing
 	pairs      []pairID // scratch of addLocked
 
+	removing    sync.Mutex   // held by who forgets series and copies labels, before mu
+	renumbering *renumbering // nil: none is under way
+
 	// By seriesID.
 	left, right arena.Array[tupleID] // the labels: what the group shares, and the rest; 0 and 0 of numbers that are free
 	hashes      arena.Array[series.Hash]
@@ -191,6 +194,10 @@ func (x *index) newLocked(hash series.Hash, left, right tupleID, at owner) serie
 	id := x.newIDLocked()
 	t.post(left, id)
 	t.post(right, id)
+	if x.renumbering != nil {
+		x.renumbering.note(left, id)
+		x.renumbering.note(right, id)
+	}
 	x.left.All()[id], x.right.All()[id] = left, right
 	x.hashes.All()[id], x.owners.All()[id] = hash, at
 	x.byHash.add(uint64(hash), uint32(id), x.hashOf)
@@ -231,9 +238,9 @@ func (x *index) hideLocked(id seriesID) {
 	x.dead++
 }
 
-// removeLocked forgets series that are hidden and that no group knows any more;
-// ids is sorted. commit is the last one that a snapshot of now may see.
-func (x *index) removeLocked(ids []seriesID, commit uint64) {
+// unpostLocked takes hidden series out of the postings; ids is sorted. Their
+// numbers are free when no snapshot is left that sees commit.
+func (x *index) unpostLocked(ids []seriesID, commit uint64) {
 	gone := map[tupleID][]uint32{}
 	left, right := x.left.All(), x.right.All()
 	for _, id := range ids {
@@ -245,61 +252,17 @@ func (x *index) removeLocked(ids []seriesID, commit uint64) {
 	for u, s := range gone {
 		x.tuples.unpost(u, s)
 	}
-	if x.tuples.dead > x.tuples.labels.Len()/4 {
-		x.compactLocked()
-	}
 }
 
-// compactLocked drops labels that no series has any more.
-func (x *index) compactLocked() {
+// sparseLocked tells whether a quarter of the labels is dead: then those that
+// are not are copied to new memory.
+func (x *index) sparseLocked() bool { return x.tuples.dead > x.tuples.labels.Len()/4 }
+
+// zeroFreeLocked takes the labels from numbers that are free.
+func (x *index) zeroFreeLocked() {
 	for _, f := range x.free {
 		x.left.All()[f.id], x.right.All()[f.id] = 0, 0
 	}
-	old := x.tuples
-	x.tuples = newTuples(old.owner)
-	x.metricName = x.tuples.symbols.add(metricName)
-	became := x.tuples.take(&old)
-	for _, side := range [][]tupleID{x.left.All(), x.right.All()} {
-		for i, u := range side {
-			side[i] = became[u]
-		}
-	}
-	old.free()
-	x.sharing.forget()
-	x.generation++
-}
-
-// take adds the tuples of another index that have series, with their series,
-// and returns what became of each: 0 of those that have none.
-func (t *tuples) take(old *tuples) []tupleID {
-	if old.stale() {
-		old.sort()
-	}
-	pairs := make([]pairID, old.pairs.Len())
-	for _, p := range old.order.sorted.All() { // so that the new ones are sorted already
-		if q := &old.pairs.All()[p]; q.live > 0 {
-			pairs[p] = t.addPair(t.symbols.add(old.symbols.of(q.name)), t.symbols.add(old.symbols.of(q.value)))
-		}
-	}
-	t.sort()
-	became := make([]tupleID, old.all.Len())
-	var ps []pairID
-	for id := range became {
-		have := old.all.All()[id].series
-		if have.count == 0 {
-			continue
-		}
-		ps = ps[:0]
-		for _, p := range old.of(tupleID(id)) {
-			ps = append(ps, pairs[p])
-		}
-		became[id] = t.add(ps)
-		l := list{}
-		old.lists.each(&have, func(r span) { t.lists.addRun(&l, r) })
-		t.all.All()[became[id]].series = l
-		t.revive(became[id], 1)
-	}
-	return became
 }
 
 // names returns the sorted names of all labels.

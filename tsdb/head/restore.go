@@ -327,7 +327,7 @@ func (r *replay) endRestore() {
 		for _, id := range gone {
 			x.hideLocked(id)
 		}
-		x.removeLocked(gone, 0)
+		x.unpostLocked(gone, 0)
 		x.mu.Unlock()
 	}
 }
