@@ -17,13 +17,16 @@ import (
 // io.prometheus.write.v2.Request (2.0), as columns over the decompressed body,
 // which the byte slices point into.
 type request struct {
-	body     []byte
-	symbols  [][]byte // of 2.0
-	series   []seriesEntry
-	labels   []labelEntry
-	samples  []sampleEntry
-	hists    []histogramEntry
-	metadata int // entries of metadata, which remote write 1.0 sends apart
+	body    []byte
+	symbols [][]byte // of 2.0
+	series  []seriesEntry
+	labels  []labelEntry
+	samples []sampleEntry
+	hists   []histogramEntry
+
+	exemplars      []exemplarEntry
+	exemplarLabels []labelEntry
+	metadata       int // entries of metadata, which remote write 1.0 sends apart
 }
 
 // seriesEntry is one TimeSeries: ranges of the shared slices.
@@ -31,13 +34,15 @@ type seriesEntry struct {
 	labelsFrom, labelsTo   int
 	samplesFrom, samplesTo int
 	histsFrom, histsTo     int
-	exemplars              int
+	exemplarsFrom          int
+	exemplarsTo            int
 }
 
 // values is the number of samples of all types.
 func (s *seriesEntry) values() int     { return s.floats() + s.histograms() }
 func (s *seriesEntry) floats() int     { return s.samplesTo - s.samplesFrom }
 func (s *seriesEntry) histograms() int { return s.histsTo - s.histsFrom }
+func (s *seriesEntry) exemplars() int  { return s.exemplarsTo - s.exemplarsFrom }
 
 type labelEntry struct{ name, value []byte }
 
@@ -52,6 +57,13 @@ type histogramEntry struct {
 	t     int64
 	h     storage.Histogram
 	start int64
+}
+
+// exemplarEntry is one exemplar: its labels are a range of a shared slice.
+type exemplarEntry struct {
+	labelsFrom, labelsTo int
+	t                    int64
+	v                    float64
 }
 
 // errTooLarge is a body over the limit.
@@ -94,6 +106,7 @@ const (
 
 func (r *request) reset() {
 	r.series, r.labels, r.samples, r.hists, r.metadata = r.series[:0], r.labels[:0], r.samples[:0], r.hists[:0], 0
+	r.exemplars, r.exemplarLabels = r.exemplars[:0], r.exemplarLabels[:0]
 }
 
 // decode reads r.body as a message of remote write 1.0.
@@ -111,29 +124,37 @@ func (r *request) decode() error {
 }
 
 func (r *request) decodeSeries(b []byte, offset int) error {
-	s := seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples), histsFrom: len(r.hists)}
+	s := r.beginSeries()
 	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		if typ != protowire.BytesType {
 			return nil
 		}
 		switch num {
 		case fieldLabels:
-			return r.decodeLabel(value, at)
+			return decodeLabel(&r.labels, value, at)
 		case fieldSamples:
 			return r.decodeSample(value, at)
 		case fieldExemplars:
-			s.exemplars++
+			return r.decodeExemplar(value, at)
 		case fieldHistograms:
 			return r.decodeHistogram(value, at)
 		}
 		return nil
 	})
-	s.labelsTo, s.samplesTo, s.histsTo = len(r.labels), len(r.samples), len(r.hists)
-	r.series = append(r.series, s)
+	r.endSeries(s)
 	return err
 }
 
-func (r *request) decodeLabel(b []byte, offset int) error {
+func (r *request) beginSeries() seriesEntry {
+	return seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples), histsFrom: len(r.hists), exemplarsFrom: len(r.exemplars)}
+}
+
+func (r *request) endSeries(s seriesEntry) {
+	s.labelsTo, s.samplesTo, s.histsTo, s.exemplarsTo = len(r.labels), len(r.samples), len(r.hists), len(r.exemplars)
+	r.series = append(r.series, s)
+}
+
+func decodeLabel(dst *[]labelEntry, b []byte, offset int) error {
 	var l labelEntry
 	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		if typ != protowire.BytesType {
@@ -150,7 +171,7 @@ func (r *request) decodeLabel(b []byte, offset int) error {
 		}
 		return nil
 	})
-	r.labels = append(r.labels, l)
+	*dst = append(*dst, l)
 	return err
 }
 

@@ -58,7 +58,7 @@ func (r *request) decodeV2(bytesMax int) error {
 }
 
 func (r *request) decodeSeriesV2(b []byte, offset int, left *int) error {
-	s := seriesEntry{labelsFrom: len(r.labels), samplesFrom: len(r.samples), histsFrom: len(r.hists)}
+	s := r.beginSeries()
 	err := eachField(b, offset, func(num protowire.Number, typ protowire.Type, value []byte, at int) error {
 		if typ != protowire.BytesType {
 			if num == fieldLabelRefsV2 {
@@ -68,23 +68,22 @@ func (r *request) decodeSeriesV2(b []byte, offset int, left *int) error {
 		}
 		switch num {
 		case fieldLabelRefsV2:
-			return r.decodeRefs(value, at, left)
+			return r.decodeRefs(&r.labels, value, at, left)
 		case fieldSamplesV2:
 			return r.decodeSampleV2(value, at)
 		case fieldHistogramsV2:
 			return r.decodeHistogramV2(value, at)
 		case fieldExemplarsV2:
-			s.exemplars++
+			return r.decodeExemplarV2(value, at, left)
 		}
 		return nil
 	})
-	s.labelsTo, s.samplesTo, s.histsTo = len(r.labels), len(r.samples), len(r.hists)
-	r.series = append(r.series, s)
+	r.endSeries(s)
 	return err
 }
 
 // decodeRefs reads references to symbols: of a name, of its value, and so on.
-func (r *request) decodeRefs(b []byte, offset int, left *int) error {
+func (r *request) decodeRefs(dst *[]labelEntry, b []byte, offset int, left *int) error {
 	var pair [2][]byte
 	n := 0
 	for pos := 0; pos < len(b); n++ {
@@ -103,7 +102,7 @@ func (r *request) decodeRefs(b []byte, offset int, left *int) error {
 		if *left -= len(pair[0]) + len(pair[1]); *left < 0 {
 			return nil // the caller refuses the request
 		}
-		r.labels = append(r.labels, labelEntry{name: pair[0], value: pair[1]})
+		*dst = append(*dst, labelEntry{name: pair[0], value: pair[1]})
 	}
 	if n%2 != 0 {
 		return fmt.Errorf("decode: the last label name at offset %d has no value", offset)

@@ -1,7 +1,6 @@
 // Package remotewrite receives samples by Prometheus' remote write protocol: a
 // POST of a snappy-compressed protobuf message, a WriteRequest of version 1.0 or
-// a Request of version 2.0 with start timestamps. Exemplars are not taken, nor
-// metadata.
+// a Request of version 2.0 with start timestamps. Metadata is not taken.
 //
 // It owns the protocol: limits on the request, decoding, the transposition
 // into batches, and the status codes that tell a sender whether to try again.
@@ -140,6 +139,9 @@ func (h *Handler) serve(w http.ResponseWriter, req *http.Request) (status int, t
 		setWritten(w, o)
 	}
 	h.metrics.samples.Add(float64(o.appended))
+	for reason, n := range o.rejectedExemplars {
+		h.metrics.rejected.WithLabelValues(reason.String()).Add(float64(n))
+	}
 	for reason, n := range o.rejected {
 		h.metrics.rejected.WithLabelValues(reason.String()).Add(float64(n))
 	}
@@ -152,7 +154,7 @@ func setWritten(w http.ResponseWriter, o outcome) {
 	const prefix = "X-Prometheus-Remote-Write-"
 	w.Header().Set(prefix+"Samples-Written", strconv.Itoa(o.floats))
 	w.Header().Set(prefix+"Histograms-Written", strconv.Itoa(o.hists))
-	w.Header().Set(prefix+"Exemplars-Written", "0")
+	w.Header().Set(prefix+"Exemplars-Written", strconv.Itoa(o.exemplars))
 }
 
 // The messages of both versions, as the Content-Type names them.

@@ -17,7 +17,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "nilometer_remotewrite_samples_stored_total", Help: "Samples stored; repeats are not counted.",
 		}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "nilometer_remotewrite_samples_rejected_total", Help: "Samples refused, by reason.",
+			Name: "nilometer_remotewrite_samples_rejected_total", Help: "Samples and exemplars refused, by reason.",
 		}, []string{"reason"}),
 	}
 	if reg != nil {

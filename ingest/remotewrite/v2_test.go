@@ -141,6 +141,15 @@ func FuzzVersion2(f *testing.F) {
 	f.Add(encodeV2(f, storagetest.Series{Labels: labels.FromStrings("__name__", "a"), Samples: []column.Sample{
 		{T: 1, V: 1, Start: 1}, {T: 2, H: storagetest.IntHistogram(1)}, {T: 3, H: storagetest.FloatHistogram(1)},
 	}}))
+	table := writev2.NewSymbolTable()
+	refs := table.SymbolizeLabels(labels.FromStrings("__name__", "a"), nil)
+	raw, err := (&writev2.Request{Symbols: table.Symbols(), Timeseries: []writev2.TimeSeries{{
+		LabelsRefs: refs, Exemplars: []writev2.Exemplar{{LabelsRefs: refs, Value: 1, Timestamp: 2}},
+	}}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var store storage.Writer = storagetest.NewMemory(storagetest.MemoryOptions{})
 		status, text, written := postV2(t, newHandler(store, remotewrite.Options{DecompressedBytesMax: 1 << 20}), raw)

@@ -30,7 +30,8 @@ type outcome struct {
 	rejected map[storage.Reason]int
 	example  storage.RejectedError // the first rejection
 	// What was not rejected, what was there before included.
-	floats, hists int
+	floats, hists, exemplars int
+	rejectedExemplars        map[storage.Reason]int
 }
 
 func (o *outcome) reject(reason storage.Reason, floats, hists int, lset func() labels.Labels) {
@@ -66,7 +67,7 @@ func write(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (out
 }
 
 func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) (outcome, error) {
-	o := outcome{floats: len(r.samples), hists: len(r.hists)}
+	o := outcome{floats: len(r.samples), hists: len(r.hists), exemplars: len(r.exemplars)}
 	members := r.members(&o)
 	var groups []storage.Group
 	var prepared []storage.Prepared
@@ -113,8 +114,13 @@ func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) 
 		res := p.Result()
 		o.appended += res.Appended
 		for _, rej := range res.Rejected {
+			b := sent[i].batch
+			if rej.Index >= len(b.Slots)+len(b.Histograms) {
+				o.rejectExemplars(rej.Reason, 1)
+				continue
+			}
 			floats, hists := 1, 0
-			if rej.Index >= len(sent[i].batch.Slots) {
+			if rej.Index >= len(b.Slots) {
 				floats, hists = 0, 1
 			}
 			o.reject(rej.Reason, floats, hists, func() labels.Labels { return sent[i].lsets[rej.Index] })
@@ -138,10 +144,11 @@ func (r *request) members(o *outcome) []member {
 		}
 		builder.Sort()
 		m := member{entry: i, lset: builder.Labels()}
-		if s.values() == 0 {
+		if s.values()+s.exemplars() == 0 {
 			continue
 		}
 		if !valid(m.lset) {
+			o.rejectExemplars(storage.ReasonInvalidLabels, s.exemplars())
 			o.reject(storage.ReasonInvalidLabels, s.floats(), s.histograms(), func() labels.Labels { return m.lset })
 			continue
 		}
@@ -195,9 +202,11 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 	byTime := map[int64]*sentBatch{}
 	repeats := r.repeats(members, resolved)
 	var times []int64
+	var exemplars []storage.ExemplarSample
 	for i, m := range members {
 		s := r.series[m.entry]
 		if resolved[i].Reason != storage.ReasonNone {
+			o.rejectExemplars(resolved[i].Reason, s.exemplars())
 			o.reject(resolved[i].Reason, s.floats(), s.histograms(), func() labels.Labels { return m.lset })
 			continue
 		}
@@ -228,8 +237,16 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 			b.batch.Histograms = append(b.batch.Histograms, storage.HistogramSample{Slot: resolved[i].Slot, Histogram: x.h, Start: x.start})
 			b.hists = append(b.hists, m.lset)
 		}
+		exemplars = r.exemplarsOf(&s, resolved[i].Slot, exemplars)
+	}
+	if len(exemplars) > 0 && len(times) == 0 {
+		byTime[exemplars[0].Exemplar.Ts] = &sentBatch{batch: &storage.Batch{Time: exemplars[0].Exemplar.Ts, Version: version}}
+		times = append(times, exemplars[0].Exemplar.Ts)
 	}
 	slices.Sort(times)
+	if len(exemplars) > 0 { // they have times of their own
+		byTime[times[len(times)-1]].batch.Exemplars = exemplars
+	}
 	out := make([]sentBatch, len(times))
 	for i, t := range times {
 		out[i] = *byTime[t]
