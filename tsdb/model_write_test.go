@@ -69,6 +69,10 @@ func (r *run) commit(ctx context.Context, o *op, rows []row) error {
 
 // applied compares what became of a row with what the oracle makes of it.
 func (r *run) applied(group string, x row, got storage.Result) error {
+	// What is sent once more after its deletion may be refused, as what it is: of
+	// the rest reads tell.
+	again := r.deleted && base+x.At <= r.newest
+	r.newest = max(r.newest, base+x.At)
 	keep := r.script.Settings.RetentionMs
 	if old := r.now().UnixMilli() - keep; keep > 0 && base+x.At < old && modelGroups()[group].kind == storage.Open {
 		r.forget() // late samples of that age are refused, others are not
@@ -84,9 +88,6 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 			return fmt.Errorf("batch %+v: a scrape is refused: %+v", x, got)
 		}
 	}
-	// What is sent once more after its deletion may be refused, as what it is: of
-	// the rest reads tell.
-	again := r.deleted && base+x.At <= r.newest
 	spared := x.spared(got.Rejected, again)
 	whole := len(x.spared(got.Rejected, false).Names) == 0 && got.Appended == 0 && base+x.At < r.cutBefore
 	if whole || open && len(spared.Names) == 0 {
@@ -115,7 +116,6 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 		return fmt.Errorf("batch %+v: the result is %+v, want %+v", x, got, want)
 	}
 	r.count += want.Appended
-	r.newest = max(r.newest, base+x.At)
 	return nil
 }
 
