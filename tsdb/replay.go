@@ -83,7 +83,9 @@ func (db *DB) replay(ctx context.Context) error {
 		db.logger.Warn("a part of the write-ahead log cannot be read, what was in it is lost", "damage", d.String())
 	}
 	db.logLosses(r.Losses)
-	db.memory.err = err
+	if db.memory.err = err; err != nil && ctx.Err() != nil { // who waits waits for a database that ends
+		db.memory.err = fmt.Errorf("%w: %w", storage.ErrClosed, err)
+	}
 	close(db.memory.replayed)
 	if err != nil {
 		return err
