@@ -57,8 +57,8 @@ type Log struct {
 	old     []uint64 // segments of earlier processes, ascending
 
 	flushing chan struct{} // holds a token while nobody flushes
-	rotation sync.RWMutex  // read-held between Enter and Exit; guards number
-	number   uint64        // of the segment that is written
+	rotation sync.RWMutex  // read-held between Enter and Exit; number changes only under it
+	number   atomic.Uint64 // of the segment that is written
 	durable  atomic.Uint64 // Position
 
 	mu       sync.Mutex // guards the fields below
@@ -73,7 +73,7 @@ type Log struct {
 	// The rest belongs to who holds the token of flushing.
 	file     vfs.File
 	size     int64
-	bases    int64 // of size, about
+	bases    int64  // of size, about
 	unsynced []byte // frames written to a file whose sync has not succeeded
 }
 
@@ -89,7 +89,7 @@ func Open(fsys vfs.FS, dir string, opts Options, metrics *Metrics) (*Log, error)
 		return nil, err
 	}
 	if n := len(l.old); n > 0 {
-		l.number = l.old[n-1]
+		l.number.Store(l.old[n-1])
 	}
 	if err := l.begin(nil); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func (l *Log) path(n uint64) string { return path.Join(l.dir, segmentName(n)) }
 // begin makes the next segment, durable with its first frames, the one that is
 // written. A name that a failed attempt left is passed over.
 func (l *Log) begin(first []byte) error {
-	number := l.number
+	number := l.number.Load()
 	var f vfs.File
 	for {
 		number++
@@ -156,7 +156,8 @@ func (l *Log) begin(first []byte) error {
 		_ = l.fs.Remove(l.path(number))
 		return fmt.Errorf("begin log segment %d: %w", number, err)
 	}
-	l.file, l.size, l.bases, l.number = f, int64(len(head)), 0, number
+	l.file, l.size, l.bases = f, int64(len(head)), 0
+	l.number.Store(number)
 	return nil
 }
 
@@ -167,7 +168,7 @@ func (l *Log) Enter() (segment uint64, err error) {
 		return 0, err
 	}
 	l.rotation.RLock()
-	return l.number, nil
+	return l.number.Load(), nil
 }
 
 // Exit lets the segment go.
@@ -347,12 +348,11 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-// Segment is the number of the segment that is written.
-func (l *Log) Segment() uint64 {
-	l.rotation.RLock()
-	defer l.rotation.RUnlock()
-	return l.number
-}
+// Segment is the number of the segment that is written, or of the one before it
+// while that is being made. It never waits, so that it can be asked between
+// Enter and Exit: there a read lock taken again would wait for whoever waits for
+// Exit.
+func (l *Log) Segment() uint64 { return l.number.Load() }
 
 // DropBefore deletes the segments under a number. One in which Replay has found
 // damage is kept, with ".damaged" behind its name.
