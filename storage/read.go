@@ -202,15 +202,25 @@ func (b *ColumnBatch) Reset() {
 }
 
 // Cursor is a durable place in a tenant's stream of accepted samples. The zero
-// Cursor is the oldest place there is. Cursors of one store are ordered by
-// Segment, then Offset.
+// Cursor is the oldest place there is.
 type Cursor struct {
-	Segment uint64
-	Offset  uint64
+	// Segment and Offset are the place in the log to go on from.
+	Segment, Offset uint64
+	// Before that, everything at times [From, Until), ms, is to be read of what is
+	// stored: the log has it no more. Nothing unless From is before Until.
+	From, Until int64
 }
 
-// Tailer hands out accepted samples in the order they were accepted, those
-// that a closed group implies included. One goroutine uses it.
+// IsZero reports whether it is the oldest place.
+func (c Cursor) IsZero() bool { return c == Cursor{} }
+
+// Tailer hands out accepted samples, those that a closed group implies included:
+// in the order they were accepted where the log still has them, and before that
+// in windows of time. One goroutine uses it.
+//
+// Every sample comes at least once. Some come again behind a cursor that was
+// used again, where what is stored goes over to the log, and after a failed
+// sync.
 type Tailer interface {
 	// Next waits for the next samples and returns them with the cursor after
 	// them. It ends with ctx's error.
@@ -218,11 +228,50 @@ type Tailer interface {
 	Close() error
 }
 
-// TailBatch is one position of one group, with label sets instead of slots.
-// It is valid until the next call of Next.
+// TailBatch is one position of one group, or samples of one time, with label
+// sets instead of slots. It is valid until the next call of Next.
 type TailBatch struct {
-	Time   int64
+	Time   int64 // ms
 	Labels []labels.Labels
 	Values []float64
+	// Histograms are nil, or parallel to Values: zero at a float.
+	Histograms []Histogram
+	// Starts are the start timestamps, ms, 0 where there is none; nil without any.
 	Starts []int64
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *TailBatch) Reset(t int64) {
+	clear(b.Labels)
+	*b = TailBatch{Time: t, Labels: b.Labels[:0], Values: b.Values[:0]}
+}
+
+// Add adds a sample; its time is the batch's.
+func (b *TailBatch) Add(lset labels.Labels, x column.Sample) {
+	n := len(b.Labels)
+	b.Labels, b.Values = append(b.Labels, lset), append(b.Values, x.V)
+	if b.Histograms == nil && !x.H.IsZero() {
+		b.Histograms = make([]Histogram, n, n+1)
+	}
+	if b.Histograms != nil {
+		b.Histograms = append(b.Histograms, x.H)
+	}
+	if b.Starts == nil && x.Start != 0 {
+		b.Starts = make([]int64, n, n+1)
+	}
+	if b.Starts != nil {
+		b.Starts = append(b.Starts, x.Start)
+	}
+}
+
+// Sample returns sample i.
+func (b *TailBatch) Sample(i int) column.Sample {
+	x := column.Sample{T: b.Time, V: b.Values[i]}
+	if b.Histograms != nil {
+		x.H = b.Histograms[i]
+	}
+	if b.Starts != nil {
+		x.Start = b.Starts[i]
+	}
+	return x
 }

@@ -39,7 +39,7 @@ func (db *DB) Cut(ctx context.Context) error {
 		}
 		b.sweep()
 	}
-	errs = append(errs, db.boundLog(ctx), db.trimLog())
+	errs = append(errs, db.boundLog(ctx), db.trimLog(ctx))
 	return errors.Join(errs...)
 }
 
@@ -140,7 +140,7 @@ func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, 
 // trimLog deletes the segments of the log whose samples are all in blocks. A
 // head whose horizon is ahead of its manifest has a cut that failed: then the
 // log is all there is of it, and stays.
-func (db *DB) trimLog() error {
+func (db *DB) trimLog(ctx context.Context) error {
 	current := db.memory.log.Segment()
 	needed := current
 	for _, id := range db.memory.heads.Tenants() {
@@ -154,7 +154,7 @@ func (db *DB) trimLog() error {
 		}
 		needed = min(needed, h.NeededSegment(current))
 	}
-	if err := db.memory.log.DropBefore(needed); err != nil {
+	if err := db.dropLog(ctx, needed, false); err != nil {
 		return fmt.Errorf("delete segments of the log before %d: %w", needed, err)
 	}
 	return nil

@@ -6,6 +6,7 @@
 //
 //	LOCK  VERSION        who uses it, and the version of its layout
 //	wal/  head/          this node's mutable files
+//	cursors/             durable cursors of readers of the log
 //	store/               a directory bucket: manifest/<tenant>/…, block/<tenant>/…
 //
 // It promises storage's contract. A view is one generation of a tenant's
@@ -61,6 +62,7 @@ type DB struct {
 	metrics   *metrics
 	cutting   sync.Mutex // one Cut at a time
 	retention atomic.Pointer[Retention]
+	holds     holds
 
 	mu      sync.RWMutex // guards what follows
 	tenants map[tenant.ID]*blocks
@@ -111,6 +113,9 @@ func (db *DB) open(ctx context.Context) (err error) {
 		if err := db.deps.Beside(ctx); err != nil {
 			return err
 		}
+	}
+	if err := db.restoreHolds(); err != nil {
+		return err
 	}
 	db.watch()
 	if db.memory, err = openMemory(db.directory, db.opts, db.deps, db.offHeap, db.pressure.Level); err != nil {
@@ -213,11 +218,6 @@ func (db *DB) View(ctx context.Context, id tenant.ID) (storage.View, error) {
 		v.pinHead()
 	}
 	return v, nil
-}
-
-// Tail is not supported yet.
-func (db *DB) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer, error) {
-	return nil, fmt.Errorf("tail: %w", storage.ErrUnsupported)
 }
 
 // Stats counts what the database has in blocks.

@@ -19,6 +19,8 @@ type metrics struct {
 	cutSamples  prometheus.Counter
 	spilled     prometheus.Counter
 	views       prometheus.Gauge
+	letGo       prometheus.Counter
+	tailLost    prometheus.Counter
 }
 
 // The loops that metrics tell apart.
@@ -55,6 +57,12 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		spilled: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "nilometer_tsdb_late_samples_spilled_total", Help: "Late samples written to blocks of their own, which overlap others.",
 		}),
+		letGo: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_tail_let_go_segments_total", Help: "Segments of the log that a cursor did not have the budget for: it reads them of what is stored.",
+		}),
+		tailLost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "nilometer_tsdb_tail_damages_total", Help: "Places of the log that could not be read for a cursor.",
+		}),
 		views: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
 		}),
@@ -73,7 +81,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, fn)
 	}
 	for _, c := range []prometheus.Collector{
-		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.dropped, m.cutSamples, m.spilled, m.views,
+		m.loops, m.loopSeconds, m.lastSuccess, m.jobs, m.conflicts, m.dropped, m.cutSamples, m.spilled, m.views, m.letGo, m.tailLost,
 		gauge("nilometer_tsdb_blocks", "Live blocks.", func() float64 { return float64(db.Stats().Blocks) }),
 		gauge("nilometer_tsdb_blocks_set_aside", "Live blocks that are not served, because their index is damaged.", func() float64 { return float64(db.Stats().SetAside) }),
 		gauge("nilometer_tsdb_compaction_jobs_waiting", "Jobs of the compaction under way that have not ended.", func() float64 {

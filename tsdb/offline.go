@@ -142,7 +142,7 @@ func (db *DB) cutAll(ctx context.Context) error {
 	if err := db.keepAbout(ctx); err != nil {
 		return err
 	}
-	if err := db.memory.log.DropBefore(db.memory.log.Segment()); err != nil {
+	if err := db.dropLog(ctx, db.memory.log.Segment(), true); err != nil {
 		return fmt.Errorf("empty the log: %w", err)
 	}
 	return nil

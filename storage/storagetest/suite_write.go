@@ -268,24 +268,57 @@ func optionalCases() []testCase {
 			}
 			defer tail.Close()
 			want := map[int64]map[string]float64{e.at(0): {"a": 1, "b": 2}, e.at(15): {"a": 3, "b": 2}}
-			last := storage.Cursor{}
-			for n := 0; n < 4; {
-				b, c, err := tail.Next(e.ctx)
+			at := e.expectTail(tail, want)
+			w.write(e.at(30), value{"a", 4})
+			want[e.at(30)] = map[string]float64{"a": 4, "b": 2}
+			later := map[int64]map[string]float64{e.at(30): want[e.at(30)]}
+			e.expectTail(tail, later)
+			resumed, err := e.store.Tail(e.ctx, tenant.Default, at)
+			if err != nil {
+				e.Fatal(err)
+			}
+			defer resumed.Close()
+			for have := false; !have; { // what came before the cursor may come again
+				b, _, err := resumed.Next(e.ctx)
 				if err != nil {
 					e.Fatal(err)
 				}
-				if c.Segment < last.Segment || c.Segment == last.Segment && c.Offset <= last.Offset {
-					e.Fatalf("the cursor %+v follows %+v", c, last)
-				}
-				last = c
-				for i, lset := range b.Labels {
-					if v, ok := want[b.Time][lset.Get(model.MetricNameLabel)]; !ok || v != b.Values[i] {
-						e.Fatalf("the tail has %s %v at %d", lset, b.Values[i], b.Time)
-					}
-					n++
-				}
+				e.checkTail(b, want)
+				have = b.Time == e.at(30)
 			}
 		}},
+	}
+}
+
+// expectTail reads until all samples came, each once, and returns the cursor
+// after them.
+func (e *env) expectTail(tail storage.Tailer, want map[int64]map[string]float64) (at storage.Cursor) {
+	e.Helper()
+	left := 0
+	for _, samples := range want {
+		left += len(samples)
+	}
+	for left > 0 {
+		b, c, err := tail.Next(e.ctx)
+		if err != nil {
+			e.Fatal(err)
+		}
+		e.checkTail(b, want)
+		left -= len(b.Labels)
+		at = c
+	}
+	if left < 0 {
+		e.Errorf("%d samples came again", -left)
+	}
+	return at
+}
+
+func (e *env) checkTail(b storage.TailBatch, want map[int64]map[string]float64) {
+	e.Helper()
+	for i, lset := range b.Labels {
+		if v, ok := want[b.Time][lset.Get(model.MetricNameLabel)]; !ok || v != b.Values[i] {
+			e.Fatalf("the tail has %s %v at %d", lset, b.Values[i], b.Time)
+		}
 	}
 }
 

@@ -69,6 +69,7 @@ type Log struct {
 	failure  error // why the log refuses appends, nil when it does not
 	closed   bool
 	damaged  []uint64 // segments in which Replay has found damage
+	ends     ends
 
 	// The rest belongs to who holds the token of flushing.
 	file     vfs.File
@@ -94,6 +95,7 @@ func Open(fsys vfs.FS, dir string, opts Options, metrics *Metrics) (*Log, error)
 	if err := l.begin(nil); err != nil {
 		return nil, err
 	}
+	l.publish()
 	l.flushing <- struct{}{}
 	return l, nil
 }
@@ -276,6 +278,7 @@ const basesShare = 4
 func (l *Log) done(to Position) {
 	l.unsynced = l.unsynced[:0]
 	l.durable.Store(uint64(to))
+	l.publish()
 }
 
 // fail stops the use of the file (I2).
@@ -299,6 +302,7 @@ func (l *Log) rotate() error {
 		l.fail(err)
 		return nil // what was waited for is durable
 	}
+	l.publish()
 	return old.Close()
 }
 
@@ -394,6 +398,7 @@ func (l *Log) Close() error {
 	l.mu.Unlock()
 	<-l.flushing
 	err := l.flush()
+	l.publish() // who follows finds it closed
 	if l.file != nil {
 		err = errors.Join(err, l.file.Close())
 	}
