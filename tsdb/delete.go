@@ -156,7 +156,7 @@ func (db *DB) keepDeletion(ctx context.Context, d *head.Deletion) error {
 	if len(payload) > record.FrameMax {
 		return fmt.Errorf("the deletion is of %d series, too many for one: name fewer by its matchers", len(d.Record().Series))
 	}
-	frame, _ := record.AppendFrame(nil, payload, nil, true)
+	frame := new(record.Framer).Append(nil, payload, true)
 	if err := writeDeletion(db.directory.fs, d.ID(), frame); err != nil {
 		return errors.Join(fmt.Errorf("write %s/%s: %w", deletionsName, d.ID(), err), db.dropDeletion(d.ID()))
 	}
@@ -236,7 +236,7 @@ func (db *DB) restoreDeletion(name string) (kept bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	payload, _, err := record.ReadFrame(m.Bytes(), nil)
+	payload, _, err := new(record.Unframer).Read(m.Bytes())
 	if err != nil {
 		return false, err
 	}

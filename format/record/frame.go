@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-
-	"github.com/klauspost/compress/s2"
 )
 
 // HeaderSize is the number of bytes before a frame's payload: length, checksum
@@ -16,14 +14,13 @@ const HeaderSize = 9
 // FrameMax bounds a frame's payload, compressed and not, in bytes.
 const FrameMax = 256 << 20
 
-// compressMin is the payload size from which compression is tried: below it
-// the headers of the block eat what it saves.
-const compressMin = 256
-
 // Flags of a frame.
 const (
-	flagS2     = 1
-	flagBegins = 2
+	flagS2      = 1
+	flagBegins  = 2
+	flagHuffman = 4 // around S2
+
+	frameFlagsMask = flagS2 | flagBegins | flagHuffman
 )
 
 // ErrTorn is a frame that ends before its length says: the end of a segment
@@ -36,71 +33,61 @@ var ErrFuture = errors.New("a newer version wrote this")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// AppendFrame appends a frame with the payload to dst. begins says that all
-// frames before this one are durable when it is written: a reader that finds it
-// knows that what is damaged before it is damage, and not the end that a crash
-// has left. scratch is a buffer for compression; it is returned grown.
-func AppendFrame(dst, payload, scratch []byte, begins bool) (frame, grown []byte) {
-	flags := byte(0)
+// Append appends a frame with the payload to dst. begins says that all frames
+// before this one are durable when it is written: a reader that finds it knows
+// that what is damaged before it is damage, and not the end that a crash has
+// left.
+func (f *Framer) Append(dst, payload []byte, begins bool) []byte {
+	payload, flags := f.compress(payload)
 	if begins {
 		flags |= flagBegins
-	}
-	if len(payload) >= compressMin {
-		scratch = s2.Encode(scratch[:cap(scratch)], payload)
-		if len(scratch) < len(payload) {
-			payload = scratch
-			flags |= flagS2
-		}
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
 	sum := crc32.Update(crc32.Checksum([]byte{flags}, castagnoli), castagnoli, payload)
 	dst = binary.LittleEndian.AppendUint32(dst, sum)
 	dst = append(dst, flags)
-	return append(dst, payload...), scratch
+	return append(dst, payload...)
 }
 
-// ReadFrame reads the frame at the front of data: its payload (in buf when it
-// was compressed) and its size in bytes. After an error other than ErrTorn,
-// size is that of the damaged frame when its length is believable, else 0.
-func ReadFrame(data, buf []byte) (payload []byte, size int, err error) {
+// Read reads the frame at the front of data: its payload, valid until the next
+// call (and as long as data), and its size in bytes. After an error other than
+// ErrTorn, size is that of the damaged frame when its length is believable,
+// else 0.
+func (u *Unframer) Read(data []byte) (payload []byte, size int, err error) {
+	if size, err = checkFrame(data); err != nil {
+		return nil, size, err
+	}
+	flags := data[HeaderSize-1]
+	if flags&^frameFlagsMask != 0 {
+		return nil, size, fmt.Errorf("frame flags %#x: %w", flags, ErrFuture)
+	}
+	if payload, err = u.decompress(data[HeaderSize:size], flags); err != nil {
+		return nil, size, err
+	}
+	return payload, size, nil
+}
+
+// checkFrame returns the size of the frame at the front of data, which is whole.
+func checkFrame(data []byte) (size int, err error) {
 	if len(data) < HeaderSize {
-		return nil, 0, ErrTorn
+		return 0, ErrTorn
 	}
 	n := binary.LittleEndian.Uint32(data)
 	if n > FrameMax {
-		return nil, 0, &CorruptError{fmt.Sprintf("a frame claims %d bytes", n), 0}
+		return 0, &CorruptError{fmt.Sprintf("a frame claims %d bytes", n), 0}
 	}
 	if uint64(len(data)-HeaderSize) < uint64(n) {
-		return nil, 0, ErrTorn
+		return 0, ErrTorn
 	}
 	size = HeaderSize + int(n)
 	sum := crc32.Checksum(data[HeaderSize-1:size], castagnoli)
 	if want := binary.LittleEndian.Uint32(data[4:]); sum != want {
-		return nil, size, &CorruptError{"checksum mismatch", 4}
+		return size, &CorruptError{"checksum mismatch", 4}
 	}
-	payload = data[HeaderSize:size]
-	switch flags := data[HeaderSize-1]; flags &^ flagBegins {
-	case 0:
-		return payload, size, nil
-	case flagS2:
-		m, err := s2.DecodedLen(payload)
-		if err != nil || m > FrameMax {
-			return nil, size, &CorruptError{"bad compression header", HeaderSize}
-		}
-		if cap(buf) < m {
-			buf = make([]byte, m)
-		}
-		out, err := s2.Decode(buf[:cap(buf)], payload)
-		if err != nil {
-			return nil, size, &CorruptError{"bad compressed data", HeaderSize}
-		}
-		return out, size, nil
-	default:
-		return nil, size, fmt.Errorf("frame flags %#x: %w", flags, ErrFuture)
-	}
+	return size, nil
 }
 
-// Begins tells whether the frame at the front of data, which ReadFrame has read
+// Begins tells whether the frame at the front of data, which was read
 // without an error, was written when all frames before it were durable.
 func Begins(data []byte) bool { return data[HeaderSize-1]&flagBegins != 0 }
 
@@ -126,7 +113,7 @@ const findMax = 4 << 20
 func FindFrame(data []byte) int {
 	for at := 1; at+HeaderSize <= len(data); at++ {
 		n := binary.LittleEndian.Uint32(data[at:])
-		if n > findMax || uint64(n) > uint64(len(data)-at-HeaderSize) || data[at+HeaderSize-1]&^(flagS2|flagBegins) != 0 {
+		if n > findMax || uint64(n) > uint64(len(data)-at-HeaderSize) || data[at+HeaderSize-1]&^frameFlagsMask != 0 {
 			continue
 		}
 		sum := crc32.Checksum(data[at+HeaderSize-1:at+HeaderSize+int(n)], castagnoli)

@@ -2,10 +2,12 @@ package record_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -55,7 +57,7 @@ func TestGolden(t *testing.T) {
 	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
 	payload = record.AppendRecord(payload, record.TypeLate, exampleLate())
 	payload = record.AppendRecord(payload, record.TypeTombstone, record.AppendTombstone(nil, exampleTombstone()))
-	frame, _ := record.AppendFrame(record.AppendSegmentHeader(nil, 3), payload, nil, true)
+	frame := new(record.Framer).Append(record.AppendSegmentHeader(nil, 3), payload, true)
 	got := hex.Dump(frame)
 	const file = "testdata/segment.golden"
 	if *rewrite {
@@ -149,34 +151,45 @@ func TestValuesComeBackBitForBit(t *testing.T) {
 }
 
 func TestFrames(t *testing.T) {
-	payloads := [][]byte{{}, []byte("short"), bytes.Repeat([]byte("compressible "), 1000)}
-	var data, scratch []byte
+	skewed, random := make([]byte, 200_000), make([]byte, 5000)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range skewed { // nothing repeats, some bytes are frequent
+		skewed[i] = byte(rng.ExpFloat64() * 20)
+	}
+	for i := range random {
+		random[i] = byte(rng.Uint32())
+	}
+	payloads := [][]byte{{}, []byte("short"), bytes.Repeat([]byte("compressible "), 1000), skewed, append(bytes.Clone(skewed), random...), random}
+	var data []byte
 	for _, p := range payloads {
-		data, scratch = record.AppendFrame(data, p, scratch, len(data) == 0)
+		data = new(record.Framer).Append(data, p, len(data) == 0)
 	}
 	rest := data
 	for i, want := range payloads {
-		got, n, err := record.ReadFrame(rest, nil)
+		got, n, err := new(record.Unframer).Read(rest)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 		if record.Begins(rest) != (i == 0) {
 			t.Errorf("frame %d: begins is %v", i, record.Begins(rest))
 		}
+		if i == 3 && n > len(want)*4/5 {
+			t.Errorf("frame %d takes %d bytes of %d", i, n, len(want))
+		}
 		rest = rest[n:]
 	}
-	if _, _, err := record.ReadFrame(data[:len(data)-1][len(data)-20:], nil); err == nil {
+	if _, _, err := new(record.Unframer).Read(data[:len(data)-1][len(data)-20:]); err == nil {
 		t.Error("a piece of a frame was read as one")
 	}
-	frame, _ := record.AppendFrame(nil, payloads[2], nil, false)
+	frame := new(record.Framer).Append(nil, skewed[:2000], false)
 	for cut := range frame {
-		if _, _, err := record.ReadFrame(frame[:cut], nil); !errors.Is(err, record.ErrTorn) {
+		if _, _, err := new(record.Unframer).Read(frame[:cut]); !errors.Is(err, record.ErrTorn) {
 			t.Fatalf("cut at %d: %v, want ErrTorn", cut, err)
 		}
 	}
 	for bit := range len(frame) * 8 {
 		frame[bit/8] ^= 1 << (bit % 8)
-		if got, _, err := record.ReadFrame(frame, nil); err == nil {
+		if got, _, err := new(record.Unframer).Read(frame); err == nil {
 			t.Fatalf("bit %d flipped: read %d bytes without an error", bit, len(got))
 		}
 		frame[bit/8] ^= 1 << (bit % 8)
@@ -184,8 +197,8 @@ func TestFrames(t *testing.T) {
 }
 
 func TestFindFrame(t *testing.T) {
-	one, _ := record.AppendFrame(nil, []byte("the first of two payloads"), nil, true)
-	data, _ := record.AppendFrame(bytes.Clone(one), bytes.Repeat([]byte("another "), 100), nil, false)
+	one := new(record.Framer).Append(nil, []byte("the first of two payloads"), true)
+	data := new(record.Framer).Append(bytes.Clone(one), bytes.Repeat([]byte("another "), 100), false)
 	if at := record.FindFrame(data); at != len(one) {
 		t.Errorf("found a frame at %d, want %d", at, len(one))
 	}
@@ -205,11 +218,11 @@ func TestFindFrame(t *testing.T) {
 }
 
 func TestUnbegin(t *testing.T) {
-	one, _ := record.AppendFrame(nil, []byte("one"), nil, true)
-	data, _ := record.AppendFrame(bytes.Clone(one), bytes.Repeat([]byte("two "), 500), nil, true)
+	one := new(record.Framer).Append(nil, []byte("one"), true)
+	data := new(record.Framer).Append(bytes.Clone(one), bytes.Repeat([]byte("two "), 500), true)
 	record.Unbegin(data)
 	for at := 0; at < len(data); {
-		_, size, err := record.ReadFrame(data[at:], nil)
+		_, size, err := new(record.Unframer).Read(data[at:])
 		if err != nil || record.Begins(data[at:]) {
 			t.Fatalf("the frame at %d: begins is %v, %v", at, record.Begins(data[at:]), err)
 		}
@@ -229,15 +242,20 @@ func TestTheFutureIsRefused(t *testing.T) {
 }
 
 func FuzzReadFrame(f *testing.F) {
-	frame, _ := record.AppendFrame(nil, bytes.Repeat([]byte("abc"), 200), nil, true)
+	frame := new(record.Framer).Append(nil, bytes.Repeat([]byte("abc"), 200), true)
 	f.Add(frame)
+	skewed := make([]byte, 3000)
+	for i := range skewed {
+		skewed[i] = byte(i * i % 251 % (1 + i%13))
+	}
+	f.Add(new(record.Framer).Append(nil, skewed, true))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if at := record.FindFrame(data); at >= 0 {
-			if _, _, err := record.ReadFrame(data[at:], nil); errors.Is(err, record.ErrTorn) {
+			if _, _, err := new(record.Unframer).Read(data[at:]); errors.Is(err, record.ErrTorn) {
 				t.Errorf("the frame found at %d is cut off", at)
 			}
 		}
-		payload, size, err := record.ReadFrame(data, nil)
+		payload, size, err := new(record.Unframer).Read(data)
 		if err == nil && (size > len(data) || len(payload) > record.FrameMax) {
 			t.Errorf("size %d of %d bytes", size, len(data))
 		}
@@ -281,6 +299,31 @@ func FuzzReadRecords(f *testing.F) {
 			if b, got, err := read(t, body, nil); err == nil && len(got) > b.Count {
 				t.Errorf("%d values, want %d", len(got), b.Count)
 			}
+		}
+	})
+}
+
+// FuzzReadPayload: whatever stands in a frame with a good checksum, and whatever
+// its flags say of it.
+func FuzzReadPayload(f *testing.F) {
+	skewed := make([]byte, 3000)
+	for i := range skewed {
+		skewed[i] = byte(i * i % 251 % (1 + i%13))
+	}
+	frame := new(record.Framer).Append(nil, skewed, true)
+	f.Add(frame[record.HeaderSize-1], frame[record.HeaderSize:])
+	f.Add(byte(4), []byte{1, 0, 7})
+	f.Fuzz(func(t *testing.T, flags byte, payload []byte) {
+		data := binary.LittleEndian.AppendUint32(nil, uint32(len(payload)))
+		body := append([]byte{flags}, payload...)
+		data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+		data = append(data, body...)
+		var u record.Unframer
+		first, _, err := u.Read(data)
+		first = bytes.Clone(first)
+		second, _, again := u.Read(data)
+		if (err == nil) != (again == nil) || !bytes.Equal(first, second) {
+			t.Errorf("read twice: %d bytes, %v, then %d bytes, %v", len(first), err, len(second), again)
 		}
 	})
 }

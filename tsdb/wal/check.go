@@ -32,14 +32,14 @@ func Check(ctx context.Context, fsys vfs.FS, dir string, report func(Checked)) e
 		return err
 	}
 	l := &Log{fs: fsys, dir: dir}
-	var buf []byte
+	var frames record.Unframer
 	for _, n := range numbers {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		var rep Report
 		var records []Damage
-		buf, err = l.replaySegment(n, buf, &rep, func(segment uint64, payload []byte) error {
+		err = l.replaySegment(n, &frames, &rep, func(segment uint64, payload []byte) error {
 			for len(payload) > 0 {
 				var err error
 				if _, _, payload, err = record.ReadRecord(payload); err != nil {

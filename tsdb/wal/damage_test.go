@@ -150,7 +150,7 @@ func TestTheFutureEndsTheReplay(t *testing.T) {
 	data, ends := segment(t, "one", "two")
 	version := append([]byte(nil), data...)
 	version[7]++
-	flags, _ := record.AppendFrame(append([]byte(nil), data[:ends[0]]...), []byte("two"), nil, true)
+	flags := new(record.Framer).Append(append([]byte(nil), data[:ends[0]]...), []byte("two"), true)
 	flags[ends[0]+record.HeaderSize-1] |= 0x40
 	copy(flags[ends[0]:], reframe(flags[ends[0]:]))
 	for name, bytes := range map[string][]byte{"version": version, "flags": flags} {

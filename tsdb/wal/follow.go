@@ -35,16 +35,16 @@ type ends struct {
 func (l *Log) publish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ends.moved != nil {
-		close(l.ends.moved)
+	if l.durableAt.moved != nil {
+		close(l.durableAt.moved)
 	}
-	l.ends = ends{End{l.number.Load(), l.size}, make(chan struct{})}
+	l.durableAt = ends{End{l.number.Load(), l.size}, make(chan struct{})}
 }
 
 func (l *Log) durableEnd() (ends, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ends, l.closed
+	return l.durableAt, l.closed
 }
 
 // End returns the end of what is durable.
@@ -96,7 +96,7 @@ type Follower struct {
 	at      End
 	mapping vfs.Mapping // of at's segment, nil before it is needed
 	whole   bool        // mapping has all that will ever be in the segment
-	buf     []byte
+	frames  record.Unframer
 	skipped bool
 }
 
@@ -172,16 +172,13 @@ func (f *Follower) read(end End) (Frame, bool, error) {
 		}
 	}
 	for f.at.Offset < int64(len(data)) {
-		payload, size, err := record.ReadFrame(data[f.at.Offset:], f.buf)
+		payload, size, err := f.frames.Read(data[f.at.Offset:])
 		if errors.Is(err, record.ErrFuture) {
 			return Frame{}, false, fmt.Errorf("log segment %d at offset %d: %w", f.at.Segment, f.at.Offset, err)
 		}
 		if err != nil {
 			f.skip(data)
 			continue
-		}
-		if cap(payload) > cap(f.buf) && size < len(payload) {
-			f.buf = payload[:0]
 		}
 		f.at.Offset += int64(size)
 		x := Frame{Payload: payload, End: f.at, Skipped: f.skipped}

@@ -61,21 +61,22 @@ type Log struct {
 	number   atomic.Uint64 // of the segment that is written
 	durable  atomic.Uint64 // Position
 
-	mu       sync.Mutex // guards the fields below
-	pending  []byte     // frames not handed to the file yet
-	scratch  []byte
-	appended Position
-	basing   int64 // bytes of bases in pending, about
-	failure  error // why the log refuses appends, nil when it does not
-	closed   bool
-	damaged  []uint64 // segments in which Replay has found damage
-	ends     ends
+	mu        sync.Mutex // guards the fields below
+	pending   []byte     // payloads not handed to the file yet
+	ends      []int      // of the payloads in pending
+	appended  Position
+	basing    int64 // bytes of bases in pending
+	failure   error // why the log refuses appends, nil when it does not
+	closed    bool
+	damaged   []uint64 // segments in which Replay has found damage
+	durableAt ends
 
 	// The rest belongs to who holds the token of flushing.
 	file     vfs.File
 	size     int64
 	bases    int64  // of size, about
 	unsynced []byte // frames written to a file whose sync has not succeeded
+	framer   record.Framer
 }
 
 // Open opens the log in a directory, which is made when it is missing, and
@@ -204,13 +205,10 @@ func (l *Log) Append(payload []byte, bases int) (Position, error) {
 	if l.closed {
 		return 0, storage.ErrClosed
 	}
-	before := len(l.pending)
-	l.pending, l.scratch = record.AppendFrame(l.pending, payload, l.scratch, before == 0)
-	l.appended += Position(len(l.pending) - before)
-	if bases > 0 {
-		l.basing += int64(len(l.pending)-before) * int64(bases) / int64(len(payload))
-	}
-	l.metrics.bytes.Add(float64(len(l.pending) - before))
+	l.pending = append(l.pending, payload...)
+	l.ends = append(l.ends, len(l.pending))
+	l.appended += Position(len(payload))
+	l.basing += int64(bases)
 	return l.appended, nil
 }
 
@@ -245,17 +243,60 @@ func (l *Log) Sync(ctx context.Context) error {
 
 // flush writes and syncs what is pending. The caller holds the token.
 func (l *Log) flush() error {
-	l.mu.Lock()
-	buf, to, failure := l.pending, l.appended, l.failure
-	l.bases += l.basing
-	l.pending, l.basing = nil, 0
-	l.mu.Unlock()
-	l.unsynced = append(l.unsynced, buf...)
+	to, failure := l.take()
 	if failure != nil {
 		return l.recover(to)
 	}
+	if err := l.write(to); err != nil {
+		return err
+	}
+	if l.size < max(l.opts.SegmentSizeMax, basesShare*l.bases) {
+		return nil
+	}
+	return l.rotate()
+}
+
+// take makes frames of what is pending, and returns where it ends. The caller
+// holds the token.
+func (l *Log) take() (to Position, failure error) {
+	l.mu.Lock()
+	payloads, ends, basing := l.pending, l.ends, l.basing
+	to, failure = l.appended, l.failure
+	l.pending, l.ends, l.basing = nil, nil, 0
+	l.mu.Unlock()
+	before := len(l.unsynced)
+	for from, i := 0, 0; i < len(ends); i++ {
+		if i+1 < len(ends) && ends[i+1]-from <= frameBytes {
+			continue
+		}
+		l.unsynced = l.framer.Append(l.unsynced, payloads[from:ends[i]], from == 0)
+		from = ends[i]
+	}
+	n := len(l.unsynced) - before
+	l.metrics.bytes.Add(float64(n))
+	if len(payloads) == 0 {
+		return to, failure
+	}
+	l.bases += int64(n) * basing / int64(len(payloads))
+	l.mu.Lock()
+	if len(l.pending) == 0 && cap(payloads) <= spareBytesMax {
+		l.pending, l.ends = payloads[:0], ends[:0]
+	}
+	l.mu.Unlock()
+	return to, failure
+}
+
+// spareBytesMax bounds the memory for pending payloads that is used again.
+const spareBytesMax = 4 << 20
+
+// frameBytes is how much goes into a frame with others: compression wants much,
+// damage is to cost little.
+const frameBytes = 32 << 10
+
+// write makes the frames that were taken durable.
+func (l *Log) write(to Position) error {
 	begin := time.Now()
-	_, err := l.file.Write(buf)
+	_, err := l.file.Write(l.unsynced)
 	if err == nil {
 		err = l.file.Sync()
 	}
@@ -264,12 +305,9 @@ func (l *Log) flush() error {
 		l.fail(err)
 		return err
 	}
-	l.size += int64(len(buf))
+	l.size += int64(len(l.unsynced))
 	l.done(to)
-	if l.size < max(l.opts.SegmentSizeMax, basesShare*l.bases) {
-		return nil
-	}
-	return l.rotate()
+	return nil
 }
 
 // basesShare is one by the share of a segment that bases take at most.
@@ -293,10 +331,19 @@ func (l *Log) fail(err error) {
 	l.mu.Unlock()
 }
 
-// rotate ends the segment, whose frames are all durable.
+// rotate ends the segment, with all that was made for it.
 func (l *Log) rotate() error {
 	l.rotation.Lock()
 	defer l.rotation.Unlock()
+	to, failure := l.take()
+	if failure != nil {
+		return nil // closed meanwhile, or about to be: what was waited for is durable
+	}
+	if len(l.unsynced) > 0 {
+		if err := l.write(to); err != nil {
+			return nil // likewise
+		}
+	}
 	old := l.file
 	if err := l.begin(nil); err != nil {
 		l.fail(err)

@@ -30,13 +30,13 @@ func open(t *testing.T, fs vfs.FS, o wal.Options) *wal.Log {
 	return l
 }
 
-// put appends one payload.
+// put appends one payload, and a mark at its end: a frame has several.
 func put(l *wal.Log, payload string) (segment uint64, p wal.Position, err error) {
 	if segment, err = l.Enter(); err != nil {
 		return 0, 0, err
 	}
 	defer l.Exit()
-	p, err = l.Append([]byte(payload), 0)
+	p, err = l.Append([]byte(payload+";"), 0)
 	return segment, p, err
 }
 
@@ -67,7 +67,9 @@ func replayed(t *testing.T, l *wal.Log) ([]string, wal.Report) {
 	t.Helper()
 	var out []string
 	rep, err := l.Replay(t.Context(), func(segment uint64, payload []byte) error {
-		out = append(out, fmt.Sprintf("%d:%s", segment, payload))
+		for _, one := range strings.Split(strings.TrimSuffix(string(payload), ";"), ";") {
+			out = append(out, fmt.Sprintf("%d:%s", segment, one))
+		}
 		return nil
 	})
 	if err != nil {
@@ -242,10 +244,10 @@ func TestRunGoesOnAfterAFullDisk(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- l.Run(ctx) }()
 		mustPut(t, l, "a")
-		incompressible := make([]byte, 5<<10)
+		incompressible := make([]byte, 6<<10)
 		for i, x := 0, uint32(1); i < len(incompressible); i++ {
 			x = x*1664525 + 1013904223
-			incompressible[i] = byte(x >> 24)
+			incompressible[i] = byte(x>>24) | 0x80 // no mark
 		}
 		if _, _, err := put(l, string(incompressible)); err != nil {
 			t.Fatal(err)

@@ -40,23 +40,22 @@ const damageMax = 1000
 // left out and reported; the end that a crash has cut off is no damage.
 func (l *Log) Replay(ctx context.Context, fn func(segment uint64, payload []byte) error) (Report, error) {
 	var rep Report
-	var buf []byte
+	var frames record.Unframer
 	for _, n := range l.old {
 		if err := ctx.Err(); err != nil {
 			return rep, err
 		}
-		var err error
-		if buf, err = l.replaySegment(n, buf, &rep, fn); err != nil {
+		if err := l.replaySegment(n, &frames, &rep, fn); err != nil {
 			return rep, fmt.Errorf("replay log segment %d: %w", n, err)
 		}
 	}
 	return rep, nil
 }
 
-func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, []byte) error) ([]byte, error) {
+func (l *Log) replaySegment(n uint64, frames *record.Unframer, rep *Report, fn func(uint64, []byte) error) error {
 	m, err := l.fs.Map(l.path(n))
 	if err != nil {
-		return buf, err
+		return err
 	}
 	defer m.Close() //nolint:errcheck // read only
 	data := m.Bytes()
@@ -65,43 +64,40 @@ func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, [
 	number, err := record.ReadSegmentHeader(data)
 	switch {
 	case errors.Is(err, record.ErrTorn):
-		return buf, nil // a crash during its making: nothing was ever in it
+		return nil // a crash during its making: nothing was ever in it
 	case errors.Is(err, record.ErrFuture):
-		return buf, err
+		return err
 	case err == nil && number != n:
 		err = &record.CorruptError{What: fmt.Sprintf("the header says segment %d", number), Offset: 8}
 	}
 	pos := record.SegmentHeaderSize
 	if err != nil { // the frames have checksums of their own
 		if pos = resume(data, 0); pos < 0 {
-			return buf, nil // a crash during its making, too
+			return nil // a crash during its making, too
 		}
 		l.damage(rep, n, 0, err)
 	}
 	for pos < len(data) {
-		payload, size, err := record.ReadFrame(data[pos:], buf)
+		payload, size, err := frames.Read(data[pos:])
 		if errors.Is(err, record.ErrFuture) {
-			return buf, fmt.Errorf("at offset %d: %w", pos, err)
+			return fmt.Errorf("at offset %d: %w", pos, err)
 		}
 		if err != nil {
 			next := resume(data, pos)
 			if next < 0 {
-				return buf, nil
+				return nil
 			}
 			l.damage(rep, n, pos, err)
 			pos = next
 			continue
 		}
-		if cap(payload) > cap(buf) && size < len(payload) {
-			buf = payload[:0]
-		}
 		rep.Frames++
 		if err := fn(n, payload); err != nil {
-			return buf, err
+			return err
 		}
 		pos += size
 	}
-	return buf, nil
+	return nil
 }
 
 // resume returns where reading goes on after a frame at pos that cannot be
@@ -110,6 +106,7 @@ func (l *Log) replaySegment(n uint64, buf []byte, rep *Report, fn func(uint64, [
 // resume returns -1: nothing from pos on was acknowledged.
 func resume(data []byte, pos int) int {
 	first := -1
+	var frames record.Unframer
 	for {
 		step := record.FindFrame(data[pos:])
 		if step < 0 {
@@ -120,7 +117,7 @@ func resume(data []byte, pos int) int {
 			first = pos
 		}
 		for pos < len(data) {
-			_, size, err := record.ReadFrame(data[pos:], nil)
+			_, size, err := frames.Read(data[pos:])
 			if err != nil {
 				break
 			}

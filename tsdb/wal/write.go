@@ -17,9 +17,9 @@ func WriteSegment(fsys vfs.FS, dir string, payloads ...[]byte) error {
 		return fmt.Errorf("make log directory: %w", err)
 	}
 	content := record.AppendSegmentHeader(nil, number)
-	var scratch []byte
+	var framer record.Framer
 	for i, p := range payloads {
-		content, scratch = record.AppendFrame(content, p, scratch, i == 0)
+		content = framer.Append(content, p, i == 0)
 	}
 	f, err := fsys.Create(path.Join(dir, segmentName(number)))
 	if err != nil {
