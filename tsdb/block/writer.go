@@ -361,8 +361,11 @@ func (w *Writer) buildIndex() ([]byte, error) {
 	if len(x) > index.PackedBytesMax {
 		return w.index.Build(enc)
 	}
-	if w.zstd == nil { // a cut does without the best encoder's 30 MB of tables
+	switch {
+	case w.zstd == nil || len(x) <= packBestMin: // a cut does without the best encoder, too
 		return index.Pack(x, enc), nil
+	case w.opts.CompressMost:
+		return index.Pack(x, w.zstd), nil
 	}
 	best, err := newEncoder(true)
 	if err != nil {
@@ -370,6 +373,10 @@ func (w *Writer) buildIndex() ([]byte, error) {
 	}
 	return index.Pack(x, best), nil
 }
+
+// packBestMin is the size of an index, in bytes, up to which the best encoder is
+// not worth its 34 MB of tables: it would save 30 bytes at the most, for 5 to 15 ms.
+const packBestMin = 4 << 10
 
 // newEncoder returns an encoder of small frames.
 func newEncoder(best bool) (*zstd.Encoder, error) {
