@@ -124,7 +124,11 @@ func backfill(blockRange time.Duration) tsdb.Options {
 // TestLateInAnyOrder: whatever cuts, spills, compactions and restarts come
 // between, the samples are the same, bit for bit.
 func TestLateInAnyOrder(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 9))
 		w := newLateWriter(t, mem.New(), backfill(10*time.Minute))
 		now := int64(0)
