@@ -13,28 +13,23 @@
 package backup
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nilometer/nilometer/format/document"
 )
 
 // formatVersion is the newest version of the bytes that this package knows.
 const formatVersion = 1
 
-// Limits of one index.
-const (
-	sizeMax   = 1 << 30
-	headerMax = 100
-)
+// sizeMax bounds one index in bytes.
+const sizeMax = 1 << 30
 
 // Index describes one backup. It is the content of its last object: a backup
 // without one was not finished.
@@ -79,76 +74,34 @@ var (
 	ErrFuture = errors.New("index of a backup of a newer format: upgrade this program to read it")
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// kind is the frame of an index.
+func kind() document.Kind {
+	return document.Kind{Name: "nilometer-backup", Version: formatVersion, BytesMax: sizeMax, ErrDamaged: ErrDamaged, ErrFuture: ErrFuture}
+}
 
 // Append appends the bytes of x to dst. Files are sorted by path.
 func Append(dst []byte, x Index) ([]byte, error) {
 	x.Files = slices.SortedFunc(slices.Values(x.Files), func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
-	if err := x.validate(); err != nil {
+	err := x.validate()
+	if err == nil {
+		dst, err = kind().Append(dst, x)
+	}
+	if err != nil {
 		return dst, fmt.Errorf("encode the index of backup %s: %w", x.Name, err)
 	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(x); err != nil {
-		return dst, fmt.Errorf("encode the index of backup %s: %w", x.Name, err)
-	}
-	if body.Len() > sizeMax {
-		return dst, fmt.Errorf("encode the index of backup %s: it has %d bytes, at most %d are allowed", x.Name, body.Len(), sizeMax)
-	}
-	dst = fmt.Appendf(dst, "nilometer-backup %d crc32c=%08x bytes=%d\n", formatVersion, crc32.Checksum(body.Bytes(), castagnoli), body.Len())
-	return append(dst, body.Bytes()...), nil
+	return dst, nil
 }
 
 // Decode reads the bytes of an index. Errors wrap ErrDamaged or ErrFuture.
 func Decode(b []byte) (Index, error) {
-	line, _, ok := bytes.Cut(b[:min(len(b), headerMax)], []byte("\n"))
-	if !ok {
-		return Index{}, fmt.Errorf("%w: no header line in the first %d bytes", ErrDamaged, headerMax)
-	}
-	body := b[len(line)+1:]
-	if err := checkHeader(string(line), body); err != nil {
-		return Index{}, err
-	}
 	var x Index
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&x); err != nil {
-		return Index{}, fmt.Errorf("%w: offset %d: %w", ErrDamaged, len(line)+1+int(dec.InputOffset()), err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Index{}, fmt.Errorf("%w: bytes after the end at offset %d", ErrDamaged, len(line)+1+int(dec.InputOffset()))
+	if err := kind().Decode(b, &x); err != nil {
+		return Index{}, err
 	}
 	if err := x.validate(); err != nil {
 		return Index{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return x, nil
-}
-
-func checkHeader(line string, body []byte) error {
-	rest, ok := strings.CutPrefix(line, "nilometer-backup ")
-	if !ok {
-		return fmt.Errorf("%w: it does not begin with \"nilometer-backup\"", ErrDamaged)
-	}
-	var version, size int
-	var sum uint32
-	if _, err := fmt.Sscanf(rest, "%d", &version); err != nil || version < 1 {
-		return fmt.Errorf("%w: header %q", ErrDamaged, line)
-	}
-	if version > formatVersion {
-		return fmt.Errorf("%w (format %d, known up to %d)", ErrFuture, version, formatVersion)
-	}
-	if _, err := fmt.Sscanf(rest, "%d crc32c=%x bytes=%d", &version, &sum, &size); err != nil {
-		return fmt.Errorf("%w: header %q: %w", ErrDamaged, line, err)
-	}
-	if size != len(body) {
-		return fmt.Errorf("%w: it has %d bytes after the header, which says %d", ErrDamaged, len(body), size)
-	}
-	if got := crc32.Checksum(body, castagnoli); got != sum {
-		return fmt.Errorf("%w: checksum %08x, the header says %08x", ErrDamaged, got, sum)
-	}
-	return nil
 }
 
 // validate checks what the JSON cannot (I1, I2).
