@@ -36,8 +36,10 @@ func (db *DB) AddBlock(ctx context.Context, id tenant.ID, write func(context.Con
 	if err != nil {
 		return fmt.Errorf("add a block: %w", err)
 	}
-	b.work.Lock()
-	defer b.work.Unlock()
+	b.cuts.Lock()
+	defer b.cuts.Unlock()
+	b.compactions.Lock()
+	defer b.compactions.Unlock()
 	if err := b.resume(ctx); err != nil {
 		return fmt.Errorf("add a block: %w", err)
 	}

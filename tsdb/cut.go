@@ -90,8 +90,8 @@ const (
 // generation, in this order (I1). The span is dropped by what adopt leaves for
 // sweep.
 func (db *DB) cutSpan(ctx context.Context, b *blocks, h *head.Head, span int64, to extent) error {
-	b.work.Lock()
-	defer b.work.Unlock()
+	b.cuts.Lock()
+	defer b.cuts.Unlock()
 	if err := b.resume(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,5 +71,76 @@ func TestACutThatIsEndedLosesNothing(t *testing.T) {
 	}
 	if diff := storagetest.Diff([]storagetest.Series{s}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// gatedBucket holds the first put of a block's chunks back.
+type gatedBucket struct {
+	blob.Bucket
+	armed   atomic.Bool
+	reached chan struct{}
+	gate    chan struct{}
+}
+
+func (b *gatedBucket) PutIfAbsent(ctx context.Context, name string, r io.Reader, sizeBytes int64) error {
+	if strings.Contains(name, "/chunks/") && b.armed.CompareAndSwap(true, false) {
+		close(b.reached)
+		<-b.gate
+	}
+	return b.Bucket.PutIfAbsent(ctx, name, r, sizeBytes)
+}
+
+// TestCutsDoNotWaitForCompactions holds a compaction in the middle of its block:
+// meanwhile spans are cut and samples deleted, and the result respects both.
+func TestCutsDoNotWaitForCompactions(t *testing.T) {
+	bucket := &gatedBucket{Bucket: blobmem.New(), reached: make(chan struct{}), gate: make(chan struct{})}
+	db := mustStart(t, mem.New(), quiet(time.Minute), tsdb.Deps{Bucket: bucket})
+	var want storagetest.Series
+	load := func(from, to int64) {
+		s := storagetest.Series{Labels: labels.FromStrings("__name__", "a", "instance", "i", "job", "j")}
+		for i := from; i < to; i++ {
+			s.Samples = append(s.Samples, storagetest.Sample{T: at(30 * i), V: float64(i)})
+		}
+		if err := storagetest.Load(t.Context(), db, tenant.Default, s); err != nil {
+			t.Fatal(err)
+		}
+		want.Labels, want.Samples = s.Labels, append(want.Samples, s.Samples...)
+	}
+	load(0, 40)
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bucket.armed.Store(true)
+	compacted := make(chan error, 1)
+	go func() { compacted <- db.Compact(context.Background()) }()
+	<-bucket.reached
+	before := db.Stats().Blocks
+	load(40, 60)
+	if err := db.Cut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := db.Stats().Blocks; n <= before {
+		t.Errorf("%d blocks after a cut beside a compaction, %d before", n, before)
+	}
+	all := labels.MustNewMatcher(labels.MatchEqual, "job", "j")
+	if err := db.Delete(t.Context(), tenant.Default, at(0), at(60), all); err != nil {
+		t.Fatal(err)
+	}
+	want.Samples = want.Samples[3:]
+	close(bucket.gate)
+	if err := <-compacted; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got, err := storagetest.ReadAll(t.Context(), db, tenant.Default, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := storagetest.Diff([]storagetest.Series{want}, got); diff != "" {
+			t.Fatal(diff)
+		}
+		if err := db.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -271,9 +271,11 @@ func (db *DB) Close() error {
 		errs = append(errs, db.memory.log.Close())
 	}
 	for _, b := range tenants {
-		b.work.Lock() // a compaction under way ends first
+		b.cuts.Lock() // what is under way ends first
+		b.compactions.Lock()
 		errs = append(errs, b.close())
-		b.work.Unlock()
+		b.compactions.Unlock()
+		b.cuts.Unlock()
 	}
 	errs = append(errs, db.directory.close())
 	return errors.Join(errs...)

@@ -311,7 +311,7 @@ func (db *DB) CleanTombstones(ctx context.Context) error {
 	if err := db.memory.wait(ctx); err != nil {
 		return fmt.Errorf("clean tombstones: %w", err)
 	}
-	if err := db.compactAll(ctx, func(o *planner.Options) { o.RewriteMaxMs = 0 }); err != nil {
+	if err := db.compactAll(ctx, nil, func(o *planner.Options) { o.RewriteMaxMs = 0 }); err != nil {
 		return fmt.Errorf("clean tombstones: %w", err)
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/late"
 	"github.com/nilometer/nilometer/tsdb/manifest"
@@ -31,6 +33,17 @@ func (g *generation) horizon() int64 {
 		return m.Time
 	}
 	return noHorizon
+}
+
+// setAside are the blocks that cannot be read.
+func (g *generation) setAside() map[ulid.ULID]bool {
+	out := map[ulid.ULID]bool{}
+	for _, x := range g.blocks {
+		if x.Damage() != nil {
+			out[x.Meta().ID] = true
+		}
+	}
+	return out
 }
 
 // late says which late samples are in its blocks.

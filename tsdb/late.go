@@ -157,8 +157,8 @@ func (db *DB) spill(ctx context.Context, b *blocks, h *head.Head, due func(late.
 	if spans, _ := h.Late().Spans(); !slices.ContainsFunc(spans, due) {
 		return nil
 	}
-	b.work.Lock()
-	defer b.work.Unlock()
+	b.cuts.Lock()
+	defer b.cuts.Unlock()
 	if err := b.resume(ctx); err != nil {
 		return err
 	}

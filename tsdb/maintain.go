@@ -102,7 +102,7 @@ func (db *DB) every(ctx context.Context, loop string, work func(context.Context)
 // Compact runs every compaction that is due, retention included, and deletes
 // the files of blocks that nobody can name any more.
 func (db *DB) Compact(ctx context.Context) error {
-	return db.compactAll(ctx, func(*planner.Options) {})
+	return db.compactAll(ctx, nil, func(*planner.Options) {})
 }
 
 // compactDue returns what Run does at each turn: Compact, or the drops alone
@@ -111,7 +111,8 @@ func (db *DB) compactDue() func(context.Context) error {
 	var pause planner.Backoff
 	return func(ctx context.Context) error {
 		pausing := pause.Pauses(db.deps.Clock())
-		err := db.compactAll(ctx, func(o *planner.Options) { o.DropsOnly = pausing })
+		p := compact.Pace{Share: db.opts.CompactionShare}
+		err := db.compactAll(ctx, p.Pause, func(o *planner.Options) { o.DropsOnly = pausing })
 		if !pausing {
 			pause.Ended(db.deps.Clock(), db.opts.MaintenanceInterval, err)
 		}
@@ -119,8 +120,9 @@ func (db *DB) compactDue() func(context.Context) error {
 	}
 }
 
-// compactAll is Compact with other options.
-func (db *DB) compactAll(ctx context.Context, with func(*planner.Options)) error {
+// compactAll is Compact with other options, and with pauses: one tenant after
+// the other, so that one block is written at a time.
+func (db *DB) compactAll(ctx context.Context, pause func(context.Context) error, with func(*planner.Options)) error {
 	var errs []error
 	tenants := db.opened()
 	budgets, err := db.blockBudgets(tenants)
@@ -133,7 +135,7 @@ func (db *DB) compactAll(ctx context.Context, with func(*planner.Options)) error
 			o.RetentionBytes = budgets[i]
 		}
 		with(&o)
-		err := b.compact(ctx, db.now(), o, db.retention.Load(), func(job planner.Job, r compact.Result, err error) {
+		err := b.compact(ctx, db.now(), o, db.retention.Load(), pause, func(job planner.Job, r compact.Result, err error) {
 			db.compacted(b, job, r, err)
 		})
 		if err != nil {

@@ -107,7 +107,7 @@ func (db *DB) finish(ctx context.Context, c *Compacted, report func(CompactRepor
 	p := db.plannerOptions()
 	p.Final = true
 	for _, b := range db.opened() {
-		err := b.compact(ctx, db.now(), p, db.retention.Load(), func(j planner.Job, r compact.Result, err error) {
+		err := b.compact(ctx, db.now(), p, db.retention.Load(), nil, func(j planner.Job, r compact.Result, err error) {
 			if err == nil {
 				c.Jobs++
 				report(CompactReport{Tenant: b.id, Job: j, Result: r})

@@ -35,6 +35,9 @@ type Options struct {
 	// then a block is written anew for them alone. Queries do not see them at
 	// once. Default 24 h; negative: not at all.
 	DeleteRewriteMax time.Duration
+	// CompactionShare is the share of one core's time that compactions in the
+	// background take while there is something to do, over 0 to 1; default 0.5.
+	CompactionShare float64
 	// SyncInterval is the longest time for which a sample that was appended as
 	// storage.Logged is not durable; 1 ms to 1 min, default 1 s.
 	SyncInterval time.Duration
@@ -80,6 +83,7 @@ const (
 	defaultRetention        = 30 * 24 * time.Hour
 	defaultDeleteRewriteMax = 24 * time.Hour
 	defaultSyncInterval     = time.Second
+	defaultCompactionShare  = 0.5
 	defaultCacheBytes       = 128 << 20
 
 	defaultLatePushes    = 2 * time.Hour
@@ -92,6 +96,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Retention == 0 {
 		o.Retention = defaultRetention
+	}
+	if o.CompactionShare == 0 {
+		o.CompactionShare = defaultCompactionShare
 	}
 	if o.SyncInterval == 0 {
 		o.SyncInterval = defaultSyncInterval
@@ -135,6 +142,9 @@ func (o Options) Validate() error {
 	keep := Retention{Time: o.Retention, Bytes: o.RetentionBytes, DiskPercent: o.RetentionDiskPercent, Rules: o.RetentionRules}
 	if err := keep.Validate(o.BlockRange); err != nil {
 		problems = append(problems, err)
+	}
+	if !(o.CompactionShare > 0 && o.CompactionShare <= 1) {
+		problems = append(problems, fmt.Errorf("compactions take %v of a core: over 0, and at most 1 is allowed", o.CompactionShare))
 	}
 	if o.MemoryLimit < 0 {
 		problems = append(problems, fmt.Errorf("the memory limit is %d bytes: it must not be negative", o.MemoryLimit))

@@ -43,11 +43,13 @@ type blocks struct {
 	// quiet is used by Cut alone.
 	quiet quietness
 
-	// work is held by who writes blocks, from the choice of its sources to the
-	// version that names the result: a cut, a compaction. Readers never take it.
-	work sync.Mutex
+	// cuts and compactions are held by who writes blocks, from the choice of its
+	// sources to the version that names the result. They do not wait for one
+	// another: what a cut makes was accepted after every block that is there when
+	// a compaction is planned. Readers never take them.
+	cuts, compactions sync.Mutex
 	// edits is held by who commits versions or adopts them, for that moment
-	// alone, and by a deletion: it waits for no work. It comes after work.
+	// alone, and by a deletion: it waits for no work. It comes after the others.
 	edits sync.Mutex
 	// uncertain are deletions whose commit has lost its answer. edits guards it.
 	uncertain []*head.Deletion
@@ -186,9 +188,9 @@ const roundsMax = 64
 // compact runs the planner's jobs until there is none. A job that fails leaves
 // its blocks as they are and does not stop the others; its error is returned
 // at the end.
-func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, keep *Retention, done func(planner.Job, compact.Result, error)) error {
-	b.work.Lock()
-	defer b.work.Unlock()
+func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, keep *Retention, pause func(context.Context) error, done func(planner.Job, compact.Result, error)) error {
+	b.compactions.Lock()
+	defer b.compactions.Unlock()
 	if err := b.resume(ctx); err != nil {
 		return err
 	}
@@ -197,6 +199,7 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, ke
 		var errs []error
 		progress := false
 		o.Hidden = b.newest.Load().hidden(ctx)
+		o.SetAside = b.newest.Load().setAside()
 		expired := keep.expired(nowMs)
 		o.Expired = b.newest.Load().expiredShare(ctx, expired, nowMs)
 		jobs := planner.Plan(b.newest.Load().current.State, nowMs, o)
@@ -207,7 +210,7 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, ke
 			}
 			r, err := compact.Result{}, b.hasRoom(job)
 			if err == nil {
-				r, err = b.runJob(ctx, job, o, expired, nowMs)
+				r, err = b.runJob(ctx, job, o, expired, nowMs, pause)
 			}
 			done(job, r, err)
 			if err != nil {
@@ -223,8 +226,8 @@ func (b *blocks) compact(ctx context.Context, nowMs int64, o planner.Options, ke
 	return nil
 }
 
-func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options, expired []mask.Rule, nowMs int64) (compact.Result, error) {
-	d := compact.Deps{Bucket: b.bucket, Tenant: b.id, Manifest: b.manifest, NewID: ulid.Make, Expired: expired, NowMs: nowMs}
+func (b *blocks) runJob(ctx context.Context, job planner.Job, o planner.Options, expired []mask.Rule, nowMs int64, pause func(context.Context) error) (compact.Result, error) {
+	d := compact.Deps{Bucket: b.bucket, Tenant: b.id, Manifest: b.manifest, NewID: ulid.Make, Expired: expired, NowMs: nowMs, Pause: pause}
 	r, err := compact.Run(ctx, d, blockOptions(o, true), job)
 	if err != nil {
 		if errors.Is(err, manifest.ErrUncertain) {

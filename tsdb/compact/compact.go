@@ -44,6 +44,9 @@ type Deps struct {
 	// not exempt: the result is without it.
 	Expired []mask.Rule
 	NowMs   int64
+	// Pause, unless nil, is called every now and then while a job runs: it may
+	// wait.
+	Pause func(context.Context) error
 }
 
 // Result says what a job did.
@@ -118,7 +121,7 @@ func write(ctx context.Context, d Deps, w *block.Writer, job planner.Job, source
 			}
 		}
 	}
-	stats, err := Merge(ctx, w, in)
+	stats, err := Merge(ctx, w, in, d.Pause)
 	if err != nil {
 		return stats, format.Block{}, err
 	}

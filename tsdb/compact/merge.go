@@ -19,10 +19,13 @@ type Source struct {
 	tombstones tombstones
 }
 
+// pauseSeries is how many series are merged between two looks at the time.
+const pauseSeries = 64
+
 // Merge writes every series of the sources, which are in order of acceptance,
 // to w. Columns of *block.Block sources that continue one another become one;
 // see chain. The caller finishes w, or aborts it after an error.
-func Merge(ctx context.Context, w *block.Writer, sources []Source) (Stats, error) {
+func Merge(ctx context.Context, w *block.Writer, sources []Source, pause func(context.Context) error) (Stats, error) {
 	m := &merger{w: w}
 	chains, err := newChains(w, sources)
 	if err != nil {
@@ -42,8 +45,13 @@ func Merge(ctx context.Context, w *block.Writer, sources []Source) (Stats, error
 	m.sources = sources
 	heap.Init(&m.heap)
 	for n := 0; len(m.heap) > 0; n++ {
-		if n%256 == 0 && ctx.Err() != nil {
+		if n%pauseSeries == 0 && ctx.Err() != nil {
 			return m.stats, context.Cause(ctx)
+		}
+		if n%pauseSeries == 0 && pause != nil {
+			if err := pause(ctx); err != nil {
+				return m.stats, err
+			}
 		}
 		if err := m.series(ctx); err != nil {
 			return m.stats, err

@@ -23,7 +23,7 @@ func Write(ctx context.Context, bucket blob.Bucket, id tenant.ID, blockID ulid.U
 		sources[i] = Source{Part: p}
 	}
 	meta.Level, meta.Sources = 1, []ulid.ULID{blockID}
-	if _, err = Merge(ctx, w, sources); err == nil {
+	if _, err = Merge(ctx, w, sources, nil); err == nil {
 		meta, err = w.Finish(ctx, meta)
 	}
 	if err != nil {

@@ -107,6 +107,9 @@ type Options struct {
 	JobBytesMax uint64
 	// JobBlocksMax bounds the number of sources of one job; default 64.
 	JobBlocksMax int
+	// SetAside are blocks that cannot be read: they are dropped with their time,
+	// and no job reads them.
+	SetAside map[ulid.ULID]bool
 	// Final takes every range for closed, merges into the largest at once, and
 	// rewrites what was cut and never compacted: no more data is to come soon.
 	Final bool
@@ -157,6 +160,9 @@ func Plan(s manifest.State, nowMs int64, o Options) []Job {
 	p.retention(s.Blocks)
 	if o.DropsOnly {
 		return p.jobs
+	}
+	for id := range o.SetAside {
+		p.taken[id] = true
 	}
 	for _, blocks := range p.byResolution(s.Blocks) {
 		alike := byExemption(blocks)
