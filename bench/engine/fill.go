@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/model/series"
@@ -113,14 +114,20 @@ func (ts *targets) make(ctx context.Context, db *tsdb.DB, rec *corpus.Recording)
 	if t.group, err = db.OpenGroup(ctx, tenant.Default, storage.GroupSpec{Kind: storage.Closed, Key: key, Name: "scrape"}); err != nil {
 		return t, err
 	}
+	return t, t.resolve(ctx, lsets)
+}
+
+// resolve finds the slots of a target's series.
+func (t *target) resolve(ctx context.Context, lsets []labels.Labels) (err error) {
 	out := make([]storage.Resolution, len(lsets))
 	if t.batch.Version, err = t.group.Resolve(ctx, lsets, out); err != nil {
-		return t, err
+		return err
 	}
+	t.batch.Slots = t.batch.Slots[:0]
 	for _, r := range out {
 		t.batch.Slots = append(t.batch.Slots, r.Slot)
 	}
-	return t, nil
+	return nil
 }
 
 // replace ends the next target at t and puts another one in its place.

@@ -7,7 +7,8 @@
 // A child process fills the head of a database in -dir (a temporary directory
 // by default) with the recorded node exporter's series for so many targets,
 // prints what that took, and ends without closing anything. A second child
-// opens the directory and prints when it could answer; then it cuts the span.
+// opens the directory and prints when it could answer; then it cuts the span, and
+// prints how long scrapes and queries took meanwhile.
 // -churn replaces that share of the targets in an hour, one after the other;
 // -changing makes as many of the series that stand still change, now and then,
 // that this share of all changes within three minutes.

@@ -61,12 +61,18 @@ func start(ctx context.Context, o options) error {
 	if err := db.Cut(ctx); err != nil { // the span is not over yet
 		return err
 	}
+	var took time.Duration
 	now.Store(end + (3 * time.Hour).Milliseconds())
-	begun = time.Now()
-	if err := db.Cut(ctx); err != nil {
+	slow, err := beside(ctx, o, db, &now, func() error {
+		begun := time.Now()
+		defer func() { took = time.Since(begun) }()
+		return db.Cut(ctx)
+	})
+	if err != nil {
 		return err
 	}
-	took, m, most := time.Since(begun), measure(), peak()
+	m, most := measure(), peak()
+	fmt.Println("during the cut", slow)
 	fmt.Printf("cut: %.1f s; bytes/series: anonymous %.0f, files %.0f; peak since the start: anonymous %.0f, files %.0f\n", took.Seconds(),
 		float64(m.anonymous)/float64(all), float64(m.files)/float64(all), float64(most.anonymous)/float64(all), float64(most.files)/float64(all))
 	return nil
