@@ -157,36 +157,16 @@ func (db *DB) keepDeletion(ctx context.Context, d *head.Deletion) error {
 		return fmt.Errorf("the deletion is of %d series, too many for one: name fewer by its matchers", len(d.Record().Series))
 	}
 	frame := new(record.Framer).Append(nil, payload, true)
-	if err := writeDeletion(db.directory.fs, d.ID(), frame); err != nil {
+	fsys := db.directory.fs
+	err := fsys.MkdirAll(deletionsName)
+	if err == nil {
+		err = vfs.ReplaceBytes(fsys, path.Join(deletionsName, d.ID()), frame)
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("write %s/%s: %w", deletionsName, d.ID(), err), db.dropDeletion(d.ID()))
 	}
 	return nil
 }
-
-func writeDeletion(fsys vfs.FS, id string, content []byte) error {
-	if err := fsys.MkdirAll(deletionsName); err != nil {
-		return err
-	}
-	name := path.Join(deletionsName, id)
-	f, err := fsys.Create(name + unfinished)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fsys.RemoveAll(name+unfinished))
-	}
-	if err := fsys.Rename(name+unfinished, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(deletionsName)
-}
-
-// unfinished ends the name of a file that is being written.
-const unfinished = ".new"
 
 func (db *DB) dropDeletion(id string) error {
 	return db.directory.fs.RemoveAll(path.Join(deletionsName, id))
@@ -228,7 +208,7 @@ func (db *DB) restoreDeletions() error {
 const damaged = ".damaged"
 
 func (db *DB) restoreDeletion(name string) (kept bool, err error) {
-	if strings.HasSuffix(name, unfinished) {
+	if strings.HasSuffix(name, vfs.Unfinished) {
 		return false, nil
 	}
 	m, err := db.directory.fs.Map(path.Join(deletionsName, name))

@@ -96,7 +96,7 @@ func foreign(fsys vfs.FS, name string) error {
 	}
 	for _, n := range names {
 		switch {
-		case n == lockName, n == versionName+".new", n == "lost+found", strings.HasPrefix(n, metaPrefix):
+		case n == lockName, n == versionName+vfs.Unfinished, n == "lost+found", strings.HasPrefix(n, metaPrefix):
 		default:
 			return fmt.Errorf("%s has a %q and no file %s: it is no data directory of this program; choose an empty one with --data.dir", name, n, versionName)
 		}
@@ -141,26 +141,7 @@ func (d *directory) checkVersion(name string) error {
 
 // writeVersion makes VERSION appear in a directory, whole or not at all.
 func writeVersion(fsys vfs.FS, dir string) error {
-	name := path.Join(dir, versionName)
-	temporary := name + ".new"
-	if err := fsys.RemoveAll(temporary); err != nil {
-		return err
-	}
-	f, err := fsys.Create(temporary)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "%s%d\n", versionLine, layoutVersion)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temporary, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(dir)
+	return vfs.ReplaceBytes(fsys, path.Join(dir, versionName), fmt.Appendf(nil, "%s%d\n", versionLine, layoutVersion))
 }
 
 func (d *directory) close() error { return d.lock.Close() }

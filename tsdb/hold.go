@@ -59,7 +59,7 @@ func (db *DB) Hold(ctx context.Context, id tenant.ID, name string, budget uint64
 	if err := id.Validate(); err != nil {
 		return nil, fmt.Errorf("cursor %q: %w", name, err)
 	}
-	if !holdName.MatchString(name) || strings.HasSuffix(name, newSuffix) || strings.HasSuffix(name, damaged) {
+	if !holdName.MatchString(name) || strings.HasSuffix(name, vfs.Unfinished) || strings.HasSuffix(name, damaged) {
 		return nil, fmt.Errorf("cursor %q: a name has letters, digits, '.', '_' and '-', begins with a letter or digit, and has at most 100 of them", name)
 	}
 	if err := db.memory.wait(ctx); err != nil {
@@ -161,7 +161,7 @@ func (h *Hold) write(c storage.Cursor) error {
 	fsys := h.db.directory.fs
 	err := fsys.MkdirAll(cursorsName)
 	if err == nil {
-		err = replaceFile(fsys, path.Join(cursorsName, h.name), format.Append(nil, format.Cursor{
+		err = vfs.ReplaceBytes(fsys, path.Join(cursorsName, h.name), format.Append(nil, format.Cursor{
 			Tenant: string(h.tenant), Budget: h.budget, Segment: c.Segment, Offset: c.Offset, From: c.From, Until: c.Until,
 		}))
 	}
@@ -169,32 +169,6 @@ func (h *Hold) write(c storage.Cursor) error {
 		return fmt.Errorf("save cursor %q: %w", h.name, err)
 	}
 	return nil
-}
-
-// newSuffix is behind the name of a file until it is whole.
-const newSuffix = ".new"
-
-// replaceFile makes a file have other bytes, durably, whole or not at all.
-func replaceFile(fsys vfs.FS, name string, content []byte) error {
-	temporary := name + newSuffix
-	if err := fsys.RemoveAll(temporary); err != nil {
-		return err
-	}
-	f, err := fsys.Create(temporary)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(temporary, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(path.Dir(name))
 }
 
 // restoreHolds reads the durable cursors. One that cannot be read is set aside:
@@ -212,7 +186,7 @@ func (db *DB) restoreHolds() error {
 	}
 	for _, name := range names {
 		file := path.Join(cursorsName, name)
-		if strings.HasSuffix(name, newSuffix) || strings.HasSuffix(name, damaged) {
+		if strings.HasSuffix(name, vfs.Unfinished) || strings.HasSuffix(name, damaged) {
 			continue
 		}
 		c, err := readCursor(fsys, file)

@@ -63,7 +63,7 @@ func verifySeals(ctx context.Context, fsys vfs.FS, tell func(FileReport)) error 
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if strings.HasSuffix(name, unfinished) {
+		if strings.HasSuffix(name, vfs.Unfinished) {
 			continue
 		}
 		r, err := verifySeal(fsys, path.Join(headName, name))

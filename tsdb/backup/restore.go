@@ -21,10 +21,7 @@ import (
 
 // markName is a file in a directory whose restore has begun and not ended: it
 // has the name of the backup.
-const (
-	markName    = "RESTORE"
-	newMarkName = markName + ".new" // a crash may leave it
-)
+const markName = "RESTORE"
 
 // partSuffix ends the name of a file that is being copied.
 const partSuffix = ".part"
@@ -87,7 +84,7 @@ func (r *restore) check() error {
 		return fmt.Errorf("%w: a restore of backup %s was cut off there; finish that one, or delete the directory", ErrNotEmpty, mark)
 	}
 	for _, n := range names {
-		if n != lockName && n != newMarkName && n != "lost+found" {
+		if n != lockName && n != markName+vfs.Unfinished && n != "lost+found" {
 			return fmt.Errorf("%w: it has %q; choose another one with --data.dir", ErrNotEmpty, n)
 		}
 	}
@@ -152,24 +149,7 @@ func (r *restore) begin() error {
 	if mark, err := r.mark(); err != nil || mark == r.index.Name {
 		return err
 	}
-	if err := r.dst.RemoveAll(newMarkName); err != nil {
-		return err
-	}
-	f, err := r.dst.Create(newMarkName)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(f, r.index.Name+"\n")
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := r.dst.Rename(newMarkName, markName); err != nil {
-		return err
-	}
-	return r.dst.SyncDir(".")
+	return vfs.ReplaceBytes(r.dst, markName, []byte(r.index.Name+"\n"))
 }
 
 func (r *restore) files(ctx context.Context, files []format.File) error {

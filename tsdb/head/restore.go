@@ -14,6 +14,7 @@ import (
 	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
+	"github.com/nilometer/nilometer/vfs"
 )
 
 // restored are the frames of one group, oldest first, and the series of the
@@ -61,7 +62,7 @@ func (r *replay) restore() ([]error, error) {
 	var files []uint64
 	for _, name := range names { // in order of their numbers
 		switch number, rest, ok := numberOf(name); {
-		case strings.HasSuffix(name, newSuffix):
+		case strings.HasSuffix(name, vfs.Unfinished):
 			_ = l.fs.Remove(path.Join(l.dir, name)) // a crash during its making
 		case !ok:
 		case strings.HasPrefix(name, seriesPrefix):

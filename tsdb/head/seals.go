@@ -3,8 +3,8 @@ package head
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"sync"
@@ -71,7 +71,6 @@ type definition struct {
 const (
 	sealPrefix   = "seals-"
 	seriesPrefix = "series-"
-	newSuffix    = ".new"
 )
 
 func (s *seals) name(prefix string, number uint64) string {
@@ -199,7 +198,7 @@ func (s *Heads) write(ctx context.Context, number uint64, pending []pendingSeal)
 		}
 	}
 	w := fileWriter{at: seal.HeaderBytes}
-	err := s.seals.create(s.seals.name(sealPrefix, number), func(f vfs.File) error {
+	err := s.seals.create(s.seals.name(sealPrefix, number), func(f io.Writer) error {
 		w.file = f
 		w.write(seal.AppendHeader(nil))
 		for _, p := range pending {
@@ -221,7 +220,7 @@ func (s *Heads) write(ctx context.Context, number uint64, pending []pendingSeal)
 
 // fileWriter writes frames to a file of seals. The first error stays.
 type fileWriter struct {
-	file    vfs.File
+	file    io.Writer
 	table   seal.Table
 	at      uint64
 	written int
@@ -244,32 +243,12 @@ func (w *fileWriter) frame(k seal.Kind, head []byte, body ...[]byte) {
 	}
 }
 
-// create makes a file appear whole or not at all.
-func (l *seals) create(name string, fill func(vfs.File) error) error {
+// create makes a file and its directory.
+func (l *seals) create(name string, fill func(io.Writer) error) error {
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return err
 	}
-	temporary := name + newSuffix
-	if err := l.fs.RemoveAll(temporary); err != nil {
-		return err
-	}
-	f, err := l.fs.Create(temporary)
-	if err != nil {
-		return err
-	}
-	if err = fill(f); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = l.fs.Rename(temporary, name)
-	}
-	if err == nil {
-		err = l.fs.SyncDir(l.dir)
-	}
-	if err != nil {
-		return errors.Join(err, l.fs.RemoveAll(temporary))
-	}
-	return nil
+	return vfs.Replace(l.fs, name, fill)
 }
 
 // settle gives the groups the mapped bytes in place of those in memory.
@@ -351,7 +330,7 @@ func (h *Head) writeSeries(number uint64) error {
 	l := &h.set.seals
 	name := h.seriesName(number)
 	w := fileWriter{at: seal.HeaderBytes}
-	err := l.create(name, func(f vfs.File) error {
+	err := l.create(name, func(f io.Writer) error {
 		w.file = f
 		w.write(seal.AppendHeader(nil))
 		for rest := fresh; len(rest) > 0; {
