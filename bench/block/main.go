@@ -21,7 +21,6 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/blob/mem"
@@ -205,13 +204,14 @@ func load(src *parttest.Part, name string, every int, length time.Duration, inst
 			continue
 		}
 		times = append(times, s.UnixMs)
-		err = parse(s.Body, func(lset labels.Labels, v float64) {
+		err = corpus.Parse(s.Body, labels.NewSymbolTable(), func(x corpus.Series) {
+			lset := x.Labels()
 			key := string(lset.Bytes(nil))
 			if _, ok := lsets[key]; !ok {
 				lsets[key] = lset
 				order = append(order, key)
 			}
-			samples[key] = append(samples[key], column.Sample{T: s.UnixMs, V: v})
+			samples[key] = append(samples[key], column.Sample{T: s.UnixMs, V: x.Value})
 		})
 		if err != nil {
 			return err
@@ -227,27 +227,4 @@ func load(src *parttest.Part, name string, every int, length time.Duration, inst
 		}
 	}
 	return nil
-}
-
-func parse(body []byte, fn func(labels.Labels, float64)) error {
-	p, err := textparse.New(body, "text/plain", labels.NewSymbolTable(), textparse.ParserOptions{})
-	if err != nil {
-		return err
-	}
-	for {
-		e, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if e != textparse.EntrySeries {
-			continue
-		}
-		_, _, v := p.Series()
-		var lset labels.Labels
-		p.Labels(&lset)
-		fn(lset, v)
-	}
 }

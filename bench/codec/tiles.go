@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/bench/corpus"
 	mcolumn "github.com/nilometer/nilometer/model/column"
@@ -65,33 +64,18 @@ func load(exporter string) (*recording, error) {
 }
 
 func (rec *recording) parse(body []byte, pos int, byName map[string]*seriesColumn, symbols *labels.SymbolTable) error {
-	p, err := textparse.New(body, "text/plain", symbols, textparse.ParserOptions{})
-	if err != nil {
-		return err
-	}
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		name, _, v := p.Series()
-		c := byName[string(name)]
+	return corpus.Parse(body, symbols, func(s corpus.Series) {
+		c := byName[string(s.Text)]
 		if c == nil {
-			c = &seriesColumn{name: string(name)}
+			c = &seriesColumn{name: string(s.Text)}
 			byName[c.name] = c
 			rec.series = append(rec.series, c)
 		}
 		for len(c.values) <= pos {
 			c.values, c.seen = append(c.values, 0), append(c.seen, false)
 		}
-		c.values[pos], c.seen[pos] = v, true
-	}
+		c.values[pos], c.seen[pos] = s.Value, true
+	})
 }
 
 // cut cuts what every step-th scrape from offset on brings into whole tiles,

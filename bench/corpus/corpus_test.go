@@ -2,8 +2,11 @@ package corpus_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/bench/corpus"
 )
@@ -59,5 +62,18 @@ func TestRedisHasAllScrapes(t *testing.T) {
 func TestOpenUnknown(t *testing.T) {
 	if _, err := corpus.Open("nothing"); err == nil {
 		t.Fatal("a recording that does not exist was opened")
+	}
+}
+
+func TestParse(t *testing.T) {
+	got := ""
+	err := corpus.Parse([]byte("# HELP a help\n# TYPE a gauge\na{x=\"1\"} 2\nb 3\n"), labels.NewSymbolTable(), func(s corpus.Series) {
+		got += fmt.Sprintf("%s %s %v\n", s.Text, s.Labels(), s.Value)
+	})
+	if want := "a{x=\"1\"} {__name__=\"a\", x=\"1\"} 2\nb {__name__=\"b\"} 3\n"; err != nil || got != want {
+		t.Errorf("%v, got:\n%s", err, got)
+	}
+	if err := corpus.Parse([]byte("a{ 2\n"), labels.NewSymbolTable(), func(corpus.Series) {}); err == nil {
+		t.Error("no error")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -66,27 +65,14 @@ func (r *Recording) parse(body []byte, known map[string]int) ([]float64, error) 
 	for i := range values {
 		values[i] = column.StaleNaN()
 	}
-	p := textparse.NewPromParser(body, labels.NewSymbolTable(), false)
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return values, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		line, _, v := p.Series()
-		i, ok := known[string(line)]
+	err := Parse(body, labels.NewSymbolTable(), func(s Series) {
+		i, ok := known[string(s.Text)]
 		if !ok {
-			var lset labels.Labels
-			p.Labels(&lset)
 			i = len(r.Labels)
-			known[string(line)] = i
-			r.Labels, values = append(r.Labels, lset), append(values, 0)
+			known[string(s.Text)] = i
+			r.Labels, values = append(r.Labels, s.Labels()), append(values, 0)
 		}
-		values[i] = v
-	}
+		values[i] = s.Value
+	})
+	return values, err
 }

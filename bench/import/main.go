@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 	"github.com/prometheus/prometheus/storage"
 	promtsdb "github.com/prometheus/prometheus/tsdb"
 
@@ -140,7 +139,8 @@ func load(name string, every int) (*exporter, error) {
 			continue
 		}
 		var sc scrape
-		err = parse(s.Body, func(lset labels.Labels, v float64) {
+		err = corpus.Parse(s.Body, labels.NewSymbolTable(), func(x corpus.Series) {
+			lset := x.Labels()
 			key := string(lset.Bytes(nil))
 			at, ok := known[key]
 			if !ok {
@@ -148,7 +148,7 @@ func load(name string, every int) (*exporter, error) {
 				known[key] = at
 				e.labels = append(e.labels, lset)
 			}
-			sc.labels, sc.values = append(sc.labels, at), append(sc.values, v)
+			sc.labels, sc.values = append(sc.labels, at), append(sc.values, x.Value)
 		})
 		if err != nil {
 			return nil, err
@@ -213,27 +213,4 @@ func newTarget(e *exporter, instance, instances int) *target {
 	}
 	t.refs = make([]storage.SeriesRef, len(t.lsets))
 	return t
-}
-
-func parse(body []byte, fn func(labels.Labels, float64)) error {
-	p, err := textparse.New(body, "text/plain", labels.NewSymbolTable(), textparse.ParserOptions{})
-	if err != nil {
-		return err
-	}
-	for {
-		e, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if e != textparse.EntrySeries {
-			continue
-		}
-		_, _, v := p.Series()
-		var lset labels.Labels
-		p.Labels(&lset)
-		fn(lset, v)
-	}
 }

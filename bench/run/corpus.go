@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/bench/load"
@@ -149,31 +148,14 @@ func advance(live []*recording, rec *recording) ([]*recording, error) {
 
 // appendScrape adds the series of a recorded exposition to a request.
 func appendScrape(request *load.WriteRequest, body []byte, unixMs int64, target []labels.Label, symbols *labels.SymbolTable) error {
-	p, err := textparse.New(body, "text/plain; version=0.0.4", symbols, textparse.ParserOptions{})
-	if err != nil {
-		return err
-	}
 	var own []labels.Label
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		_, _, value := p.Series()
-		var lset labels.Labels
-		p.Labels(&lset)
+	return corpus.Parse(body, symbols, func(s corpus.Series) {
 		own = own[:0]
-		lset.Range(func(l labels.Label) {
+		s.Labels().Range(func(l labels.Label) {
 			if l.Name != "instance" && l.Name != "job" {
 				own = append(own, l)
 			}
 		})
-		request.Add(target, own, load.Point{UnixMs: unixMs, Value: value})
-	}
+		request.Add(target, own, load.Point{UnixMs: unixMs, Value: s.Value})
+	})
 }

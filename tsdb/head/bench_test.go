@@ -1,17 +1,13 @@
 package head_test
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/textparse"
 
 	"github.com/nilometer/nilometer/bench/corpus"
-	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
@@ -28,64 +24,15 @@ type recording struct {
 
 func recordingOf(tb testing.TB, name string, scrapes int) *recording {
 	tb.Helper()
-	r, err := corpus.Open(name)
+	loaded, err := corpus.Load(name, scrapes)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer r.Close()
-	rec, known := &recording{}, map[string]int{}
-	for len(rec.values) < scrapes {
-		s, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if !s.Failed() {
-			rec.values = append(rec.values, rec.parse(tb, s.Body, known, name))
-		}
-	}
-	for i, v := range rec.values { // series that came later
-		for len(v) < len(rec.lsets) {
-			v = append(v, column.StaleNaN())
-		}
-		rec.values[i] = v
+	rec := &recording{values: loaded.Values}
+	for _, lset := range loaded.Labels {
+		rec.lsets = append(rec.lsets, labels.NewBuilder(lset).Set("job", name).Set("instance", "10.0.0.7:9100").Labels())
 	}
 	return rec
-}
-
-func (r *recording) parse(tb testing.TB, body []byte, known map[string]int, name string) []float64 {
-	tb.Helper()
-	values := make([]float64, len(r.lsets))
-	for i := range values {
-		values[i] = column.StaleNaN()
-	}
-	p := textparse.NewPromParser(body, labels.NewSymbolTable(), false)
-	for {
-		entry, err := p.Next()
-		if errors.Is(err, io.EOF) {
-			return values
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if entry != textparse.EntrySeries {
-			continue
-		}
-		line, _, v := p.Series()
-		i, ok := known[string(line)]
-		if !ok {
-			var lset labels.Labels
-			p.Labels(&lset)
-			b := labels.NewBuilder(lset)
-			b.Set("job", name).Set("instance", "10.0.0.7:9100")
-			i = len(r.lsets)
-			known[string(line)] = i
-			r.lsets, values = append(r.lsets, b.Labels()), append(values, 0)
-		}
-		values[i] = v
-	}
 }
 
 // append appends n scrapes of a recording, over and over, five seconds apart,
