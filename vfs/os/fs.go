@@ -23,7 +23,6 @@ package osfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -149,8 +148,6 @@ func (f *FS) open(name, op string, flags int) (vfs.File, error) {
 	}
 	return &file{handle: handle, readOnly: flags&os.O_RDWR == 0}, nil
 }
-
-var errIsDir = errors.New("is a directory")
 
 // Map implements vfs.FS.
 func (f *FS) Map(name string) (vfs.Mapping, error) {
@@ -371,111 +368,4 @@ func (f *FS) Usage() (vfs.Usage, error) {
 		return vfs.Usage{}, fmt.Errorf("ask for the space of %s: %w", f.root, err)
 	}
 	return u, nil
-}
-
-// file is an open file.
-type file struct {
-	handle   *os.File
-	readOnly bool
-	failed   error // first error of Write or Sync; then nothing is written any more
-}
-
-// Write implements vfs.File.
-func (f *file) Write(p []byte) (int, error) {
-	if f.readOnly {
-		return 0, &fs.PathError{Op: "write", Path: f.handle.Name(), Err: fs.ErrPermission}
-	}
-	if f.failed != nil {
-		return 0, fmt.Errorf("write %s: refused after an earlier failure: %w", f.handle.Name(), f.failed)
-	}
-	n, err := f.handle.Write(p)
-	if err != nil {
-		f.failed = mapError(err)
-	}
-	return n, f.failed
-}
-
-// Sync implements vfs.File.
-func (f *file) Sync() error {
-	if f.failed != nil {
-		return fmt.Errorf("sync %s: refused after an earlier failure: %w", f.handle.Name(), f.failed)
-	}
-	if f.readOnly {
-		return nil // nothing was written through it
-	}
-	if err := f.handle.Sync(); err != nil {
-		f.failed = mapError(err)
-	}
-	return f.failed
-}
-
-// ReadAt implements vfs.File.
-func (f *file) ReadAt(p []byte, off int64) (int, error) {
-	n, err := f.handle.ReadAt(p, off)
-	if err != nil && err != io.EOF {
-		err = mapError(err)
-	}
-	return n, err
-}
-
-// Size implements vfs.File.
-func (f *file) Size() (int64, error) {
-	info, err := f.handle.Stat()
-	if err != nil {
-		return 0, mapError(err)
-	}
-	return info.Size(), nil
-}
-
-// Close implements vfs.File.
-func (f *file) Close() error { return mapError(f.handle.Close()) }
-
-// mapping is a mapped file; data is nil when it is empty.
-type mapping struct {
-	once sync.Once
-	data []byte
-	err  error // of unmapping
-}
-
-// Bytes implements vfs.Mapping.
-func (m *mapping) Bytes() []byte { return m.data }
-
-// Close implements vfs.Mapping; a second call does nothing.
-func (m *mapping) Close() error {
-	m.once.Do(func() {
-		if m.data != nil {
-			m.err = unmapFile(m.data)
-			m.data = nil
-		}
-	})
-	return m.err
-}
-
-// fullError is an error of the machine that means vfs.ErrFull and already says so.
-type fullError struct{ err error }
-
-func (e fullError) Error() string        { return e.err.Error() }
-func (e fullError) Unwrap() error        { return e.err }
-func (e fullError) Is(target error) bool { return target == vfs.ErrFull }
-
-// belowFileError is an error of the machine for a name below a file: it is
-// missing, as any other name that is not there.
-type belowFileError struct{ err error }
-
-func (e belowFileError) Error() string        { return e.err.Error() }
-func (e belowFileError) Unwrap() error        { return e.err }
-func (e belowFileError) Is(target error) bool { return target == fs.ErrNotExist }
-
-// mapError marks a full device or quota, and names below files. The machine's
-// errors name the operation and the path themselves.
-func mapError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case isFull(err):
-		return fullError{err}
-	case errors.Is(err, errNotDir):
-		return belowFileError{err}
-	}
-	return err
 }
