@@ -1,12 +1,9 @@
 package scrape_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,10 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/value"
 	"go.uber.org/goleak"
 
-	"github.com/nilometer/nilometer/discovery"
 	"github.com/nilometer/nilometer/metadb"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/scrape"
@@ -26,151 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// exporter is a source whose answer the test sets.
-type exporter struct {
-	mu    sync.Mutex // guards what follows
-	body  string
-	err   error
-	wait  time.Duration
-	calls []time.Time
-}
-
-func (e *exporter) set(body string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.body, e.err, e.wait = body, nil, 0
-}
-
-func (e *exporter) fail(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.err = err
-}
-
-func (e *exporter) hang(d time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.wait = d
-}
-
-func (e *exporter) called() []time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return append([]time.Time(nil), e.calls...)
-}
-
-func (e *exporter) AppendMetrics(ctx context.Context, dst []byte) ([]byte, error) {
-	e.mu.Lock()
-	body, err, wait := e.body, e.err, e.wait
-	e.calls = append(e.calls, time.Now())
-	e.mu.Unlock()
-	if wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return dst, ctx.Err()
-		}
-	}
-	return append(dst, body...), err
-}
-
-// bench is a manager with a store in memory.
-type bench struct {
-	t     *testing.T
-	store *storagetest.Memory
-	*scrape.Manager
-	stop func()
-}
-
-func start(t *testing.T, opts storagetest.MemoryOptions, change func(*scrape.Deps)) *bench {
-	t.Helper()
-	b := &bench{t: t, store: storagetest.NewMemory(opts)}
-	deps := scrape.Deps{Writer: b.store, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))}
-	if change != nil {
-		change(&deps)
-	}
-	var err error
-	if b.Manager, err = scrape.NewManager(deps); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- b.Run(ctx) }()
-	b.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the manager ended with %v", err)
-		}
-	})
-	t.Cleanup(b.stop)
-	return b
-}
-
-func (b *bench) apply(pools ...scrape.PoolOptions) {
-	b.t.Helper()
-	if err := b.Apply(pools); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// one is a pool with one target in the process, scraped every 10 s.
-func one(e *exporter) scrape.PoolOptions {
-	return scrape.PoolOptions{
-		Job: "j", Source: e, Interval: 10 * time.Second,
-		Discovery: discovery.Options{Static: []discovery.Group{discovery.StaticGroup([]string{"a:1"}, labels.EmptyLabels())}},
-	}
-}
-
-// dump shows what is stored, one line a series: values in order, S for a stale
-// marker; with seconds after since when it is not zero.
-func (b *bench) dump(since time.Time, matchers ...*labels.Matcher) string {
-	b.t.Helper()
-	all, err := storagetest.ReadAll(b.t.Context(), b.store, tenant.Default, matchers...)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var out []string
-	for _, s := range all {
-		if strings.HasPrefix(s.Labels.Get("__name__"), "scrape_") && len(matchers) == 0 {
-			continue
-		}
-		line := s.Labels.String() + ":"
-		for _, x := range s.Samples {
-			line += " "
-			if value.IsStaleNaN(x.V) {
-				line += "S"
-			} else {
-				line += fmt.Sprint(x.V)
-			}
-			if !since.IsZero() {
-				line += fmt.Sprintf("@%d", (x.T-since.UnixMilli())/1000)
-			}
-		}
-		out = append(out, line)
-	}
-	return strings.Join(out, "\n")
-}
-
-func (b *bench) want(since time.Time, want ...string) {
-	b.t.Helper()
-	if got := b.dump(since); got != strings.Join(want, "\n") {
-		b.t.Errorf("stored:\n%s\nwant:\n%s", got, strings.Join(want, "\n"))
-	}
-}
-
-func (b *bench) only() scrape.Target {
-	b.t.Helper()
-	s := b.Targets()
-	if len(s.Active) != 1 {
-		b.t.Fatalf("%d active targets", len(s.Active))
-	}
-	return s.Active[0]
-}
-
-const inst = `instance="a:1", job="j"`
-
-func name(n string) string { return `{__name__="` + n + `", ` + inst + `}` }
 
 func TestSeriesVanishAndReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -372,128 +222,6 @@ func TestRefusedSeriesDoNotFailTheScrape(t *testing.T) {
 		time.Sleep(160 * time.Second)
 		if got := b.dump(time.Time{}); !strings.Contains(got, name("c")+": 3") {
 			t.Errorf("refused series were not offered again:\n%s", got)
-		}
-	})
-}
-
-func TestSchedule(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, storagetest.MemoryOptions{}, nil)
-		e := &exporter{body: "x 1\n"}
-		begin := time.Now()
-		b.apply(one(e))
-		time.Sleep(25 * time.Second)
-		e.hang(time.Hour) // each takes until its deadline, 9.5 s
-		time.Sleep(40 * time.Second)
-		for i, c := range e.called() {
-			if got := c.Sub(begin); got != time.Duration(i)*10*time.Second {
-				t.Errorf("scrape %d began after %s", i, got)
-			}
-		}
-		if n := len(e.called()); n != 7 {
-			t.Errorf("%d scrapes in 65 s", n)
-		}
-	})
-}
-
-func TestTargetGoesAndManagerStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, storagetest.MemoryOptions{}, nil)
-		begin := time.Now()
-		e := &exporter{body: "x 1\n"}
-		o := one(e)
-		o.Discovery.Static = append(o.Discovery.Static, discovery.StaticGroup([]string{"b:2"}, labels.FromStrings("extra", "e")))
-		b.apply(o)
-		time.Sleep(11 * time.Second)
-		o.Discovery.Static = o.Discovery.Static[:1]
-		b.apply(o)
-		time.Sleep(time.Second)
-		want := []string{
-			`{__name__="up", extra="e", instance="b:2", job="j"}: 1@0 1@10 S@11`, name("up") + ": 1@0 1@10",
-			`{__name__="x", extra="e", instance="b:2", job="j"}: 1@0 1@10 S@11`, name("x") + ": 1@0 1@10",
-		}
-		b.want(begin, want...)
-		b.stop() // no markers: a restart goes on
-		b.want(begin, want...)
-	})
-}
-
-func TestReload(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, storagetest.MemoryOptions{}, nil)
-		begin := time.Now()
-		changed, same := &exporter{body: "x 1\ny 2\n"}, &exporter{body: "s 1\n"}
-		o, p := one(changed), one(same)
-		p.Job = "same"
-		b.apply(o, p)
-		time.Sleep(11 * time.Second)
-
-		// Refused as a whole: nothing changes.
-		bad := p
-		bad.Job, bad.Scheme, bad.Source = "bad", "gopher", nil
-		if err := b.Apply([]scrape.PoolOptions{bad}); err == nil || !strings.Contains(err.Error(), "gopher") {
-			t.Errorf("bad options gave %v", err)
-		}
-		if err := b.Apply([]scrape.PoolOptions{p, p}); err == nil || !strings.Contains(err.Error(), "twice") {
-			t.Errorf("a job twice gave %v", err)
-		}
-
-		// y is dropped by the new options: it gets its marker in the next scrape.
-		o.MetricRelabel = []*relabelConfig{dropName("y")}
-		b.apply(o, p)
-		time.Sleep(10500 * time.Millisecond)
-		got := b.dump(begin, labels.MustNewMatcher(labels.MatchEqual, "job", "j"), labels.MustNewMatcher(labels.MatchRegexp, "__name__", "x|y"))
-		if want := name("x") + ": 1@0 1@10 1@11 1@21\n" + name("y") + ": 2@0 2@10 S@11"; got != want {
-			t.Errorf("stored\n%s\nwant\n%s", got, want)
-		}
-		for i, c := range same.called() {
-			if c.Sub(begin) != time.Duration(i)*10*time.Second {
-				t.Errorf("the untouched pool's scrape %d began after %s", i, c.Sub(begin))
-			}
-		}
-		b.apply()
-		time.Sleep(time.Second)
-		if n := len(b.Targets().Active); n != 0 || len(b.Pools()) != 0 {
-			t.Errorf("%d targets left", n)
-		}
-	})
-}
-
-func TestStoreRefuses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var f *faulty
-		b := start(t, storagetest.MemoryOptions{}, func(d *scrape.Deps) {
-			f = &faulty{Writer: d.Writer}
-			d.Writer = f
-		})
-		begin := time.Now()
-		e := &exporter{body: "x 1\ny 2\n"}
-		b.apply(one(e))
-		time.Sleep(time.Second)
-		f.set(fmt.Errorf("disk full: %w", storage.ErrReadOnly))
-		time.Sleep(10 * time.Second)
-		if target := b.only(); target.Status != metadb.TargetDown || !strings.Contains(target.LastError, "disk full") {
-			t.Errorf("%s, %q", target.Status, target.LastError)
-		}
-		f.set(nil)
-		e.set("x 3\n")
-		time.Sleep(10 * time.Second)
-		b.want(begin, name("up")+": 1@0 1@20", name("x")+": 1@0 3@20", name("y")+": 2@0 S@20")
-	})
-}
-
-func TestAnotherWriterTakesOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, storagetest.MemoryOptions{}, nil)
-		b.apply(one(&exporter{body: "x 1\n"}))
-		time.Sleep(time.Second)
-		other := start(t, storagetest.MemoryOptions{}, func(d *scrape.Deps) { d.Writer = b.store })
-		other.apply(one(&exporter{body: "x 2\n"}))
-		time.Sleep(time.Second)
-		other.stop()
-		time.Sleep(30 * time.Second)
-		if target := b.only(); target.Status != metadb.TargetUp {
-			t.Errorf("not recovered: %s, %q", target.Status, target.LastError)
 		}
 	})
 }
