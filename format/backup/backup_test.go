@@ -6,13 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nilometer/nilometer/format/backup"
+	"github.com/nilometer/nilometer/format/formattest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden file anew")
@@ -35,19 +35,8 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *rewrite {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("encoded as %s", got)
-	}
-	x, err := backup.Decode(want)
+	want := formattest.Golden(t, *rewrite, golden, string(got))
+	x, err := backup.Decode([]byte(want))
 	if err != nil || !reflect.DeepEqual(x, example()) || x.Bytes() != 134 {
 		t.Errorf("decoded as %+v, %v", x, err)
 	}

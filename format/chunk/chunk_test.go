@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nilometer/nilometer/format/chunk"
 	format "github.com/nilometer/nilometer/format/column"
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/histogram"
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -79,18 +79,7 @@ func TestGolden(t *testing.T) {
 	for _, c := range chunks() {
 		fmt.Fprintf(&got, "%s | % x\n", c.name, chunk.Append(nil, c.c))
 	}
-	if *rewrite {
-		if err := os.WriteFile(goldenFile, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(goldenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("the bytes differ from %s:\n%s", goldenFile, got.String())
-	}
+	formattest.Golden(t, *rewrite, goldenFile, got.String())
 }
 
 func FuzzParse(f *testing.F) {

@@ -4,11 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/nilometer/nilometer/format/cursor"
+	"github.com/nilometer/nilometer/format/formattest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden file anew")
@@ -18,30 +17,12 @@ func example() cursor.Cursor {
 }
 
 func TestGolden(t *testing.T) {
-	const file = "testdata/v1.golden"
 	b := cursor.Append(nil, example())
-	if *rewrite {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(b) != string(want) {
-		t.Errorf("\n%s instead of\n%s", hex.Dump(b), hex.Dump(want))
-	}
-	if got, err := cursor.Read(want); err != nil || got != example() {
+	want := formattest.Golden(t, *rewrite, "testdata/v1.golden", string(b))
+	if got, err := cursor.Read([]byte(want)); err != nil || got != example() {
 		t.Errorf("read %+v, %v", got, err)
 	}
-	doc, err := os.ReadFile("FORMAT.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(doc), hex.Dump(want)) {
-		t.Errorf("FORMAT.md does not show the example as it is:\n%s", hex.Dump(want))
-	}
+	formattest.Documented(t, hex.Dump([]byte(want)))
 }
 
 func TestFlippedBits(t *testing.T) {

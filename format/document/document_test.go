@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/nilometer/nilometer/format/document"
+	"github.com/nilometer/nilometer/format/formattest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden file anew")
@@ -48,20 +48,9 @@ func framed(body string) string {
 
 func TestGolden(t *testing.T) {
 	got := encoded(t)
-	if *rewrite {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("encoded as %s", got)
-	}
+	want := formattest.Golden(t, *rewrite, golden, string(got))
 	var x example
-	if err := kind().Decode(want, &x); err != nil || x != (example{"a<b", 3}) {
+	if err := kind().Decode([]byte(want), &x); err != nil || x != (example{"a<b", 3}) {
 		t.Errorf("decoded as %+v, %v", x, err)
 	}
 }

@@ -3,13 +3,13 @@ package histogram_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/histogram"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	format "github.com/nilometer/nilometer/format/histogram"
 )
 
@@ -51,18 +51,7 @@ func TestGolden(t *testing.T) {
 		hs, values := lists(rows)
 		fmt.Fprintf(&got, "%s | %d | % x\n", name, len(rows), new(format.Encoder).Append(nil, hs, values))
 	}
-	if *rewrite {
-		if err := os.WriteFile(goldenFile, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(goldenFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("the bytes differ from %s; run with -rewrite if the format is meant to change", goldenFile)
-	}
+	want := formattest.Golden(t, *rewrite, goldenFile, got.String())
 	for line := range strings.Lines(string(want)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), " | ")
 		var data []byte

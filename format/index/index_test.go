@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"slices"
 	"testing"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"pgregory.net/rapid"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/index"
 )
 
@@ -53,20 +53,7 @@ func example(t testing.TB) []byte {
 
 func TestGolden(t *testing.T) {
 	b := example(t)
-	const name = "testdata/v1.hex"
-	got := hex.Dump(b)
-	if *rewrite {
-		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s", got)
-	}
+	formattest.Golden(t, *rewrite, "testdata/v1.hex", hex.Dump(b))
 	x, err := index.Open(b, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -5,13 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/manifest"
 )
 
@@ -44,20 +44,8 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const name = "testdata/v1.manifest"
-	if *rewrite {
-		if err := os.WriteFile(name, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(b) != string(want) {
-		t.Errorf("got:\n%s", b)
-	}
-	v, err := manifest.DecodeVersion(want)
+	want := formattest.Golden(t, *rewrite, "testdata/v1.manifest", string(b))
+	v, err := manifest.DecodeVersion([]byte(want))
 	if err != nil || !reflect.DeepEqual(v, example()) {
 		t.Errorf("%v: %+v", err, v)
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
-	"os"
 	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 	"pgregory.net/rapid"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/page"
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -44,20 +44,7 @@ func exampleFrame(t testing.TB) []byte {
 
 func TestGolden(t *testing.T) {
 	b := exampleFrame(t)
-	const name = "testdata/v1.hex"
-	got := hex.Dump(b)
-	if *rewrite {
-		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s", got)
-	}
+	formattest.Golden(t, *rewrite, "testdata/v1.hex", hex.Dump(b))
 	if err := page.CheckFileHeader(b); err != nil {
 		t.Error(err)
 	}

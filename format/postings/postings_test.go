@@ -5,12 +5,12 @@ import (
 	"errors"
 	"flag"
 	"maps"
-	"os"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/postings"
 )
 
@@ -23,18 +23,7 @@ func golden(t *testing.T, name string, l postings.List) []byte {
 		t.Fatal(err)
 	}
 	got := hex.Dump(b)
-	if *rewrite {
-		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs: got\n%s", name, got)
-	}
+	formattest.Golden(t, *rewrite, name, got)
 	back, err := postings.Decode(b, 1<<20)
 	if err != nil || !slices.Equal(back, l) {
 		t.Errorf("%s: %v %v", name, back, err)

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -98,28 +97,9 @@ func exampleMore() []byte {
 }
 
 func TestMoreGolden(t *testing.T) {
-	const file = "testdata/more.golden"
 	got := fmt.Sprintf("% x\n", exampleMore())
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the format has changed: %s", got)
-	}
-	doc, err := os.ReadFile("FORMAT.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := strings.Join(strings.Fields(string(doc)), " ")
-	if !strings.Contains(shown, strings.TrimSpace(got)) {
-		t.Error("FORMAT.md does not show the example as it is")
-	}
+	formattest.Golden(t, *rewrite, "testdata/more.golden", got)
+	formattest.Documented(t, got)
 }
 
 // readMore decodes all of a batch, as if every member had had prev.

@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -95,26 +94,8 @@ func exampleLateHistogram() []byte {
 
 func TestLateGolden(t *testing.T) {
 	got := fmt.Sprintf("% x\n", exampleLateHistogram())
-	const file = "testdata/late.golden"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the format has changed:\n%s", got)
-	}
-	doc, err := os.ReadFile("FORMAT.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(strings.Join(strings.Fields(string(doc)), " "), strings.TrimSpace(got)) {
-		t.Error("FORMAT.md does not show the example as it is")
-	}
+	formattest.Golden(t, *rewrite, "testdata/late.golden", got)
+	formattest.Documented(t, got)
 	l, err := record.ReadLate(exampleLateHistogram())
 	if err != nil {
 		t.Fatal(err)

@@ -10,12 +10,12 @@ import (
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/record"
 )
 
@@ -59,26 +59,8 @@ func TestGolden(t *testing.T) {
 	payload = record.AppendRecord(payload, record.TypeTombstone, record.AppendTombstone(nil, exampleTombstone()))
 	frame := new(record.Framer).Append(record.AppendSegmentHeader(nil, 3), payload, true)
 	got := hex.Dump(frame)
-	const file = "testdata/segment.golden"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the format has changed:\n%s", got)
-	}
-	doc, err := os.ReadFile("FORMAT.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(doc), got) {
-		t.Errorf("FORMAT.md does not show the example as it is:\n%s", got)
-	}
+	formattest.Golden(t, *rewrite, "testdata/segment.golden", got)
+	formattest.Documented(t, got)
 }
 
 func TestBaseRoundTrip(t *testing.T) {

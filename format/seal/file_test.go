@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/histogram"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/seal"
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -76,7 +78,7 @@ func read(b []byte) (parts int, group *seal.Group, defs *seal.Definitions, err e
 
 func TestFile(t *testing.T) {
 	b := exampleFile()
-	golden(t, "testdata/v1-file.hex", b)
+	formattest.Golden(t, *rewrite, "testdata/v1-file.hex", hex.Dump(b))
 	parts, g, defs, err := read(b)
 	if err != nil || parts != 4 {
 		t.Fatalf("%d parts: %v", parts, err)

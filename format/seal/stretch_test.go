@@ -5,33 +5,15 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/seal"
 	"github.com/nilometer/nilometer/model/column"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
-
-// golden compares bytes with a file's.
-func golden(t *testing.T, name string, b []byte) {
-	t.Helper()
-	got := hex.Dump(b)
-	if *rewrite {
-		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs:\n%s", name, got)
-	}
-}
 
 // entry is what a slot was given.
 type entry struct {
@@ -74,7 +56,7 @@ var example = []entry{
 
 func TestStretch(t *testing.T) {
 	b := build(example)
-	golden(t, "testdata/v1-stretch.hex", b)
+	formattest.Golden(t, *rewrite, "testdata/v1-stretch.hex", hex.Dump(b))
 	s, err := seal.ReadStretch(b, 10)
 	if err != nil {
 		t.Fatal(err)

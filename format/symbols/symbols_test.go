@@ -6,34 +6,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/nilometer/nilometer/format/formattest"
 	"github.com/nilometer/nilometer/format/symbols"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
-
-func golden(t *testing.T, name string, b []byte) {
-	t.Helper()
-	got := hex.Dump(b)
-	if *rewrite {
-		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs: got\n%s", name, got)
-	}
-}
 
 func table(t testing.TB, sorted ...string) (symbols.Table, []byte) {
 	t.Helper()
@@ -50,13 +33,13 @@ func table(t testing.TB, sorted ...string) (symbols.Table, []byte) {
 
 func TestGolden(t *testing.T) {
 	_, b := table(t, "go_gc_duration_seconds", "go_goroutines", "node_cpu_seconds_total", "node_load1", "up")
-	golden(t, "testdata/v1-five.hex", b)
+	formattest.Golden(t, *rewrite, "testdata/v1-five.hex", hex.Dump(b))
 	var many []string
 	for i := range 70 {
 		many = append(many, fmt.Sprintf("host-%02d", i))
 	}
 	_, b = table(t, many...)
-	golden(t, "testdata/v1-restarts.hex", b)
+	formattest.Golden(t, *rewrite, "testdata/v1-restarts.hex", hex.Dump(b))
 }
 
 func TestLookups(t *testing.T) {
