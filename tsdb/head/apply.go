@@ -71,6 +71,7 @@ func (h *Head) outOfRange(t int64) storage.Reason {
 // position, unless an open group has nothing to put there.
 func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	g.mentions++
+	c.thinOut(g, b.Time)
 	if mine := c.elsewhere(g, b, res); g.kind == storage.Open && mine == 0 {
 		return
 	}
@@ -78,6 +79,7 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	g.takeover = false
 	before := g.open
 	pos := g.openPositionLocked(b.Time)
+	g.sparse.positions++
 	if g.open != before && before != nil {
 		before.forgetOld(c.set)
 	}
@@ -111,6 +113,9 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 		}
 		m := &g.members[slot]
 		m.mention = g.mentions
+		if g.kind == storage.Open {
+			g.sparse.add(slot, m.unlogged)
+		}
 		if m.unlogged {
 			m.unlogged = false
 			fresh = append(fresh, slot)
@@ -164,7 +169,7 @@ func (g *group) staleBodyLocked(pos int, t int64) (n int) {
 // that stand for nothing, and counts what is the group's own. It runs before
 // the group gets its position: the log has private samples first (I2).
 func (c *commit) elsewhere(g *group, b *storage.Batch, res *storage.Result) (mine int) {
-	if g.irregular == 0 && len(c.hists) == 0 && !anyBeyond(b.Slots, len(g.members)) {
+	if g.irregular == 0 && g.sparse.marked == 0 && len(c.hists) == 0 && !anyBeyond(b.Slots, len(g.members)) {
 		return len(b.Slots)
 	}
 	for i := range len(b.Slots) + len(c.hists) {
@@ -174,6 +179,10 @@ func (c *commit) elsewhere(g *group, b *storage.Batch, res *storage.Result) (min
 		switch s := slotOf(b, i); {
 		case int(s) >= len(g.members) || g.members[s].state == dead:
 			res.Rejected = append(res.Rejected, storage.Rejection{Index: i, Slot: s, Reason: storage.ReasonUnknownSlot})
+		case g.members[s].state == own && g.sparse.isAlone(uint32(s)) && g.members[s].mention != g.mentions:
+			g.sparse.unmark(uint32(s))
+			g.members[s].mention = g.mentions
+			c.privately(g, i, uint32(s), b, res)
 		case g.members[s].state == own:
 			mine++
 		case g.members[s].state == foreign:
@@ -229,6 +238,9 @@ func (c *commit) behind(g *group, b *storage.Batch, res *storage.Result) {
 		}
 		m := &g.members[slot]
 		m.mention = g.mentions
+		if g.kind == storage.Open {
+			g.sparse.add(slot, m.unlogged)
+		}
 		if m.unlogged {
 			m.unlogged = false
 			fresh = append(fresh, slot)

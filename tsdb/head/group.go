@@ -88,14 +88,21 @@ type group struct {
 	blocks      blocks
 	boxes       *boxes             // values that are not 64 bits; nil without
 	starts      map[uint32]*starts // of members that have start timestamps
+	sparse      sparse             // of an open group
 	lastTime    int64
 	hasTime     bool
+}
+
+// endsTileLocked tells whether a position at t does not belong to the open tile.
+func (g *group) endsTileLocked(t int64) bool {
+	o := g.open
+	return o != nil && (o.span != g.head.set.spanOf(t) || len(o.times) == column.TilePositions)
 }
 
 // openPositionLocked adds a position and returns it.
 func (g *group) openPositionLocked(t int64) int {
 	span := g.head.set.spanOf(t)
-	if o := g.open; o != nil && (o.span != span || len(o.times) == column.TilePositions) {
+	if g.endsTileLocked(t) {
 		g.endTileLocked()
 	}
 	if g.open == nil {

@@ -37,7 +37,7 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) se
 	case x.ownerLocked(id) == nowhere:
 		x.owners.All()[id] = here
 	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && p.group.kind != private:
-		x.former[id] = append(x.former[id], here)
+		x.wasAtLocked(id, here)
 		*at = place{series: id, state: foreign}
 		return id
 	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && r.has(p.group.head, x.ownerLocked(id), id):

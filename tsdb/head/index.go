@@ -1,6 +1,7 @@
 package head
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -219,10 +220,22 @@ func (x *index) newIDLocked() seriesID {
 	return seriesID(x.hashes.Len() - 1)
 }
 
-// moveLocked gives a series another place.
+// moveLocked gives a series another place. It may be one that it was in before:
+// a start finds that out of a log of which a part is missing.
 func (x *index) moveLocked(id seriesID, to owner) {
-	x.former[id] = append(x.former[id], x.ownerLocked(id))
+	from := x.ownerLocked(id)
 	x.owners.All()[id] = to
+	if x.former[id] != nil {
+		x.notAtLocked(id, func(at owner) bool { return at == to })
+	}
+	x.wasAtLocked(id, from)
+}
+
+// wasAtLocked notes a place that a series was in before.
+func (x *index) wasAtLocked(id seriesID, at owner) {
+	if at != x.ownerLocked(id) && !slices.Contains(x.former[id], at) {
+		x.former[id] = append(x.former[id], at)
+	}
 }
 
 // placesLocked appends every place that a series is or was in, oldest first.

@@ -300,9 +300,7 @@ func (r *replay) formerPlaces() {
 	for _, f := range r.was {
 		x := &f.head.index
 		x.mu.Lock()
-		if x.ownerLocked(f.id) != f.at {
-			x.former[f.id] = append(x.former[f.id], f.at)
-		}
+		x.wasAtLocked(f.id, f.at)
 		x.mu.Unlock()
 	}
 	r.was = nil

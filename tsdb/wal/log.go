@@ -417,7 +417,11 @@ func (l *Log) DropBefore(number uint64) error {
 		if n >= number || n >= current {
 			break
 		}
-		if err := l.drop(n); err != nil {
+		err := l.drop(n)
+		if err == nil { // no crash brings it back behind a hole
+			err = l.fs.SyncDir(l.dir)
+		}
+		if err != nil {
 			return fmt.Errorf("drop log segment %d: %w", n, err)
 		}
 	}
