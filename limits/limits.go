@@ -14,6 +14,7 @@
 package limits
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -60,15 +61,9 @@ func (o Options) Validate() error {
 }
 
 func (o Options) withDefaults() Options {
-	if o.LabelsMax == 0 {
-		o.LabelsMax = LabelsMaxDefault
-	}
-	if o.NameSizeMax == 0 {
-		o.NameSizeMax = NameSizeMaxDefault
-	}
-	if o.ValueSizeMax == 0 {
-		o.ValueSizeMax = ValueSizeMaxDefault
-	}
+	o.LabelsMax = cmp.Or(o.LabelsMax, LabelsMaxDefault)
+	o.NameSizeMax = cmp.Or(o.NameSizeMax, NameSizeMaxDefault)
+	o.ValueSizeMax = cmp.Or(o.ValueSizeMax, ValueSizeMaxDefault)
 	return o
 }
 

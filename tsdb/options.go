@@ -1,6 +1,7 @@
 package tsdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,36 +92,16 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	if o.BlockRange == 0 {
-		o.BlockRange = defaultBlockRange
-	}
-	if o.Retention == 0 {
-		o.Retention = defaultRetention
-	}
-	if o.CompactionShare == 0 {
-		o.CompactionShare = defaultCompactionShare
-	}
-	if o.SyncInterval == 0 {
-		o.SyncInterval = defaultSyncInterval
-	}
-	if o.DeleteRewriteMax == 0 {
-		o.DeleteRewriteMax = defaultDeleteRewriteMax
-	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = defaultCacheBytes
-	}
-	if o.LatePushes == 0 {
-		o.LatePushes = defaultLatePushes
-	}
-	if o.LateBytes == 0 {
-		o.LateBytes = late.BytesMax
-	}
-	if o.LateBlocksMax == 0 {
-		o.LateBlocksMax = defaultLateBlocksMax
-	}
-	if o.MaintenanceInterval == 0 {
-		o.MaintenanceInterval = min(max(o.BlockRange/60, time.Second), time.Minute)
-	}
+	o.BlockRange = cmp.Or(o.BlockRange, defaultBlockRange)
+	o.Retention = cmp.Or(o.Retention, defaultRetention)
+	o.CompactionShare = cmp.Or(o.CompactionShare, defaultCompactionShare)
+	o.SyncInterval = cmp.Or(o.SyncInterval, defaultSyncInterval)
+	o.DeleteRewriteMax = cmp.Or(o.DeleteRewriteMax, defaultDeleteRewriteMax)
+	o.CacheBytes = cmp.Or(o.CacheBytes, defaultCacheBytes)
+	o.LatePushes = cmp.Or(o.LatePushes, defaultLatePushes)
+	o.LateBytes = cmp.Or(o.LateBytes, late.BytesMax)
+	o.LateBlocksMax = cmp.Or(o.LateBlocksMax, defaultLateBlocksMax)
+	o.MaintenanceInterval = cmp.Or(o.MaintenanceInterval, min(max(o.BlockRange/60, time.Second), time.Minute))
 	return o
 }
 
