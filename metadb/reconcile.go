@@ -40,16 +40,7 @@ func ReconcileTargets(ctx context.Context, db Targets, tn tenant.ID, job string,
 	active := true
 	err := retire(func(after TargetID) ([]TargetVersion, TargetID, error) {
 		page, err := db.ListTargets(ctx, tn, TargetFilter{Job: job, Active: &active, After: after, Limit: ListDefault})
-		var gone []TargetVersion
-		for _, t := range page {
-			after = t.ID
-			if _, ok := keep[t.ID]; !ok {
-				gone = append(gone, TargetVersion{t.ID, t.Version})
-			}
-		}
-		if len(page) < ListDefault {
-			after = ""
-		}
+		gone, after := others(page, keep, func(t Target) (TargetID, TargetVersion) { return t.ID, TargetVersion{t.ID, t.Version} })
 		return gone, after, err
 	}, func(gone []TargetVersion) ([]Outcome, error) {
 		return db.DeactivateTargets(ctx, tn, gone, now)
@@ -81,16 +72,7 @@ func ReconcileRules(ctx context.Context, db Rules, tn tenant.ID, specs []RuleSpe
 	enabled := true
 	err := retire(func(after RuleID) ([]RuleVersion, RuleID, error) {
 		page, err := db.ListRules(ctx, tn, RuleFilter{Enabled: &enabled, After: after, Limit: ListDefault})
-		var gone []RuleVersion
-		for _, r := range page {
-			after = r.ID
-			if _, ok := keep[r.ID]; !ok {
-				gone = append(gone, RuleVersion{r.ID, r.Version})
-			}
-		}
-		if len(page) < ListDefault {
-			after = ""
-		}
+		gone, after := others(page, keep, func(r Rule) (RuleID, RuleVersion) { return r.ID, RuleVersion{r.ID, r.Version} })
 		return gone, after, err
 	}, func(gone []RuleVersion) ([]Outcome, error) {
 		return db.DisableRules(ctx, tn, gone, now)
@@ -99,6 +81,22 @@ func ReconcileRules(ctx context.Context, db Rules, tn tenant.ID, specs []RuleSpe
 		return nil, fmt.Errorf("reconcile rules: disable those gone: %w", err)
 	}
 	return rules, nil
+}
+
+// others returns what of a page is not to be kept, and the id that the next page
+// goes on after: "" when there is none.
+func others[R, V any, ID ~string](page []R, keep map[ID]struct{}, of func(R) (ID, V)) (gone []V, after ID) {
+	for _, r := range page {
+		id, version := of(r)
+		if _, ok := keep[id]; !ok {
+			gone = append(gone, version)
+		}
+		after = id
+	}
+	if len(page) < ListDefault {
+		after = ""
+	}
+	return gone, after
 }
 
 // retire walks the pages of list and lets drop mark what they name, and walks
