@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nilometer/nilometer/blob"
@@ -44,13 +43,6 @@ const (
 	storePrefix = "store/" // in the data directory, before block/
 	versionPath = "VERSION"
 )
-
-// copiesMax is how many files are copied at the same time: enough to hide the
-// latency of an object store, few enough for the memory of its parts.
-const copiesMax = 4
-
-// bufferBytes is the unit of copying: one ranged read of an object store.
-const bufferBytes = 4 << 20
 
 // backupsMax bounds the backups in one bucket.
 const backupsMax = 100_000
@@ -91,48 +83,6 @@ func (d Deps) withDefaults() Deps {
 		d.Progress = func(Progress) {}
 	}
 	return d
-}
-
-// tally counts what several copies do. It is safe for concurrent use.
-type tally struct {
-	report func(Progress)
-
-	mu       sync.Mutex // guards what follows, and is held while report runs
-	progress Progress
-	summary  Summary
-}
-
-func (t *tally) bytes(n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.progress.Bytes += n
-	t.report(t.progress)
-}
-
-// file notes that a file is done; kept: it was there.
-func (t *tally) file(f format.File, kept bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.progress.Files++
-	if kept {
-		t.summary.KeptFiles++
-		t.summary.KeptBytes += f.Bytes
-	} else {
-		t.summary.CopiedFiles++
-		t.summary.CopiedBytes += f.Bytes
-	}
-	t.report(t.progress)
-}
-
-// counted counts the bytes that pass, and ends with the context.
-type counted struct {
-	ctx   context.Context
-	tally *tally
-}
-
-func (c counted) Write(p []byte) (int, error) {
-	c.tally.bytes(int64(len(p)))
-	return len(p), context.Cause(c.ctx)
 }
 
 // List returns the finished backups of a bucket, oldest first. One whose index

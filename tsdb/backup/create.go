@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/nilometer/nilometer/blob"
 	format "github.com/nilometer/nilometer/format/backup"
 	"github.com/nilometer/nilometer/vfs"
@@ -103,18 +101,10 @@ func (c *creation) run(ctx context.Context, files []format.File) ([]format.File,
 	for _, f := range files {
 		c.tally.progress.BytesTotal += f.Bytes
 	}
-	g, copying := errgroup.WithContext(ctx)
-	g.SetLimit(copiesMax)
-	for i := range files {
-		if copying.Err() != nil {
-			break
-		}
-		g.Go(func() error { return c.file(copying, &files[i]) })
-	}
-	if err := g.Wait(); err != nil {
+	if err := each(ctx, files, c.file); err != nil {
 		return nil, err
 	}
-	return files, context.Cause(ctx)
+	return files, nil
 }
 
 // knownMax bounds the indexes that are read for checksums: older ones have
@@ -198,23 +188,9 @@ func (c *creation) put(ctx context.Context, f *format.File) error {
 
 // sum fills in the checksum of a file that is not copied.
 func (c *creation) sum(ctx context.Context, f *format.File) error {
-	sum, _, err := sumOf(ctx, c.src, f.Path, c.tally)
+	sum, err := sumOf(ctx, c.src, f.Path, c.tally)
 	f.SHA256 = sum
 	return err
-}
-
-// sumOf reads a file and returns its checksum and size.
-func sumOf(ctx context.Context, fsys vfs.FS, name string, t *tally) (string, int64, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return "", 0, err
-	}
-	size, err := f.Size()
-	sum := sha256.New()
-	if err == nil {
-		_, err = io.CopyBuffer(io.MultiWriter(sum, counted{ctx, t}), io.NewSectionReader(f, 0, size), make([]byte, min(bufferBytes, size+1)))
-	}
-	return hex.EncodeToString(sum.Sum(nil)), size, errors.Join(err, f.Close())
 }
 
 // finish puts the index (I1).

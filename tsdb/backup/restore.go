@@ -2,8 +2,6 @@ package backup
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/nilometer/nilometer/blob"
 	format "github.com/nilometer/nilometer/format/backup"
@@ -124,7 +120,7 @@ func (r *restore) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.files(ctx, files); err != nil {
+	if err := each(ctx, files, r.file); err != nil {
 		return err
 	}
 	for dir := range r.dirs {
@@ -132,7 +128,7 @@ func (r *restore) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.file(ctx, last); err != nil { // I3
+	if err := r.file(ctx, &last); err != nil { // I3
 		return err
 	}
 	if err := r.dst.SyncDir("."); err != nil {
@@ -152,30 +148,15 @@ func (r *restore) begin() error {
 	return vfs.ReplaceBytes(r.dst, markName, []byte(r.index.Name+"\n"))
 }
 
-func (r *restore) files(ctx context.Context, files []format.File) error {
-	g, copying := errgroup.WithContext(ctx)
-	g.SetLimit(copiesMax)
-	for _, f := range files {
-		if copying.Err() != nil {
-			break
-		}
-		g.Go(func() error { return r.file(copying, f) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
-}
-
 // file makes one file, unless it is there as it should be.
-func (r *restore) file(ctx context.Context, f format.File) error {
+func (r *restore) file(ctx context.Context, f *format.File) error {
 	if info, err := r.dst.Stat(f.Path); err == nil && info.Size() == f.Bytes {
-		sum, _, err := sumOf(ctx, r.dst, f.Path, r.tally)
+		sum, err := sumOf(ctx, r.dst, f.Path, r.tally)
 		if err != nil {
 			return err
 		}
 		if sum == f.SHA256 {
-			r.tally.file(f, true)
+			r.tally.file(*f, true)
 			return nil
 		}
 		r.tally.bytes(-f.Bytes)
@@ -184,13 +165,13 @@ func (r *restore) file(ctx context.Context, f format.File) error {
 	if err := r.dst.RemoveAll(part); err != nil {
 		return err
 	}
-	if err := r.fetch(ctx, f, part); err != nil {
+	if err := r.fetch(ctx, *f, part); err != nil {
 		return errors.Join(err, r.dst.RemoveAll(part))
 	}
 	if err := r.dst.Rename(part, f.Path); err != nil {
 		return err
 	}
-	r.tally.file(f, false)
+	r.tally.file(*f, false)
 	return nil
 }
 
@@ -208,9 +189,8 @@ func (r *restore) fetch(ctx context.Context, f format.File, part string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.New()
-	_, err = io.CopyBuffer(io.MultiWriter(dst, sum, counted{ctx, r.tally}), io.NewSectionReader(src, 0, f.Bytes), make([]byte, min(bufferBytes, f.Bytes+1)))
-	if got := hex.EncodeToString(sum.Sum(nil)); err == nil && got != f.SHA256 {
+	got, err := copySum(ctx, dst, src, f.Bytes, r.tally)
+	if err == nil && got != f.SHA256 {
 		err = fmt.Errorf("object %s has the checksum %s, the index says %s: it is damaged; restore another backup", f.Object, got, f.SHA256)
 	}
 	if err == nil {
