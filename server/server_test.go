@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,37 +10,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nilometer/nilometer/server"
+	"github.com/nilometer/nilometer/test/output"
 )
-
-// text keeps what is written to it.
-type text struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (w *text) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.Write(p)
-}
-
-func (w *text) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
-}
 
 // running is a server in this process.
 type running struct {
 	t      *testing.T
-	banner text
-	log    text
+	banner output.Buffer
+	log    output.Buffer
 	reload chan os.Signal
 	end    context.CancelFunc
 	ended  chan error

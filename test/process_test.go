@@ -14,10 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nilometer/nilometer/test/output"
 )
 
 // patience bounds every wait for something that must happen; a machine under
@@ -37,33 +38,15 @@ func binary(t *testing.T, variable string) string {
 	return path
 }
 
-// output keeps what a process writes.
-type output struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
-}
-
 // process is a program under way, ended at the latest with the test.
 type process struct {
 	cmd    *exec.Cmd
-	stderr output
+	stderr output.Buffer
 	done   chan struct{} // closed when the process has ended
 	err    error         // of Wait, after done
 }
 
-func startProcess(t *testing.T, stdout *output, name string, args ...string) *process {
+func startProcess(t *testing.T, stdout *output.Buffer, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	if stdout != nil {
@@ -136,7 +119,7 @@ func (p *process) running() bool {
 type server struct {
 	*process
 	client
-	stdout output
+	stdout output.Buffer
 }
 
 // launch starts nilometer with flags; it may not be ready yet.
