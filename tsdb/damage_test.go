@@ -16,15 +16,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	blobdir "github.com/nilometer/nilometer/blob/dir"
-	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/tsdb/block"
-	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
 	"github.com/nilometer/nilometer/vfs"
 	"github.com/nilometer/nilometer/vfs/mem"
@@ -36,15 +33,7 @@ import (
 func twoBlocks(t *testing.T) (vfs.FS, ulid.ULID, string) {
 	t.Helper()
 	fs := mem.New()
-	put(t, fs, "VERSION", "nilometer data directory, layout 1\n")
-	bucket, err := blobdir.New(fs, "store")
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := manifest.Open(t.Context(), bucket, tenant.Default, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := newBlockStore(t, fs)
 	for i := range int64(2) {
 		p := parttest.New("source")
 		id := p.Regular(at(600*i), 1000, 600)
@@ -57,17 +46,8 @@ func twoBlocks(t *testing.T) (vfs.FS, ulid.ULID, string) {
 			}
 			p.Samples(storagetest.Named(fmt.Sprintf("metric_%02d", k)), id, samples...)
 		}
-		o := block.Options{Compress: i == 0, PageBytes: 4096}
-		m, err := block.Write(t.Context(), bucket, tenant.Default, ulid.ULID{byte(i + 1)}, o, block.Meta{Level: 1, Sources: []ulid.ULID{{byte(i + 1)}}}, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = store.Commit(t.Context(), func(manifest.Current) (format.Edit, error) {
-			return format.Edit{Added: []format.Block{m}}, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		block1 := ulid.ULID{byte(i + 1)}
+		store.add(t, block1, block.Options{Compress: i == 0, PageBytes: 4096}, block.Meta{Level: 1, Sources: []ulid.ULID{block1}}, p)
 	}
 	first := ulid.ULID{1}
 	return fs, first, path.Join("store", block.Prefix(tenant.Default, first))

@@ -11,15 +11,12 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	blobdir "github.com/nilometer/nilometer/blob/dir"
-	format "github.com/nilometer/nilometer/format/manifest"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/tsdb/block"
-	"github.com/nilometer/nilometer/tsdb/manifest"
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
 	"github.com/nilometer/nilometer/vfs"
 	"github.com/nilometer/nilometer/vfs/mem"
@@ -29,15 +26,7 @@ import (
 // minute, from base on, and returns their ids.
 func withBlocks(t *testing.T, fs vfs.FS, n int) []ulid.ULID {
 	t.Helper()
-	put(t, fs, "VERSION", "nilometer data directory, layout 1\n")
-	bucket, err := blobdir.New(fs, "store")
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := manifest.Open(t.Context(), bucket, tenant.Default, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := newBlockStore(t, fs)
 	var ids []ulid.ULID
 	for i := range int64(n) {
 		p := parttest.New("source")
@@ -49,16 +38,7 @@ func withBlocks(t *testing.T, fs vfs.FS, n int) []ulid.ULID {
 			}
 			p.Samples(storagetest.Named(name), id, samples...)
 		}
-		m, err := block.Write(t.Context(), bucket, tenant.Default, ulid.ULID{byte(i + 1)}, block.Options{}, block.Meta{Level: 1}, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = store.Commit(t.Context(), func(manifest.Current) (format.Edit, error) {
-			return format.Edit{Added: []format.Block{m}}, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := store.add(t, ulid.ULID{byte(i + 1)}, block.Options{}, block.Meta{Level: 1}, p)
 		ids = append(ids, m.ID)
 	}
 	return ids
