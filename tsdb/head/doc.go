@@ -52,6 +52,6 @@
 // waits for the groups that it touches; CatchUp does the others.
 //
 // Lock order: groups by their number (a commit locks all of its own), then
-// Heads.private, then Head.index, then Heads.publish. A private group's own
-// lock is the last of all.
+// wal.Log's Enter, then Heads.private, then Head.index, then Heads.publish. A
+// private group's own lock is the last of all.
 package head
