@@ -204,8 +204,9 @@ func (b *ColumnBatch) Reset() {
 // Cursor is a durable place in a tenant's stream of accepted samples. The zero
 // Cursor is the oldest place there is.
 type Cursor struct {
-	// Segment and Offset are the place in the log to go on from.
-	Segment, Offset uint64
+	// Segment and Offset are the place in the log to go on from; the first Skip
+	// batches after it were handed out before.
+	Segment, Offset, Skip uint64
 	// Before that, everything at times [From, Until), ms, is to be read of what is
 	// stored: the log has it no more. Nothing unless From is before Until.
 	From, Until int64

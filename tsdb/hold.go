@@ -162,7 +162,7 @@ func (h *Hold) write(c storage.Cursor) error {
 	err := fsys.MkdirAll(cursorsName)
 	if err == nil {
 		err = vfs.ReplaceBytes(fsys, path.Join(cursorsName, h.name), format.Append(nil, format.Cursor{
-			Tenant: string(h.tenant), Budget: h.budget, Segment: c.Segment, Offset: c.Offset, From: c.From, Until: c.Until,
+			Tenant: string(h.tenant), Budget: h.budget, Segment: c.Segment, Offset: c.Offset, Skip: c.Skip, From: c.From, Until: c.Until,
 		}))
 	}
 	if err != nil {
@@ -200,7 +200,7 @@ func (db *DB) restoreHolds() error {
 			return fmt.Errorf("%s: %w", file, err)
 		default:
 			s.named[name] = &Hold{db: db, name: name, tenant: tenant.ID(c.Tenant), budget: c.Budget,
-				cursor: storage.Cursor{Segment: c.Segment, Offset: c.Offset, From: c.From, Until: c.Until}}
+				cursor: storage.Cursor{Segment: c.Segment, Offset: c.Offset, Skip: c.Skip, From: c.From, Until: c.Until}}
 		}
 	}
 	return nil
@@ -282,7 +282,7 @@ func (h *Hold) release(ctx context.Context, segment uint64) error {
 	}
 	h.letGo += int(segment - c.Segment)
 	h.db.metrics.letGo.Add(float64(segment - c.Segment))
-	c.Segment, c.Offset = segment, 0
+	c.Segment, c.Offset, c.Skip = segment, 0, 0
 	if h.name != "" {
 		h.db.logger.Warn("the log lets go of segments that a cursor has not read: it reads them of what is stored", "cursor", h.name,
 			"segments_before", segment, "budget_bytes", h.budget)

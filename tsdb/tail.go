@@ -126,8 +126,13 @@ func (t *tailer) Next(ctx context.Context) (storage.TailBatch, storage.Cursor, e
 		}
 	}
 	b := t.queue[t.next]
-	if t.next++; t.next == t.ready {
+	switch t.next++; {
+	case t.next == t.ready:
 		t.moveTo(t.after)
+	case t.follower != nil:
+		c := t.cursor
+		c.Skip++
+		t.moveTo(c)
 	}
 	return b, t.cursor, nil
 }
@@ -244,9 +249,13 @@ func (t *tailer) readLog(ctx context.Context) error {
 	}
 	t.after = storage.Cursor{Segment: x.End.Segment, Offset: uint64(x.End.Offset)}
 	known := !wal.End{Segment: t.cursor.Segment, Offset: int64(t.cursor.Offset)}.Before(x.End)
-	lost := t.state.Lost()
+	lost, skip := t.state.Lost(), t.cursor.Skip
 	err = t.state.Apply(x.Payload, func(b *storage.TailBatch) {
 		if known {
+			return
+		}
+		if skip > 0 {
+			skip--
 			return
 		}
 		q := t.push(b.Time)

@@ -84,7 +84,7 @@ func (c *collected) collect(t *testing.T, tail storage.Tailer) (stop func()) {
 		defer close(done)
 		for {
 			b, at, err := tail.Next(ctx)
-			if ctx.Err() != nil {
+			if err != nil && ctx.Err() != nil {
 				return
 			}
 			if err != nil {

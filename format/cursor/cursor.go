@@ -21,10 +21,11 @@ type Cursor struct {
 	Tenant string
 	// Budget is how much of the log may be kept for it, bytes.
 	Budget uint64
-	// Segment and Offset are the place in the log; everything at times [From,
-	// Until), ms, is to be read of what is stored before.
-	Segment, Offset uint64
-	From, Until     int64
+	// Segment and Offset are the place in the log, of what follows the first Skip
+	// batches were handed out; everything at times [From, Until), ms, is to be read
+	// of what is stored before.
+	Segment, Offset, Skip uint64
+	From, Until           int64
 }
 
 // ErrDamaged: the bytes are not what was written.
@@ -46,7 +47,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func Append(dst []byte, c Cursor) []byte {
 	var body []byte
 	body = append(binary.AppendUvarint(body, uint64(len(c.Tenant))), c.Tenant...)
-	for _, v := range []uint64{c.Budget, c.Segment, c.Offset} {
+	for _, v := range []uint64{c.Budget, c.Segment, c.Offset, c.Skip} {
 		body = binary.AppendUvarint(body, v)
 	}
 	body = binary.AppendVarint(binary.AppendVarint(body, c.From), c.Until)
@@ -70,7 +71,7 @@ func Read(b []byte) (Cursor, error) {
 		return Cursor{}, fmt.Errorf("%w: checksum %08x, the header says %08x", ErrDamaged, got, want)
 	}
 	r := reader{b: body}
-	c := Cursor{Tenant: r.string(), Budget: r.uvarint(), Segment: r.uvarint(), Offset: r.uvarint(), From: r.varint(), Until: r.varint()}
+	c := Cursor{Tenant: r.string(), Budget: r.uvarint(), Segment: r.uvarint(), Offset: r.uvarint(), Skip: r.uvarint(), From: r.varint(), Until: r.varint()}
 	if r.bad || len(r.b) > 0 {
 		return Cursor{}, fmt.Errorf("%w: %d bytes are left", ErrDamaged, len(r.b))
 	}

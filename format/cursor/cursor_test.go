@@ -13,7 +13,7 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the golden file anew")
 
 func example() cursor.Cursor {
-	return cursor.Cursor{Tenant: "default", Budget: 1 << 30, Segment: 7, Offset: 4242, From: 1_699_999_200_000, Until: 1_700_000_100_000}
+	return cursor.Cursor{Tenant: "default", Budget: 1 << 30, Segment: 7, Offset: 4242, Skip: 3, From: 1_699_999_200_000, Until: 1_700_000_100_000}
 }
 
 func TestGolden(t *testing.T) {
