@@ -19,8 +19,12 @@ func (p *replayed) grow(slot uint32) *place {
 // adopt gives a slot of a group the series of a label set: the log says that it
 // is there now, wherever it was before. t is the time of a sample of it.
 func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
-	at := p.grow(slot)
 	hash, _ := series.HashOf(lset, nil)
+	return r.adoptHashed(p, slot, hash, lset, t)
+}
+
+func (r *replay) adoptHashed(p *replayed, slot uint32, hash series.Hash, lset labels.Labels, t int64) seriesID {
+	at := p.grow(slot)
 	x := &p.group.head.index
 	x.mu.Lock()
 	id, ok := x.findLocked(hash, lset)
@@ -30,26 +34,36 @@ func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) se
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	here := owner{p.group.index, slot}
+	here, was := owner{p.group.index, slot}, nowhere
+	if ok {
+		was = x.ownerLocked(id)
+	}
+	elsewhere := was != nowhere && r.restoredElsewhere(p, id, was, t)
 	switch {
 	case !ok:
 		id = x.addLocked(hash, lset, here)
-	case x.ownerLocked(id) == nowhere:
+	case was == nowhere:
 		x.owners.All()[id] = here
-	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && p.group.kind != private:
+	case elsewhere && p.group.kind != private:
 		x.wasAtLocked(id, here)
 		*at = place{series: id, state: foreign}
 		return id
-	case r.restoredElsewhere(p, id, x.ownerLocked(id), t) && r.has(p.group.head, x.ownerLocked(id), id):
+	case elsewhere && r.ownedAt(p.group.head, was, id) != nil:
 		r.claims = append(r.claims, claim{p, slot, id})
-	case x.ownerLocked(id) != here:
-		if from := r.at(p.group.head, x.ownerLocked(id)); from != nil && from.series == id && from.state == own {
-			from.state = foreign
-		}
-		x.moveLocked(id, here)
+	case was != here:
+		r.giveLocked(p.group.head, id, here)
 	}
 	*at = place{series: id, state: own}
 	return id
+}
+
+// giveLocked gives a series, with the index locked, to a place; where it was it
+// is foreign from now on.
+func (r *replay) giveLocked(h *Head, id seriesID, to owner) {
+	if from := r.ownedAt(h, h.index.ownerLocked(id), id); from != nil {
+		from.state = foreign
+	}
+	h.index.moveLocked(id, to)
 }
 
 // restoredElsewhere tells whether a file of seals gives a series another owner
@@ -84,24 +98,25 @@ func (r *replay) settleClaims() {
 			c.p.slots[c.slot] = place{series: noSeries, state: dead}
 			continue
 		}
-		x := &h.index
-		x.mu.Lock()
-		if from := r.at(h, x.ownerLocked(c.id)); from != nil && from.series == c.id && from.state == own {
-			from.state = foreign
-		}
-		x.moveLocked(c.id, owner{c.p.group.index, c.slot})
-		x.mu.Unlock()
+		h.index.mu.Lock()
+		r.giveLocked(h, c.id, owner{c.p.group.index, c.slot})
+		h.index.mu.Unlock()
 	}
 }
 
-// at is what the log says about the slot of an owner.
-func (r *replay) at(h *Head, o owner) *place {
-	g := h.groupAt(o.group)
+// ownedAt returns the place of a series whose owner is at, when it is still there:
+// the log has not told yet that it left. Else it returns nil.
+func (r *replay) ownedAt(h *Head, at owner, id seriesID) *place {
+	g := h.groupAt(at.group)
 	if g == nil {
 		return nil
 	}
-	if p := r.groups[g.number]; p != nil && int(o.slot) < len(p.slots) {
-		return &p.slots[o.slot]
+	p := r.groups[g.number]
+	if p == nil || int(at.slot) >= len(p.slots) {
+		return nil
+	}
+	if is := &p.slots[at.slot]; is.series == id && is.state == own {
+		return is
 	}
 	return nil
 }
@@ -128,14 +143,7 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) se
 			r.forget(p.group.head, id)
 		}
 	}
-	return r.adopt(p, slot, lset, t)
-}
-
-// has tells whether a series is still where its owner says: the log has not told
-// yet that it left.
-func (r *replay) has(h *Head, at owner, id seriesID) bool {
-	place := r.at(h, at)
-	return place != nil && place.series == id && place.state == own
+	return r.adoptHashed(p, slot, hash, lset, t)
 }
 
 // sealedLater tells whether a file of seals names a series at or after t. What
@@ -154,24 +162,17 @@ func (r *replay) vacate(p *replayed, slot uint32, t int64) {
 	}
 	was := p.slots[slot]
 	p.slots[slot] = place{series: noSeries, state: dead}
-	switch was.state {
-	case own:
-		if r.sealedLater(p.group.head, was.series, t) {
-			r.leaveNowhere(p.group.head, was.series, owner{p.group.index, slot})
-			return
-		}
+	switch {
+	case was.state == own && !r.sealedLater(p.group.head, was.series, t):
 		r.forget(p.group.head, was.series)
-	case foreign:
-		x := &p.group.head.index
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.notAtLocked(was.series, func(at owner) bool { return at == owner{p.group.index, slot} })
+	case was.state == own, was.state == foreign:
+		r.leave(p.group.head, was.series, owner{p.group.index, slot})
 	}
 }
 
-// leaveNowhere takes a series out of a place that it is no more in, where it is
-// not to be forgotten.
-func (r *replay) leaveNowhere(h *Head, id seriesID, here owner) {
+// leave takes a series out of a place that it is no more in, where it is not to
+// be forgotten.
+func (r *replay) leave(h *Head, id seriesID, here owner) {
 	x := &h.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -210,7 +211,7 @@ func (r *replay) empty(g *group) {
 			switch {
 			case at.state != own:
 			case r.sealedLater(g.head, at.series, minTime):
-				r.leaveNowhere(g.head, at.series, owner{g.index, uint32(slot)})
+				r.leave(g.head, at.series, owner{g.index, uint32(slot)})
 			default:
 				r.forget(g.head, at.series)
 			}
