@@ -2,7 +2,7 @@
 // sample of chunks with time columns and presence, and the time to encode and
 // to decode a sample, for all series and for those that change, at 5 s and 15 s.
 //
-//	go run ./bench/codec [-domains] [-cpuprofile file]
+//	go run ./bench/codec [-positions 480] [-domains] [-cpuprofile file]
 //
 // Tiles that the recording does not fill are left out; at 15 s the three phases
 // of the recording are three sets of tiles. Times are the best of several
@@ -21,21 +21,23 @@ import (
 
 	"github.com/nilometer/nilometer/bench/corpus"
 	"github.com/nilometer/nilometer/format/column"
+	mcolumn "github.com/nilometer/nilometer/model/column"
 )
 
 const rounds = 15
 
 func main() {
 	domains := flag.Bool("domains", false, "also print bytes by domain, and the series with the largest chunks")
+	positions := flag.Int("positions", mcolumn.TilePositions, "positions of a piece, at most those of a tile")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the rounds to this file")
 	flag.Parse()
-	if err := run(*domains, *profile); err != nil {
+	if err := run(*positions, *domains, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "codec:", err)
 		os.Exit(1)
 	}
 }
 
-func run(domains bool, profile string) error {
+func run(positions int, domains bool, profile string) error {
 	var recordings []*recording
 	for _, name := range corpus.Names() {
 		rec, err := load(name)
@@ -62,7 +64,7 @@ func run(domains bool, profile string) error {
 		var times [][]int64
 		for _, rec := range recordings {
 			for offset := range step {
-				a, b := rec.cut(step, offset)
+				a, b := rec.cut(step, offset, positions)
 				tiles, times = append(tiles, a...), append(times, b...)
 			}
 		}

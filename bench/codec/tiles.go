@@ -78,10 +78,9 @@ func (rec *recording) parse(body []byte, pos int, byName map[string]*seriesColum
 	})
 }
 
-// cut cuts what every step-th scrape from offset on brings into whole tiles,
-// and returns them with their time columns.
-func (rec *recording) cut(step, offset int) (tiles []tile, times [][]int64) {
-	const n = mcolumn.TilePositions
+// cut cuts what every step-th scrape from offset on brings into tiles of n
+// positions, and returns them with their time columns.
+func (rec *recording) cut(step, offset, n int) (tiles []tile, times [][]int64) {
 	var picked []int
 	for pos := offset; pos < len(rec.times); pos += step {
 		picked = append(picked, pos)

@@ -66,9 +66,9 @@ func planSequence(x []int64, order int, res []uint64) seqPlan {
 	if p.gcd = commonDivisor(res); p.gcd > 1 {
 		divide(res, p.gcd)
 	}
-	p.width, p.size = chooseWidth(res, 0)
+	p.width, p.size = chooseWidth(res)
 	if floor := robustFloor(res); floor > 0 {
-		if w, size := chooseWidth(res, floor); size < p.size {
+		if w, size := chooseWidthAbove(res, floor, p.size); size < p.size {
 			for i := range res {
 				res[i] -= floor
 			}
@@ -87,27 +87,27 @@ func planSequence(x []int64, order int, res []uint64) seqPlan {
 // (a counter's reset, a heap's collection), or 0 when there are none: as the
 // base it may make the width much smaller, at the price of an exception each.
 func robustFloor(res []uint64) uint64 {
-	var sample [16]uint64
-	if len(res) < len(sample) {
+	const samples = 16
+	if len(res) < samples {
 		return 0
 	}
-	for i := range sample {
-		v := res[i*len(res)/len(sample)]
-		j := i
-		for ; j > 0 && sample[j-1] > v; j-- {
-			sample[j] = sample[j-1]
-		}
-		sample[j] = v
+	// The third smallest and the third largest of them, found without branches
+	// that nobody can foretell.
+	low, low2, low1 := uint64(math.MaxUint64), uint64(math.MaxUint64), uint64(math.MaxUint64)
+	var high, high2, high1 uint64
+	for i := range samples {
+		v := res[i*len(res)/samples]
+		low, low2, low1 = min(low, max(low2, v)), min(low2, max(low1, v)), min(low1, v)
+		high, high2, high1 = max(high, min(high2, v)), max(high2, min(high1, v)), max(high1, v)
 	}
-	low, high := sample[2], sample[len(sample)-3]
 	if low <= high-low {
 		return 0
 	}
 	low -= high - low
 	floor := uint64(math.MaxUint64)
 	for _, v := range res {
-		if v >= low && v < floor {
-			floor = v
+		if v >= low {
+			floor = min(floor, v)
 		}
 	}
 	return floor
@@ -118,20 +118,28 @@ func robustFloor(res []uint64) uint64 {
 func commonDivisor(values []uint64) uint64 {
 	var g uint64
 	for _, v := range values {
-		if v == 0 {
-			continue
+		if v == 0 || g != 0 && g&(g-1) == 0 && v&(g-1) == 0 {
+			continue // a multiple of a power of two, told without a division
 		}
 		if g == 0 {
 			g = v
 		}
-		for v %= g; v != 0; {
-			g, v = v, g%v
+		for v = remainder(v, g); v != 0; {
+			g, v = v, remainder(g, v)
 		}
 		if g == 1 {
 			return 1
 		}
 	}
 	return g
+}
+
+// remainder is a%b: processors divide short numbers in half the time.
+func remainder(a, b uint64) uint64 {
+	if (a|b)>>32 == 0 {
+		return uint64(uint32(a) % uint32(b))
+	}
+	return a % b
 }
 
 func divide(values []uint64, g uint64) {
@@ -147,62 +155,98 @@ func divide(values []uint64, g uint64) {
 	}
 }
 
-// chooseWidth returns the width with the fewest bytes, and these, for residuals
-// less floor. Those below floor are exceptions at any width.
-func chooseWidth(res []uint64, floor uint64) (width, size int) {
-	var byLen, below [65]uint16
+// lengths counts values by their length in bits. Neighbours are counted apart:
+// they are often of one length, and a count would wait for the one before.
+type lengths [2][lengthsRoom]uint16
+
+// lengthsRoom is that of 0 to 64 bits, and as far beyond as choose looks.
+const lengthsRoom = 64 + 10
+
+func (n *lengths) count(values []uint64) {
+	for len(values) >= 2 {
+		n[0][bits.Len64(values[0])]++
+		n[1][bits.Len64(values[1])]++
+		values = values[2:]
+	}
+	if len(values) > 0 {
+		n[0][bits.Len64(values[0])]++
+	}
+}
+
+// chooseWidth returns the width with the fewest bytes, and these, for residuals.
+func chooseWidth(res []uint64) (width, size int) {
+	var n lengths
+	n.count(res)
+	return n.choose(len(res), nil, 0, math.MaxInt)
+}
+
+// chooseWidthAbove is chooseWidth for residuals less floor, where that takes less
+// than sizeMax bytes. Those below floor are exceptions at any width.
+func chooseWidthAbove(res []uint64, floor uint64, sizeMax int) (width, size int) {
+	var n lengths
+	var below [65]uint16
 	negatives := 0
 	for _, v := range res {
 		if v >= floor {
-			byLen[bits.Len64(v-floor)]++
+			n[0][bits.Len64(v-floor)]++
 		} else {
 			below[bits.Len64(floor-v)]++
 			negatives++
 		}
 	}
-	top := 64
-	for byLen[top] == 0 {
-		top--
-	}
-	deepest := 64
-	for deepest > 0 && below[deepest] == 0 {
-		deepest--
-	}
-	best, bestWidth := math.MaxInt, 64
-	count := negatives
-	for w := legalWidth(top); w >= 0; w-- {
-		if w < 64 {
-			count += int(byLen[w+1])
-		}
-		if w > widePlain && w < 64 || w == 64 && negatives > 0 {
-			continue
-		}
-		cost := 0
-		if count > 0 {
-			cost = 2 + count // flags, count, and a gap each
-		}
-		if cost >= best {
-			break
-		}
-		for l := w + 3; l <= top; l++ {
-			cost += int(byLen[l]) * ((l - w + 7) / 7)
-		}
-		for l := 1; l <= deepest; l++ {
-			cost += int(below[l]) * ((max(l-w, 0) + 7) / 7)
-		}
-		if cost += packedLen(len(res), w); cost < best {
-			best, bestWidth = cost, w
-		}
-	}
-	return bestWidth, best
+	return n.choose(len(res), &below, negatives, sizeMax)
 }
 
-// legalWidth rounds up to a width that the packed layouts have.
-func legalWidth(w int) int {
-	if w > widePlain {
-		return 64
+// choose returns the width with the fewest bytes for m values, or sizeMax where
+// there is none with less. So many of the values are negative: exceptions at any
+// width, counted in below by their magnitudes.
+func (n *lengths) choose(m int, below *[65]uint16, negatives, sizeMax int) (width, size int) {
+	count := &n[0]
+	top := 0
+	for l := range 65 {
+		if count[l] += n[1][l]; count[l] != 0 {
+			top = l
+		}
 	}
-	return w
+	deepest := 0
+	for l := 64; negatives > 0 && deepest == 0; l-- {
+		if below[l] != 0 {
+			deepest = l
+		}
+	}
+	// For each width: how many values are longer, how many by three bits or more,
+	// and the bytes of the high parts of the latter, of seven bits with the sign
+	// each. These are the ones of the width seven larger, and one byte more each.
+	var long [7]int
+	size, width = sizeMax, 64
+	exceptions, longer := negatives, 0
+	for w := top; w >= 0; w-- {
+		exceptions += int(count[w+1])
+		longer += int(count[w+3])
+		bytes := longer + int(count[w+7]) + int(count[w+8]) + int(count[w+9]) + long[w%7]
+		long[w%7] = bytes
+		at := w
+		if w > widePlain { // there is but one such width
+			if at, bytes = 64, 0; w < top || negatives > 0 {
+				continue
+			}
+		}
+		cost := 0
+		if exceptions > 0 {
+			cost = 2 + exceptions // flags, count, and a gap each
+		}
+		if cost >= size {
+			break
+		}
+		cost += bytes + negatives + packedLen(m, at)
+		for l := w + 7; l <= deepest; l++ {
+			cost += int(below[l]) * ((l - w) / 7)
+		}
+		if cost < size {
+			size, width = cost, at
+		}
+	}
+	return width, size
 }
 
 // appendSequence appends the sequence that p was planned for.
