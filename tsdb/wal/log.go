@@ -76,7 +76,10 @@ type Log struct {
 	size     int64
 	bases    int64  // of size, about
 	unsynced []byte // frames written to a file whose sync has not succeeded
-	framer   record.Framer
+	// What was taken the last time: room for what comes while the next is.
+	spare     []byte
+	spareEnds []int
+	framer    record.Framer
 }
 
 // Open opens the log in a directory, which is made when it is missing, and
@@ -262,7 +265,8 @@ func (l *Log) take() (to Position, failure error) {
 	l.mu.Lock()
 	payloads, ends, basing := l.pending, l.ends, l.basing
 	to, failure = l.appended, l.failure
-	l.pending, l.ends, l.basing = nil, nil, 0
+	l.pending, l.ends, l.basing = l.spare[:0], l.spareEnds[:0], 0
+	l.spare, l.spareEnds = nil, nil
 	l.mu.Unlock()
 	before := len(l.unsynced)
 	for from, i := 0, 0; i < len(ends); i++ {
@@ -274,15 +278,12 @@ func (l *Log) take() (to Position, failure error) {
 	}
 	n := len(l.unsynced) - before
 	l.metrics.bytes.Add(float64(n))
-	if len(payloads) == 0 {
-		return to, failure
+	if cap(payloads) <= spareBytesMax {
+		l.spare, l.spareEnds = payloads, ends
 	}
-	l.bases += int64(n) * basing / int64(len(payloads))
-	l.mu.Lock()
-	if len(l.pending) == 0 && cap(payloads) <= spareBytesMax {
-		l.pending, l.ends = payloads[:0], ends[:0]
+	if len(payloads) > 0 {
+		l.bases += int64(n) * basing / int64(len(payloads))
 	}
-	l.mu.Unlock()
 	return to, failure
 }
 
