@@ -18,6 +18,7 @@ type Engine struct {
 	options   Options
 	parser    parser.Parser
 	admission *admission
+	active    *registry
 	metrics   *metrics
 	logger    *slog.Logger
 }
@@ -36,7 +37,7 @@ func NewEngine(o Options, d Deps) (*Engine, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{options: o, parser: NewParser(), admission: newAdmission(o, m), metrics: m, logger: d.Logger}, nil
+	return &Engine{options: o, parser: NewParser(), admission: newAdmission(o, m), active: newRegistry(), metrics: m, logger: d.Logger}, nil
 }
 
 // NewParser returns upstream's parser with all of the language on, the
@@ -77,6 +78,21 @@ type evaluation struct {
 	instant          bool
 }
 
+// describe is what the list of active queries says of an evaluation.
+func (ev evaluation) describe(expr string, id tenant.ID, essential bool, arrived time.Time) ActiveQuery {
+	q := ActiveQuery{
+		Tenant: id, Kind: KindRange, Expr: expr, Arrived: arrived,
+		Start: time.UnixMilli(ev.start).UTC(), End: time.UnixMilli(ev.end).UTC(), Step: time.Duration(ev.step) * time.Millisecond,
+	}
+	if ev.instant {
+		q.Kind, q.Step = KindInstant, 0
+	}
+	if essential {
+		q.Kind = KindRule
+	}
+	return q
+}
+
 func (e *Engine) refuse(err error) error {
 	e.metrics.queries.WithLabelValues(outcome(err)).Inc()
 	return err
@@ -95,13 +111,18 @@ func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Quer
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ctx, kill := context.WithCancelCause(ctx)
+	defer kill(nil)
+	listed := e.active.add(ev.describe(q.Expr, id, storage.IsEssential(ctx), begin), kill)
+	defer e.active.remove(listed)
 	if err := e.admission.enter(ctx); err != nil {
 		return nil, e.refuse(typed(ctx, err))
 	}
 	defer e.admission.leave()
 	queued := time.Since(begin)
+	e.active.admitted(listed, begin.Add(queued))
 
-	res, err := e.evaluate(ctx, r, id, q, expr, ev)
+	res, err := e.evaluate(ctx, r, id, q, expr, ev, listed)
 	if err != nil {
 		return nil, e.refuse(typed(ctx, err))
 	}

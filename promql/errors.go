@@ -58,6 +58,9 @@ func typed(ctx context.Context, err error) error {
 		missing   *NotSupportedError
 		parse     *ParseError
 	)
+	if err != nil && errors.Is(context.Cause(ctx), ErrKilled) {
+		return context.Cause(ctx) // whatever it failed with then
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -89,6 +92,8 @@ func outcome(err error) string {
 		return outcomeOK
 	case errors.Is(err, ErrTimeout):
 		return outcomeTimeout
+	case errors.Is(err, ErrKilled):
+		return outcomeKilled
 	case errors.Is(err, ErrCanceled):
 		return outcomeCanceled
 	case errors.As(err, &limit):

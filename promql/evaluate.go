@@ -17,7 +17,7 @@ import (
 )
 
 // evaluate plans and runs one admitted query.
-func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation) (_ *Result, err error) {
+func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (_ *Result, err error) {
 	// A defect of ours in one query must not end the server that alerts.
 	defer func() {
 		if p := recover(); p != nil {
@@ -48,6 +48,7 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		View: view, Budget: budget, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
 	})
+	e.active.follow(listed, run, budget)
 	if node.Type() == parser.ValueTypeMatrix {
 		err = e.ranges(ctx, run, node, grid, budget, res)
 	} else {

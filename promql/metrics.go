@@ -20,6 +20,7 @@ const (
 	outcomeParse        = "parse_error"
 	outcomeTimeout      = "timeout"
 	outcomeCanceled     = "canceled"
+	outcomeKilled       = "killed"
 	outcomeLimit        = "limit"
 	outcomeExecution    = "execution_error"
 	outcomeStorage      = "storage_error"
@@ -39,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, o Options) (*metrics, error) {
 		queries:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nilometer_queries_total", Help: "Queries answered, by outcome."}, []string{"outcome"}),
 	}
 	for _, o := range []string{
-		outcomeOK, outcomeParse, outcomeTimeout, outcomeCanceled, outcomeLimit, outcomeExecution, outcomeStorage, outcomeNotSupported,
+		outcomeOK, outcomeParse, outcomeTimeout, outcomeCanceled, outcomeKilled, outcomeLimit, outcomeExecution, outcomeStorage, outcomeNotSupported,
 	} {
 		m.queries.WithLabelValues(o)
 	}

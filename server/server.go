@@ -267,7 +267,7 @@ func (s *server) handler(engine *promql.Engine) http.Handler {
 		admin = s
 	}
 	return httpapi.New(httpapi.Deps{
-		Reader: s.db, Engine: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Admin: admin, Tenant: tenant.Default,
+		Reader: s.db, Engine: engine, Queries: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Admin: admin, Tenant: tenant.Default,
 		Build:   httpapi.Build{Version: s.opts.Version, Revision: s.opts.Revision},
 		Started: s.started, Logger: s.logger, Registry: s.registry,
 		Write: remotewrite.New(remotewrite.Options{}, remotewrite.Deps{Writer: s.db, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry}),

@@ -44,6 +44,7 @@ type Server interface {
 type Deps struct {
 	Reader   storage.Reader
 	Engine   *promql.Engine
+	Queries  Queries
 	Targets  Targets
 	Rules    Rules
 	Server   Server
@@ -94,6 +95,8 @@ func New(deps Deps, prefix string) http.Handler {
 	get("/api/v1/alerts", a.alerts)
 	get("/api/v1/status/buildinfo", a.buildInfo)
 	get("/api/v1/status/runtimeinfo", a.runtimeInfo)
+	get(activeQueriesPath, a.activeQueries)
+	mux.HandleFunc("DELETE "+activeQueriesPath+"/{id}", a.serve(activeQueriesPath, a.killQuery))
 	a.adminRoutes(mux)
 	mux.HandleFunc("/api/", a.serve("unknown", a.unknown))
 

@@ -70,7 +70,7 @@ func classify(err error) errorType {
 		return errTimeout
 	case errors.Is(err, promql.ErrCanceled):
 		return errCanceled
-	case errors.As(err, &limit), errors.As(err, &execution), errors.As(err, &missing), errors.Is(err, storage.ErrUnsupported):
+	case errors.Is(err, promql.ErrKilled), errors.As(err, &limit), errors.As(err, &execution), errors.As(err, &missing), errors.Is(err, storage.ErrUnsupported):
 		return errExecution
 	}
 	return errInternal

@@ -18,6 +18,9 @@ func NewBudget(samplesMax, bytesMax int64) *Budget {
 	return &Budget{samplesMax: samplesMax, bytesMax: bytesMax}
 }
 
+// Bytes is the number of bytes held now.
+func (b *Budget) Bytes() int64 { return b.bytes.Load() }
+
 // PeakBytes is the largest number of bytes held at one time.
 func (b *Budget) PeakBytes() int64 { return b.peak.Load() }
 

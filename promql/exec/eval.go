@@ -28,19 +28,21 @@ type Query struct {
 	DelayedNames bool
 }
 
-// Stats count what a run did.
+// Stats count what a run did: the series of its selections, those that were
+// read, and the samples decoded.
 type Stats struct {
-	SeriesSelected, SamplesRead int64
+	SeriesSelected, SeriesRead, SamplesRead int64
 }
 
-// Run is one execution of a plan. Its methods are used by one goroutine.
+// Run is one execution of a plan. Its methods are used by one goroutine; Stats
+// by any.
 type Run struct {
 	q Query
 
 	mu    sync.Mutex // guards annos
 	annos annotations.Annotations
 
-	seriesSelected, samplesRead atomic.Int64
+	seriesSelected, seriesRead, samplesRead atomic.Int64
 }
 
 // NewRun prepares a run.
@@ -51,7 +53,7 @@ func (r *Run) Annotations() annotations.Annotations { return r.annos }
 
 // Stats returns what was done so far.
 func (r *Run) Stats() Stats {
-	return Stats{SeriesSelected: r.seriesSelected.Load(), SamplesRead: r.samplesRead.Load()}
+	return Stats{SeriesSelected: r.seriesSelected.Load(), SeriesRead: r.seriesRead.Load(), SamplesRead: r.samplesRead.Load()}
 }
 
 func (r *Run) annotate(err error) {

@@ -70,6 +70,13 @@ func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink ro
 	return end(scan)
 }
 
+// report counts a unit of so many series as read.
+func (w *worker) report(series int) {
+	w.run.seriesRead.Add(int64(series))
+	w.run.samplesRead.Add(w.samplesRead)
+	w.samplesRead = 0
+}
+
 func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan storage.Scan, sink rowSink, lanes int) error {
 	f := &feed{scan: scan}
 	var order *turns
@@ -91,6 +98,7 @@ func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan st
 			}
 			err = w.unit(ctx, u)
 			f.finish(u)
+			w.report(u.to - u.from)
 			if err != nil {
 				f.fail(err)
 				if order != nil {

@@ -87,6 +87,9 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 		defer w.order.done(u.seq)
 	}
 	for i := u.from; i < u.to; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := w.series(&u.ColumnBatch, i, lane); err != nil {
 			return fmt.Errorf("series of rank %d: %w", u.Ranks[i], err)
 		}

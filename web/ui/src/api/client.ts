@@ -43,6 +43,11 @@ export function post<T>(endpoint: string, params: Params, signal?: AbortSignal):
   return ask<T>(endpoint, { method: "POST", body: form(params), signal: signal ?? null });
 }
 
+/** Deletes what /api/v1/<endpoint> names. */
+export function remove(endpoint: string): Promise<Answer<unknown>> {
+  return ask<unknown>(endpoint, { method: "DELETE" });
+}
+
 async function ask<T>(path: string, init: RequestInit): Promise<Answer<T>> {
   let response: Response;
   try {

@@ -101,4 +101,24 @@ export interface RuleGroup {
   lastEvaluation: string;
 }
 
+/** A query that waits or runs; times in seconds, start and end since the Unix epoch. */
+export interface ActiveQuery {
+  id: string;
+  query: string;
+  tenant: string;
+  kind: string; // instant, range, rule
+  state: string; // waiting, running
+  start: number;
+  end: number;
+  step: number;
+  arrivedAt: string;
+  queuedTime: number;
+  runningTime: number;
+  seriesSelected: number;
+  seriesRead: number;
+  samplesRead: number;
+  memoryBytes: number;
+  memoryPeakBytes: number;
+}
+
 export type Info = Record<string, string | number | boolean | null>;

@@ -4,6 +4,7 @@ import { Notice } from "../../components/Notice";
 import { formatMoment } from "../../model/time";
 import { formatValue } from "../../model/units";
 import { usePoll } from "../../poll";
+import { ActiveQueries } from "./ActiveQueries";
 
 interface Status {
   build: Info | undefined;
@@ -25,7 +26,7 @@ async function ask(signal: AbortSignal): Promise<Status> {
   return { build, runtime };
 }
 
-/** What runs here: the build and the running process. */
+/** What runs here: the build, the running process, and its queries. */
 export function StatusPage() {
   const { data, error } = usePoll("status", 15000, ask);
   return (
@@ -40,6 +41,7 @@ export function StatusPage() {
           {!data.runtime && !data.build && <p class="soft">This server says nothing of itself.</p>}
         </div>
       )}
+      <ActiveQueries />
     </>
   );
 }
