@@ -33,7 +33,7 @@ func newPair(tb testing.TB, q upstream.Queryable, r storage.Reader, o promql.Opt
 	theirs := oracle.NewEngine(oracle.EngineOpts{
 		MaxSamples: 100_000_000, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
-		EnableDelayedNameRemoval: o.DelayedNameRemoval, Parser: promql.NewParser(),
+		EnableDelayedNameRemoval: o.DelayedNameRemoval, UseStartTimestamps: o.StartTimestamps, EnableTypeAndUnitLabels: o.TypeAndUnitLabels, Parser: promql.NewParser(),
 	})
 	return &pair{ours: newEngine(tb, o), theirs: theirs, reader: r, q: q}
 }
@@ -161,7 +161,7 @@ func differentVectors(got, want oracle.Vector, ordered bool) string {
 		return fmt.Sprintf("%d samples, want %d:\n%v\nwant\n%v", len(got), len(want), got, want)
 	}
 	for i, w := range want {
-		if g := got[i]; !labels.Equal(g.Metric, w.Metric) || g.T != w.T || !same(g.F, w.F) {
+		if g := got[i]; !labels.Equal(g.Metric, w.Metric) || g.T != w.T || !same(g.F, w.F) || differentHistograms(g.H, w.H) {
 			return fmt.Sprintf("sample %d: %v, want %v", i, g, w)
 		}
 	}
@@ -176,6 +176,15 @@ func differentMatrices(got, want oracle.Matrix) string {
 		g := got[i]
 		if !labels.Equal(g.Metric, w.Metric) {
 			return fmt.Sprintf("series %d: %s, want %s", i, g.Metric, w.Metric)
+		}
+		if len(g.Histograms) != len(w.Histograms) {
+			return fmt.Sprintf("series %s: %d histograms, want %d", w.Metric, len(g.Histograms), len(w.Histograms))
+		}
+		hists := histogramsOf(g)
+		for _, p := range w.Histograms {
+			if differentHistograms(hists[p.T], p.H) {
+				return fmt.Sprintf("series %s at %d: %v, want %v", w.Metric, p.T, hists[p.T], p.H)
+			}
 		}
 		if len(g.Floats) != len(w.Floats) {
 			return fmt.Sprintf("series %s: %d points, want %d", w.Metric, len(g.Floats), len(w.Floats))

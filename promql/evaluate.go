@@ -47,6 +47,7 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	run := exec.NewRun(exec.Query{
 		View: view, Budget: budget, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
+		StartTimestamps: e.options.StartTimestamps, TypeAndUnitLabels: e.options.TypeAndUnitLabels,
 	})
 	e.active.follow(listed, run, budget)
 	if node.Type() == parser.ValueTypeMatrix {
@@ -149,11 +150,7 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 	case *plan.Window:
 		rows, err := run.Samples(ctx, n, grid)
 		for _, s := range rows {
-			out := Series{Labels: s.Labels, Points: make([]Point, len(s.T))}
-			for i, t := range s.T {
-				out.Points[i] = Point{T: t, V: s.V[i]}
-			}
-			res.Matrix = append(res.Matrix, out)
+			res.Matrix = append(res.Matrix, Series{Labels: s.Labels, Points: rawPoints(s)})
 		}
 		sortSeries(res.Matrix)
 		return err
@@ -167,9 +164,26 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 	return &NotSupportedError{What: fmt.Sprintf("evaluation of a %T", node)}
 }
 
+// rawPoints are the samples of a range, in order of time.
+func rawPoints(s exec.RawSeries) []Point {
+	out := make([]Point, 0, len(s.T)+len(s.Histograms))
+	h := s.Histograms
+	for i, t := range s.T {
+		for len(h) > 0 && h[0].T < t {
+			out = append(out, Point{T: h[0].T, H: h[0].H})
+			h = h[1:]
+		}
+		out = append(out, Point{T: t, V: s.V[i]})
+	}
+	for _, p := range h {
+		out = append(out, Point{T: p.T, H: p.H})
+	}
+	return out
+}
+
 // What a point and a series of a result take, in bytes.
 const (
-	pointBytes  = 16
+	pointBytes  = 24
 	seriesBytes = 48
 )
 
@@ -191,7 +205,11 @@ func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error 
 		res.Vector = make([]Sample, 0, len(m.Rows))
 		for i := range m.Rows {
 			v, _ := m.Rows[i].At(0)
-			res.Vector = append(res.Vector, Sample{Labels: m.Rows[i].Labels, T: m.Grid.Start, V: v})
+			h := m.Rows[i].Histogram(0)
+			if h != nil {
+				v = 0
+			}
+			res.Vector = append(res.Vector, Sample{Labels: m.Rows[i].Labels, T: m.Grid.Start, V: v, H: h})
 		}
 		return nil
 	}
@@ -200,9 +218,14 @@ func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error 
 		row := &m.Rows[i]
 		s := Series{Labels: row.Labels, Points: make([]Point, 0, len(row.V))}
 		for j, v := range row.V {
-			if row.Present.Has(j) {
-				s.Points = append(s.Points, Point{T: m.Grid.At(row.First + j), V: v})
+			if !row.Present.Has(j) {
+				continue
 			}
+			p := Point{T: m.Grid.At(row.First + j), V: v}
+			if row.H != nil && row.H[j] != nil {
+				p.V, p.H = 0, row.H[j]
+			}
+			s.Points = append(s.Points, p)
 		}
 		res.Matrix = append(res.Matrix, s)
 		*row = exec.Row{}

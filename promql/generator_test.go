@@ -10,6 +10,8 @@ import (
 // generator makes random expressions over the series of generate.
 type generator struct {
 	rnd *rand.Rand
+	// histograms: the series are those of generateHistograms.
+	histograms bool
 }
 
 func pick[T any](g *generator, of ...T) T { return of[g.rnd.IntN(len(of))] }
@@ -25,6 +27,12 @@ func (g *generator) when() when {
 
 func (g *generator) selector() string {
 	name := pick(g, "requests_total", "cpu_seconds_total", "depth", "temperature", "odd", "up", "limit", "latency_bucket", "build_info", "nothing")
+	if g.histograms {
+		name = pick(g, "sizes", "sizes", "custom", "level", "mixed", "requests_total", "depth", "sizes{le=\"\"}", "sizes{path=\"/\"}", "{__name__=~\"sizes|custom\"}", "nothing")
+		if strings.HasSuffix(name, "}") {
+			return name
+		}
+	}
 	var ms []string
 	if g.rnd.IntN(2) == 0 {
 		ms = append(ms, pick(g, `job="api"`, `job!="api"`, `path=~"/.+"`, `path=""`, `le="0.5"`))
@@ -61,7 +69,15 @@ func (g *generator) matrix(depth int) string {
 		step := pick(g, "", "15s", "1m", "40s")
 		return fmt.Sprintf("(%s)[%s:%s]%s", g.vector(depth-1), pick(g, "1m", "5m", "10m"), step, g.modifiers())
 	}
-	return g.selector() + "[" + g.span() + "]" + g.modifiers()
+	return g.selector() + "[" + g.span() + "]" + g.extended(g.modifiers())
+}
+
+// extended adds anchored or smoothed now and then.
+func (g *generator) extended(s string) string {
+	if g.histograms && g.rnd.IntN(5) == 0 {
+		return pick(g, " anchored", " smoothed") + s
+	}
+	return s
 }
 
 func (g *generator) scalar(depth int) string {
@@ -88,7 +104,13 @@ func (g *generator) grouping() string {
 
 func (g *generator) vector(depth int) string {
 	if depth <= 0 {
+		if g.histograms && g.rnd.IntN(10) == 0 {
+			return "(" + g.selector() + " smoothed" + g.modifiers() + ")"
+		}
 		return g.selector() + g.modifiers()
+	}
+	if g.histograms && g.rnd.IntN(4) == 0 {
+		return g.ofHistograms(depth)
 	}
 	switch g.rnd.IntN(12) {
 	case 0, 1:
@@ -98,6 +120,14 @@ func (g *generator) vector(depth int) string {
 			// Variances of what is nearly constant depend on the order of the input,
 			// which upstream leaves to a map in range queries: selectors only.
 			return pick(g, "stddev", "stdvar") + g.grouping() + " (" + g.selector() + g.modifiers() + ")"
+		}
+		if g.histograms && g.rnd.IntN(4) > 0 {
+			// Which histograms of a sum do not go together, and whether floats came
+			// before, depends on the order of the input, too.
+			return pick(g, "sum", "avg") + g.grouping() + " (" + pick(g, g.selector()+g.modifiers(), pick(g, "rate", "delta", "last_over_time", "sum_over_time")+"("+g.matrix(0)+")") + ")"
+		}
+		if g.histograms {
+			return pick(g, "min", "max", "count", "group") + g.grouping() + " (" + g.vector(depth-1) + ")"
 		}
 		return pick(g, "sum", "avg", "min", "max", "count", "group") + g.grouping() + " (" + g.vector(depth-1) + ")"
 	case 4:
@@ -157,6 +187,27 @@ func (g *generator) binary(depth int) string {
 		match += pick(g, " fill (0)", " fill_left (1)", " fill_right (2)")
 	}
 	return fmt.Sprintf("(%s) %s %s (%s)", l, op, match, r)
+}
+
+// ofHistograms makes what only histograms have.
+func (g *generator) ofHistograms(depth int) string {
+	v := g.vector(depth - 1)
+	switch g.rnd.IntN(6) {
+	case 0:
+		return "histogram_quantile(" + g.scalar(depth-1) + ", " + v + ")"
+	case 1:
+		return "histogram_fraction(" + g.scalar(depth-1) + ", " + g.scalar(depth-1) + ", " + v + ")"
+	case 2:
+		return "histogram_quantiles(" + v + `, "q", 0.1, ` + g.scalar(0) + ")"
+	case 3:
+		return "(" + v + ")" + pick(g, " </ ", " >/ ") + g.scalar(depth-1)
+	case 4:
+		if strings.Contains(v, "@") {
+			return "start_timestamp(" + g.selector() + ")" // as with timestamp
+		}
+		return "start_timestamp(" + v + ")"
+	}
+	return pick(g, "histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar") + "(" + v + ")"
 }
 
 func (g *generator) function(depth int) string {

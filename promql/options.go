@@ -40,6 +40,13 @@ type Options struct {
 	// query, as Prometheus' feature promql-delayed-name-removal does. It changes
 	// the answers of some queries.
 	DelayedNameRemoval bool
+	// StartTimestamps makes rate, irate, increase and resets look at the start
+	// timestamps of samples, and start_timestamp answer, as Prometheus' feature
+	// use-start-timestamps does.
+	StartTimestamps bool
+	// TypeAndUnitLabels tells counters by their label __type__ instead of their
+	// name, as Prometheus' feature type-and-unit-labels does.
+	TypeAndUnitLabels bool
 }
 
 func (o Options) withDefaults() Options {

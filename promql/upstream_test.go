@@ -1,10 +1,8 @@
 package promql_test
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -61,29 +59,26 @@ type upstreamScan struct {
 }
 
 type upstreamSeries struct {
-	labels    labels.Labels
-	times     []int64
-	values    []float64
-	runs      []column.Run
-	histogram bool
+	labels  labels.Labels
+	times   []int64
+	samples []column.Sample
 }
 
 func (s *upstreamScan) add(from upstream.Series) error {
 	x := upstreamSeries{labels: from.Labels()}
 	it := from.Iterator(nil)
 	for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
-		if kind != chunkenc.ValFloat {
-			x.histogram = true
-			x.times = append(x.times, it.AtT())
-			continue
-		}
-		t, v := it.At()
-		x.times = append(x.times, t)
-		if value.IsStaleNaN(v) {
-			x.runs = column.AppendState(x.runs, len(x.times)-1, column.Stale)
+		s := column.Sample{T: it.AtT(), Start: it.AtST()}
+		if kind == chunkenc.ValFloat {
+			_, s.V = it.At()
 		} else {
-			x.values = append(x.values, v)
+			_, s.H.Float = it.AtFloatHistogram(nil)
+			if value.IsStaleNaN(s.H.Float.Sum) {
+				s.H, s.V = column.Histogram{}, column.StaleNaN()
+			}
 		}
+		x.times = append(x.times, s.T)
+		x.samples = append(x.samples, s)
 	}
 	key := fmt.Sprint(x.times)
 	if s.byTimes[key] == nil {
@@ -118,30 +113,9 @@ func (s *upstreamScan) Next(_ context.Context, b *storage.ColumnBatch) (bool, er
 	for _, rank := range members {
 		b.Ranks = append(b.Ranks, uint32(rank))
 		x := &s.series[rank]
-		values := x.values
 		for _, tile := range b.Tiles {
-			c := storage.Chunk{Kind: storage.Decoded, Runs: cutRuns(x.runs, tile)}
-			if x.histogram {
-				c = storage.Chunk{Kind: storage.Histograms}
-			} else {
-				n := column.PresentCount(c.Runs, tile.Len())
-				c.Values, values = values[:n], values[n:]
-			}
-			b.Chunks = append(b.Chunks, c)
+			b.Chunks = append(b.Chunks, storage.ChunkOf(b.Times[tile.From:tile.To], x.samples[tile.From:tile.To]))
 		}
 	}
 	return true, nil
-}
-
-// cutRuns returns the part of runs that lies in a tile, counted from it.
-func cutRuns(runs []column.Run, t storage.Tile) []column.Run {
-	var out []column.Run
-	for _, r := range runs {
-		from, to := max(int(r.At), t.From), min(r.End(), t.To)
-		if from < to {
-			out = append(out, column.Run{At: uint16(from - t.From), Len: uint16(to - from), State: r.State})
-		}
-	}
-	slices.SortFunc(out, func(a, b column.Run) int { return cmp.Compare(a.At, b.At) })
-	return out
 }

@@ -3,6 +3,7 @@ package promql
 import (
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -55,10 +56,13 @@ type Result struct {
 	Stats Stats
 }
 
-// Point is a float at a time: T in ms since the Unix epoch.
+// Point is a value at a time: T in ms since the Unix epoch. It is the native
+// histogram H if that is set, else the float V. H is shared, and not to be
+// changed.
 type Point struct {
 	T int64
 	V float64
+	H *histogram.FloatHistogram
 }
 
 // Series is a label set with its points in order of time.
@@ -68,11 +72,12 @@ type Series struct {
 }
 
 // Sample is a label set with its value at one time: T in ms since the Unix
-// epoch.
+// epoch. As of a Point, the value is H if that is set.
 type Sample struct {
 	Labels labels.Labels
 	T      int64
 	V      float64
+	H      *histogram.FloatHistogram
 }
 
 // String is a string at a time: T in ms since the Unix epoch.

@@ -306,7 +306,7 @@ func (g *group) store(ctx context.Context, r *rule, at time.Time, samples []samp
 	}
 	for _, lset := range r.written {
 		if _, still := now[FingerprintOf(lset)]; !still {
-			samples = append(samples, sample{lset, column.StaleNaN()})
+			samples = append(samples, sample{lset: lset, v: column.StaleNaN()})
 		}
 	}
 	rejected, err := g.writer.write(ctx, at, samples)

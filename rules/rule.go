@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	upstream "github.com/prometheus/prometheus/promql"
@@ -66,6 +67,7 @@ func (r *rule) key() string { return r.record + "\x00" + r.alert + "\x00" + r.la
 type sample struct {
 	lset labels.Labels
 	v    float64
+	h    *histogram.FloatHistogram // the value in place of v, unless nil
 }
 
 // recorded turns the answer of a recording rule's expression into its series.
@@ -87,7 +89,7 @@ func (r *rule) recorded(res *promql.Result) ([]sample, error) {
 			return nil, fmt.Errorf("vector contains metrics with the same labelset after applying rule labels: %s", lset)
 		}
 		seen[fp] = struct{}{}
-		out = append(out, sample{lset, s.V})
+		out = append(out, sample{lset: lset, v: s.V, h: s.H})
 	}
 	return out, nil
 }
@@ -123,7 +125,7 @@ func (r *rule) active(ctx context.Context, res *promql.Result, at time.Time, x e
 	out := make(map[Fingerprint]Alert, len(vector))
 	lb := labels.NewBuilder(labels.EmptyLabels())
 	for _, s := range vector {
-		data := template.AlertTemplateData(s.Labels.Map(), x.externalLabels, x.externalURL.String(), upstream.Sample{F: s.V})
+		data := template.AlertTemplateData(s.Labels.Map(), x.externalLabels, x.externalURL.String(), upstream.Sample{F: s.V, H: s.H})
 		expand := func(text string) string { return r.expand(ctx, text, data, at, x) }
 		lb.Reset(s.Labels)
 		lb.Del(model.MetricNameLabel)
@@ -151,7 +153,7 @@ func (r *rule) expand(ctx context.Context, text string, data any, at time.Time, 
 		vector, err := asVector(res)
 		out := make(upstream.Vector, len(vector))
 		for i, s := range vector {
-			out[i] = upstream.Sample{T: s.T, F: s.V, Metric: s.Labels}
+			out[i] = upstream.Sample{T: s.T, F: s.V, H: s.H, Metric: s.Labels}
 		}
 		return out, err
 	}
@@ -181,10 +183,10 @@ func alertSamples(alerts map[Fingerprint]Alert) []sample {
 		}
 		lb.Reset(a.Labels)
 		lb.Set(model.MetricNameLabel, alertForStateMetric)
-		out = append(out, sample{lb.Labels(), float64(a.ActiveAt.Unix())})
+		out = append(out, sample{lset: lb.Labels(), v: float64(a.ActiveAt.Unix())})
 		lb.Set(model.MetricNameLabel, alertMetric)
 		lb.Set(alertStateLabel, string(a.State))
-		out = append(out, sample{lb.Labels(), 1})
+		out = append(out, sample{lset: lb.Labels(), v: 1})
 	}
 	return out
 }

@@ -97,6 +97,10 @@ func batchOf(ctx context.Context, g storage.Group, at int64, samples []sample, r
 			rejected[r.Reason]++
 			continue
 		}
+		if h := samples[i].h; h != nil {
+			b.Histograms = append(b.Histograms, storage.HistogramSample{Slot: r.Slot, Histogram: storage.Histogram{Float: h}})
+			continue
+		}
 		b.Slots = append(b.Slots, r.Slot)
 		b.Values = append(b.Values, samples[i].v)
 	}

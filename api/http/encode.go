@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -45,16 +46,37 @@ func appendMatrix(dst []byte, m []promql.Series) []byte {
 		}
 		dst = append(dst, `{"metric":`...)
 		dst = appendLabels(dst, s.Labels)
-		dst = append(dst, `,"values":[`...)
-		for k, p := range s.Points {
-			if k > 0 {
-				dst = append(dst, ',')
-			}
-			dst = appendPoint(dst, p.T, p.V)
-		}
-		dst = append(dst, `]}`...)
+		dst = appendPoints(dst, `,"values":[`, s.Points, false)
+		dst = appendPoints(dst, `,"histograms":[`, s.Points, true)
+		dst = append(dst, '}')
 	}
 	return append(dst, ']')
+}
+
+// appendPoints writes the points of one kind as a field; without any it is
+// left out.
+func appendPoints(dst []byte, field string, points []promql.Point, histograms bool) []byte {
+	some := false
+	for _, p := range points {
+		if (p.H != nil) != histograms {
+			continue
+		}
+		if some {
+			dst = append(dst, ',')
+		} else {
+			dst = append(dst, field...)
+			some = true
+		}
+		if histograms {
+			dst = appendHistogramPoint(dst, p.T, p.H)
+		} else {
+			dst = appendPoint(dst, p.T, p.V)
+		}
+	}
+	if some {
+		dst = append(dst, ']')
+	}
+	return dst
 }
 
 func appendVector(dst []byte, v []promql.Sample) []byte {
@@ -65,8 +87,13 @@ func appendVector(dst []byte, v []promql.Sample) []byte {
 		}
 		dst = append(dst, `{"metric":`...)
 		dst = appendLabels(dst, s.Labels)
-		dst = append(dst, `,"value":`...)
-		dst = appendPoint(dst, s.T, s.V)
+		if s.H != nil {
+			dst = append(dst, `,"histogram":`...)
+			dst = appendHistogramPoint(dst, s.T, s.H)
+		} else {
+			dst = append(dst, `,"value":`...)
+			dst = appendPoint(dst, s.T, s.V)
+		}
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -78,6 +105,57 @@ func appendPoint(dst []byte, t int64, v float64) []byte {
 	dst = append(dst, ',', '"')
 	dst = appendFloat(dst, v)
 	return append(dst, '"', ']')
+}
+
+func appendHistogramPoint(dst []byte, t int64, h *histogram.FloatHistogram) []byte {
+	dst = append(dst, '[')
+	dst = appendTime(dst, t)
+	dst = append(dst, ',')
+	dst = appendHistogram(dst, h)
+	return append(dst, ']')
+}
+
+// appendHistogram writes {"count":…,"sum":…,"buckets":[[bounds,lower,upper,
+// count],…]} with the buckets that are not empty. bounds says which of them
+// belong to the bucket: 0 the upper, 1 the lower, 2 neither, 3 both.
+func appendHistogram(dst []byte, h *histogram.FloatHistogram) []byte {
+	number := func(v float64) {
+		dst = append(dst, '"')
+		dst = appendFloat(dst, v)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, `{"count":`...)
+	number(h.Count)
+	dst = append(dst, `,"sum":`...)
+	number(h.Sum)
+	lead := `,"buckets":[`
+	for it := h.AllBucketIterator(); it.Next(); {
+		b := it.At()
+		if b.Count == 0 {
+			continue
+		}
+		dst = append(dst, lead...)
+		lead = `,`
+		bounds := byte('2')
+		switch {
+		case b.LowerInclusive && b.UpperInclusive:
+			bounds = '3'
+		case b.LowerInclusive:
+			bounds = '1'
+		case b.UpperInclusive:
+			bounds = '0'
+		}
+		dst = append(dst, '[', bounds)
+		for _, v := range []float64{b.Lower, b.Upper, b.Count} {
+			dst = append(dst, ',')
+			number(v)
+		}
+		dst = append(dst, ']')
+	}
+	if lead == `,` {
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
 }
 
 // appendTime writes milliseconds as seconds with up to three decimals.

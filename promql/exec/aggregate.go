@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -17,7 +18,7 @@ import (
 func (r *Run) aggregate(ctx context.Context, n *plan.Aggregate, g function.Grid) (Matrix, error) {
 	if n.Fused {
 		m, err := r.aggregateFused(ctx, n, g)
-		if !errors.Is(err, errOverflow) {
+		if !errors.Is(err, errOverflow) && !errors.Is(err, errHistograms) {
 			return m, err
 		}
 	}
@@ -48,7 +49,11 @@ func (r *Run) aggregate(ctx context.Context, n *plan.Aggregate, g function.Grid)
 	if n.Op == parser.QUANTILE {
 		r.checkQuantileParam(n, params)
 	}
-	rows, err := aggregateRows(ctx, n, g, in.Rows, params, groupOf, len(gr.labels))
+	switch n.Op {
+	case parser.MIN, parser.MAX, parser.STDDEV, parser.STDVAR, parser.QUANTILE:
+		r.ignoreHistograms(n, &in, nil, n.Input.Pos())
+	}
+	rows, err := r.aggregateRows(ctx, n, g, in.Rows, params, groupOf, len(gr.labels))
 	if err != nil {
 		return Matrix{}, err
 	}
@@ -63,7 +68,7 @@ func groupRows(g function.Grid, cells []groupRow, gr *grouping, in []Row, groupO
 	}
 	m := Matrix{Grid: g}
 	for i, c := range cells {
-		if row, ok := newRow(gr.labels[i], c.v, c.present); ok && c.v != nil {
+		if row, ok := newMixedRow(gr.labels[i], c.v, c.h, c.present); ok && c.v != nil {
 			row.DropName = drop[i]
 			m.Rows = append(m.Rows, row)
 		}
@@ -75,10 +80,11 @@ func groupRows(g function.Grid, cells []groupRow, gr *grouping, in []Row, groupO
 type groupRow struct {
 	v       []float64
 	present Bits
+	h       []*histogram.FloatHistogram // nil, or parallel to v
 }
 
 // aggregateRows aggregates rows in order.
-func aggregateRows(ctx context.Context, n *plan.Aggregate, g function.Grid, in []Row, params []float64, groupOf []int32, groups int) ([]groupRow, error) {
+func (r *Run) aggregateRows(ctx context.Context, n *plan.Aggregate, g function.Grid, in []Row, params []float64, groupOf []int32, groups int) ([]groupRow, error) {
 	out := make([]groupRow, groups)
 	byGroup := make([][]int32, groups)
 	for i := range in {
@@ -87,6 +93,13 @@ func aggregateRows(ctx context.Context, n *plan.Aggregate, g function.Grid, in [
 	for gi := range out {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		switch n.Op {
+		case parser.SUM, parser.AVG:
+			if anyHistograms(in, byGroup[gi]) {
+				out[gi] = r.addUp(n, g, in, byGroup[gi])
+				continue
+			}
 		}
 		var acc accumulator
 		switch n.Op {

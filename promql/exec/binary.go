@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
@@ -61,20 +62,71 @@ func (r *Run) scalars(ctx context.Context, n *plan.Binary, g function.Grid) (Mat
 // trims reports whether op is one of the operators that cut histograms.
 func trims(op parser.ItemType) bool { return op == parser.TRIM_UPPER || op == parser.TRIM_LOWER }
 
+// clash adds upstream's annotation for two elements that do not go together.
+// left and right: the element is a histogram.
+func (r *Run) clash(n *plan.Binary, c function.Clash, left, right bool) {
+	kind := func(histogram bool) string {
+		if histogram {
+			return "histogram"
+		}
+		return "float"
+	}
+	op := annotations.HistogramAdd
+	if n.Op == parser.SUB {
+		op = annotations.HistogramSub
+	}
+	switch c {
+	case function.ClashKinds:
+		r.annotate(annotations.NewIncompatibleTypesInBinOpInfo(kind(left), parser.ItemTypeStr[n.Op], kind(right), n.Pos()))
+	case function.ClashSchemas:
+		r.annotate(annotations.NewIncompatibleBucketLayoutInBinOpWarning(parser.ItemTypeStr[n.Op], n.Pos()))
+	case function.ClashResets:
+		r.annotate(annotations.NewHistogramCounterResetCollisionWarning(n.Pos(), op))
+	case function.ClashBounds:
+		r.annotate(annotations.NewMismatchedCustomBucketsHistogramsInfo(n.Pos(), op))
+	}
+}
+
 // floatsOnly is upstream's remark on an operator that floats do not have.
-func (r *Run) floatsOnly(n *plan.Binary) {
-	r.annotate(annotations.NewIncompatibleTypesInBinOpInfo("float", parser.ItemTypeStr[n.Op], "float", n.Pos()))
+func (r *Run) floatsOnly(n *plan.Binary) { r.clash(n, function.ClashKinds, false, false) }
+
+// histogramsWithScalar combines the histograms of a vector with a scalar: they
+// become the results, or go. Floats stay as they are.
+func (r *Run) histogramsWithScalar(n *plan.Binary, m *Matrix, s []float64, swapped bool) {
+	clashed := false
+	for i := range m.Rows {
+		if m.Rows[i].H == nil {
+			continue
+		}
+		keep(m, func(row *Row, _, i, step int) bool {
+			h := row.histogram(i)
+			if h == nil {
+				return true
+			}
+			out, kept, clash := (*histogram.FloatHistogram)(nil), false, function.NoClash
+			if swapped {
+				out, kept, clash = function.Histograms(n.Op, s[step], 0, nil, h)
+			} else {
+				out, kept, clash = function.Histograms(n.Op, 0, s[step], h, nil)
+			}
+			row.H[i] = out
+			clashed = clashed || clash == function.ClashKinds
+			return kept
+		})
+		break
+	}
+	if clashed {
+		r.clash(n, function.ClashKinds, !swapped, swapped)
+	}
 }
 
 // withScalar combines a vector with a scalar; the vector's rows become the
 // result's. swapped: the scalar is on the left.
 func (r *Run) withScalar(n *plan.Binary, m Matrix, s []float64, swapped bool) (Matrix, error) {
+	r.histogramsWithScalar(n, &m, s, swapped)
 	if trims(n.Op) {
-		if len(m.Rows) > 0 {
-			r.floatsOnly(n)
-		}
-		r.release(m)
-		return Matrix{Grid: m.Grid}, nil
+		keep(&m, func(row *Row, _, i, _ int) bool { return row.histogram(i) != nil || r.refuseFloat(n) })
+		return m, nil
 	}
 	arithmetic, compare := function.Arithmetic(n.Op), function.Comparison(n.Op)
 	if compare != nil && !n.ReturnBool {
@@ -104,6 +156,12 @@ func (r *Run) withScalar(n *plan.Binary, m Matrix, s []float64, swapped bool) (M
 	var err error
 	m.Rows, err = mergeRows(m.Rows)
 	return m, err
+}
+
+// refuseFloat notes that a float has no result, and returns false.
+func (r *Run) refuseFloat(n *plan.Binary) bool {
+	r.floatsOnly(n)
+	return false
 }
 
 func number(b bool) float64 {

@@ -3,6 +3,8 @@ package exec
 import (
 	"sync/atomic"
 
+	"github.com/prometheus/prometheus/model/histogram"
+
 	"github.com/nilometer/nilometer/promql/plan"
 )
 
@@ -27,6 +29,18 @@ func (b *Budget) PeakBytes() int64 { return b.peak.Load() }
 // pointBytes is what a point of a row takes: its value and, rounded up, its
 // presence.
 const pointBytes = 9
+
+// histogramPoints is what histograms count for, as points: one for every 16
+// bytes, as upstream counts them.
+func histogramPoints(hs []*histogram.FloatHistogram) int64 {
+	n := int64(0)
+	for _, h := range hs {
+		if h != nil {
+			n += int64(h.Size()+8) / 16
+		}
+	}
+	return n
+}
 
 // rowBytes is a row's own size with a small slice header's worth of labels.
 const rowBytes = 96

@@ -17,9 +17,9 @@ func (r *Run) call(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, 
 	if n.Window >= 0 {
 		return r.rangeCall(ctx, n, g)
 	}
-	switch name := n.Func.Name; name {
+	switch n.Func.Name {
 	case "histogram_avg", "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar":
-		return Matrix{}, &plan.NotSupportedError{What: "the function " + name}
+		return r.ofHistograms(ctx, n, g)
 	case "time", "pi", "min_of", "max_of", "scalar":
 		return r.scalarCall(ctx, n, g)
 	case "vector":
@@ -28,10 +28,7 @@ func (r *Run) call(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, 
 	case "timestamp":
 		return r.timestamp(ctx, n, g)
 	case "start_timestamp":
-		// Start timestamps are not taken into account: no series has one.
-		m, err := r.eval(ctx, n.Args[0], g)
-		r.release(m)
-		return Matrix{Grid: g}, err
+		return r.startTimestamp(ctx, n, g)
 	case "absent":
 		return r.absent(ctx, n, g)
 	case "sort", "sort_desc", "sort_by_label", "sort_by_label_desc":
@@ -179,7 +176,7 @@ func onlyValue(v []float64, m Matrix) {
 	for i := range m.Rows {
 		row := &m.Rows[i]
 		for j, x := range row.V {
-			if row.Present.Has(j) {
+			if row.Present.Has(j) && row.histogram(j) == nil {
 				v[row.First+j] = x
 				count[row.First+j]++
 			}
@@ -197,11 +194,42 @@ func onlyValue(v []float64, m Matrix) {
 func (r *Run) timestamp(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
 	sel, ok := n.Args[0].(*plan.Instant)
 	if !ok {
-		return r.mapRows(ctx, n.Args[0], g, func(_ float64, step int) float64 { return float64(g.At(step)) / 1000 })
+		m, err := r.eval(ctx, n.Args[0], g)
+		if err != nil {
+			return Matrix{}, err
+		}
+		for i := range m.Rows {
+			m.Rows[i].H = nil
+		}
+		return r.mapMatrix(m, func(_ float64, step int) float64 { return float64(g.At(step)) / 1000 })
 	}
-	src := r.instantSource(sel)
+	src := r.lookbackSource(sel)
 	src.fn.TimesOnly, src.fn.Kernel = true, function.TimeOfLast
-	m, err := r.collect(ctx, src, g, false)
+	return r.unnamed(r.collect(ctx, src, g, false))
+}
+
+// startTimestamp is when the sample that a selector takes says that its count
+// began; of anything else, and where start timestamps do not count, nothing is
+// known.
+func (r *Run) startTimestamp(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
+	sel, ok := n.Args[0].(*plan.Instant)
+	if !ok {
+		m, err := r.eval(ctx, n.Args[0], g)
+		r.release(m)
+		return Matrix{Grid: g}, err
+	}
+	src := r.lookbackSource(sel)
+	src.fn.Span, src.starts, src.general = function.StartOfLast, true, true
+	m, err := r.unnamed(r.collect(ctx, src, g, false))
+	if err == nil && !r.q.StartTimestamps {
+		r.release(m)
+		m = Matrix{Grid: g}
+	}
+	return m, err
+}
+
+// unnamed takes the names from rows that a source has just made.
+func (r *Run) unnamed(m Matrix, err error) (Matrix, error) {
 	if err != nil {
 		return Matrix{}, err
 	}
@@ -212,12 +240,49 @@ func (r *Run) timestamp(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 	return m, err
 }
 
-// mapRows applies f to every value of a vector, which loses its name.
+// ofHistograms evaluates the functions of one histogram; floats have no
+// result.
+func (r *Run) ofHistograms(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
+	m, err := r.eval(ctx, n.Args[0], g)
+	if err != nil {
+		return Matrix{}, err
+	}
+	keep(&m, func(row *Row, _, i, _ int) bool { return row.histogram(i) != nil })
+	f := function.OfHistogram(n.Func.Name)
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		r.loseName(row)
+		for j, h := range row.H {
+			if h != nil {
+				row.V[j] = f(h)
+			}
+		}
+		row.H = nil
+	}
+	m.Rows, err = mergeRows(m.Rows)
+	return m, err
+}
+
+// dropHistograms removes the values that are histograms.
+func dropHistograms(m *Matrix) {
+	for i := range m.Rows {
+		if m.Rows[i].H != nil {
+			keep(m, func(row *Row, _, i, _ int) bool { return row.histogram(i) == nil })
+			break
+		}
+	}
+	for i := range m.Rows {
+		m.Rows[i].H = nil
+	}
+}
+
+// mapRows applies f to every float of a vector, which loses its name.
 func (r *Run) mapRows(ctx context.Context, in plan.Node, g function.Grid, f func(v float64, step int) float64) (Matrix, error) {
 	m, err := r.eval(ctx, in, g)
 	if err != nil {
 		return Matrix{}, err
 	}
+	dropHistograms(&m)
 	return r.mapMatrix(m, f)
 }
 
@@ -257,6 +322,7 @@ func (r *Run) bounded(ctx context.Context, n *plan.Call, g function.Grid) (Matri
 	if err != nil {
 		return Matrix{}, err
 	}
+	dropHistograms(&m)
 	var params [][]float64
 	for _, a := range n.Args[1:] {
 		v, err := r.scalar(ctx, a, g)
@@ -310,6 +376,9 @@ func keep(m *Matrix, f func(row *Row, index, i, step int) bool) {
 				row.Present.setAll(len(row.V))
 			}
 			row.Present.clearBit(i)
+			if row.H != nil {
+				row.H[i] = nil
+			}
 		}
 		if n > 0 {
 			kept = append(kept, row)

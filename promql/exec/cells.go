@@ -13,6 +13,9 @@ import (
 // be taken in another way.
 var errOverflow = errors.New("sum overflows")
 
+// errHistograms: there is a histogram among what was to be added as it came.
+var errHistograms = errors.New("histograms among the values")
+
 // cells aggregate one group over all steps in a constant amount of memory per
 // step, and can be merged.
 type cells struct {

@@ -6,7 +6,9 @@ import (
 	"math"
 	"sort"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/parser/posrange"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/nilometer/nilometer/promql/function"
@@ -26,6 +28,9 @@ func (r *Run) choose(ctx context.Context, n *plan.Aggregate, g function.Grid, in
 	if err != nil || none {
 		r.release(in)
 		return Matrix{Grid: g}, err
+	}
+	if n.Op == parser.TOPK || n.Op == parser.BOTTOMK {
+		r.ignoreHistograms(n, &in, params, n.Pos())
 	}
 	c := &chooser{op: n.Op, rows: in.Rows, groupOf: groupOf, groups: make([][]Row, groups)}
 	if g.Steps == 1 {
@@ -62,6 +67,32 @@ func (r *Run) choose(ctx context.Context, n *plan.Aggregate, g function.Grid, in
 	}
 	in.Rows = kept
 	return in, nil
+}
+
+// ignoreHistograms removes the histograms from the input of an aggregation of
+// floats, with upstream's info at pos if there is one at a step at which the
+// aggregation looks at its input: with params (nil for none) of at least 1.
+// Rows may end up without any value, but keep their places.
+func (r *Run) ignoreHistograms(n *plan.Aggregate, in *Matrix, params []float64, pos posrange.PositionRange) {
+	ignored := false
+	for i := range in.Rows {
+		row := &in.Rows[i]
+		for j, h := range row.H {
+			if h == nil || !row.Present.Has(j) {
+				continue
+			}
+			ignored = ignored || params == nil || params[row.First+j] >= 1
+			if row.Present == nil {
+				row.Present = newBits(len(row.V))
+				row.Present.setAll(len(row.V))
+			}
+			row.Present.clearBit(j)
+		}
+		row.H = nil
+	}
+	if ignored {
+		r.annotate(annotations.NewHistogramIgnoredInAggregationInfo(n.Op.String(), pos))
+	}
 }
 
 // checkChoice looks at the parameters of all steps. none: nothing is chosen.
@@ -125,6 +156,9 @@ func (c *chooser) step(step int, param float64) [][]Row {
 		}
 		c.values[i] = v
 		cand := Row{Labels: c.rows[i].Labels, DropName: c.rows[i].DropName, First: i, V: c.values[i : i+1 : i+1]}
+		if h := c.rows[i].Histogram(step); h != nil {
+			cand.H = []*histogram.FloatHistogram{h}
+		}
 		group := &c.groups[c.groupOf[i]]
 		switch c.op {
 		case parser.TOPK:

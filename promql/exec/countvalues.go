@@ -41,11 +41,20 @@ func (r *Run) countValues(ctx context.Context, n *plan.Aggregate, g function.Gri
 				continue
 			}
 			at, ok := groups[v]
-			if !ok || v == 0 { // 0 and -0 are one key and two labels
+			h := row.histogram(j)
+			if !ok || v == 0 || h != nil { // 0 and -0 are one key and two labels
 				b.Reset(row.Labels)
-				b.Set(name, strconv.FormatFloat(v, 'f', -1, 64))
+				value := ""
+				if h != nil {
+					value = h.String()
+				} else {
+					value = strconv.FormatFloat(v, 'f', -1, 64)
+				}
+				b.Set(name, value)
 				at = gr.group(b.Labels())
-				groups[v] = at
+				if h == nil {
+					groups[v] = at
+				}
 			}
 			if int(at) == len(out) {
 				if err := r.q.Budget.takePoints(int64(g.Steps), "the aggregation count_values"); err != nil {

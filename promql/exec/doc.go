@@ -6,8 +6,10 @@
 // materialised below an aggregation that can take row after row: their rows
 // flow from the columns through a kernel (promql/function) into accumulators.
 //
-// Native histograms will be a second kind of row; until then a chunk that
-// holds them is refused by name, never skipped.
+// Native histograms are a second kind of value, beside the floats of a row.
+// Series that have them do not go through kernels but sample by sample (spans),
+// and an aggregation that meets one while rows flow into accumulators begins
+// again with materialised rows.
 //
 // Invariants:
 //

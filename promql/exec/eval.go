@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,6 +27,11 @@ type Query struct {
 	// DelayedNames removes the labels that name a metric at the end of the query
 	// and not where a function or operator makes them wrong.
 	DelayedNames bool
+	// StartTimestamps makes rates and resets look at the start timestamps of
+	// samples, and start_timestamp answer.
+	StartTimestamps bool
+	// TypeAndUnitLabels: what a counter is can be seen from its labels.
+	TypeAndUnitLabels bool
 }
 
 // Stats count what a run did: the series of its selections, those that were
@@ -123,7 +129,7 @@ func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, e
 func (r *Run) hold(m Matrix, where string) (Matrix, error) {
 	points := int64(0)
 	for i := range m.Rows {
-		points += int64(len(m.Rows[i].V))
+		points += int64(len(m.Rows[i].V)) + histogramPoints(m.Rows[i].H)
 	}
 	if err := r.q.Budget.takePoints(points, where); err != nil {
 		return Matrix{}, err
@@ -171,6 +177,9 @@ func (r *Run) unary(ctx context.Context, n *plan.Unary, g function.Grid) (Matrix
 		r.loseName(row)
 		for j, v := range row.V {
 			row.V[j] = -v
+			if h := row.histogram(j); h != nil {
+				row.H[j] = h.Copy().Mul(-1)
+			}
 		}
 	}
 	if !r.q.DelayedNames {
@@ -194,6 +203,9 @@ func (r *Run) invariant(ctx context.Context, n *plan.StepInvariant, g function.G
 		return m, err
 	}
 	more := int64(len(m.Rows)) * int64(g.Steps-1)
+	for i := range m.Rows {
+		more += histogramPoints(m.Rows[i].H) * int64(g.Steps-1)
+	}
 	if err := r.q.Budget.takePoints(more, "a part that is the same at every step"); err != nil {
 		return Matrix{}, err
 	}
@@ -204,6 +216,9 @@ func (r *Run) invariant(ctx context.Context, n *plan.StepInvariant, g function.G
 		v := make([]float64, g.Steps)
 		for j := range v {
 			v[j] = row.V[0]
+		}
+		if h := row.histogram(0); h != nil {
+			row.H = slices.Repeat(row.H[:1], g.Steps)
 		}
 		row.V, row.Present, row.First = v, nil, 0
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/schema"
@@ -110,6 +111,14 @@ func (f *fused) take(lane int, rank uint32, from int, v []float64, present Bits)
 		return nil
 	}
 	return f.add(lane, rank, from, v, present)
+}
+
+// takeMixed cannot add up histograms.
+func (f *fused) takeMixed(lane int, rank uint32, v []float64, h []*histogram.FloatHistogram, present Bits) error {
+	if h != nil {
+		return errHistograms
+	}
+	return f.take(lane, rank, 0, v, present)
 }
 
 func (f *fused) add(lane int, rank uint32, from int, v []float64, present Bits) error {
@@ -227,8 +236,8 @@ func (r *Run) checkRows(s storage.Scan, src *rowSource, f *fused) error {
 	unique := !f.loseName
 	if src.scan.NameFixed {
 		unique = unique || !f.described(s)
-		if unique && slices.Contains(f.nonEmpty, true) {
-			r.notice(src, src.scan.Name)
+		if unique && !r.q.TypeAndUnitLabels && slices.Contains(f.nonEmpty, true) {
+			r.notice(src, src.scan.Name, "")
 			return nil
 		}
 	}
@@ -240,7 +249,7 @@ func (r *Run) checkRows(s storage.Scan, src *rowSource, f *fused) error {
 		if !some {
 			continue
 		}
-		r.notice(src, s.LabelValue(uint32(rank), model.MetricNameLabel))
+		r.notice(src, s.LabelValue(uint32(rank), model.MetricNameLabel), s.LabelValue(uint32(rank), typeLabel))
 		if unique {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/util/annotations"
 
@@ -18,13 +19,33 @@ type bucketRow struct {
 	bound float64
 }
 
-// classicHistogram is the buckets of one histogram, and its results.
+// classicHistogram is the buckets of one histogram.
 type classicHistogram struct {
 	labels  labels.Labels // without le
 	buckets []bucketRow
+	// native are the steps at which there is a native histogram of the same
+	// name and labels, so that neither has a result; nil for none.
+	native Bits
 }
 
-// histogram evaluates the functions over classic buckets.
+// has reports whether there is any bucket at a step.
+func (h *classicHistogram) has(step int) bool {
+	for _, b := range h.buckets {
+		if _, ok := b.row.At(step); ok && b.row.Histogram(step) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// nativeRow is a row with native histograms, and the classic one of the same
+// name and labels, if there is one.
+type nativeRow struct {
+	row     *Row
+	classic *classicHistogram
+}
+
+// histogram evaluates the functions over buckets, classic and native.
 func (r *Run) histogram(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, error) {
 	c := &histogramCall{run: r, n: n, grid: g}
 	input := n.Args[len(n.Args)-1]
@@ -51,7 +72,14 @@ func (r *Run) histogram(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 		}
 	}
 	out := Matrix{Grid: g}
-	for _, h := range c.group(m) {
+	classic, native := c.group(m)
+	for _, h := range native {
+		if err := ctx.Err(); err != nil {
+			return Matrix{}, err
+		}
+		out.Rows = append(out.Rows, c.nativeResults(h)...)
+	}
+	for _, h := range classic {
 		if err := ctx.Err(); err != nil {
 			return Matrix{}, err
 		}
@@ -81,12 +109,17 @@ type histogramCall struct {
 }
 
 // group sorts rows into histograms: same labels but for le.
-func (c *histogramCall) group(m Matrix) []*classicHistogram {
-	var out []*classicHistogram
+func (c *histogramCall) group(m Matrix) (classic []*classicHistogram, native []nativeRow) {
 	byKey := map[string]*classicHistogram{}
 	var key []byte
 	for i := range m.Rows {
 		row := &m.Rows[i]
+		if row.H != nil {
+			native = append(native, nativeRow{row: row})
+		}
+		if !row.hasFloats() {
+			continue
+		}
 		le := row.Labels.Get(labels.BucketLabel)
 		bound, err := strconv.ParseFloat(le, 64)
 		if err != nil {
@@ -98,11 +131,75 @@ func (c *histogramCall) group(m Matrix) []*classicHistogram {
 		if !ok {
 			h = &classicHistogram{labels: labels.NewBuilder(row.Labels).Del(labels.BucketLabel).Labels()}
 			byKey[string(key)] = h
-			out = append(out, h)
+			classic = append(classic, h)
 		}
 		h.buckets = append(h.buckets, bucketRow{row: row, bound: bound})
 	}
-	return out
+	for i := range native {
+		key = native[i].row.Labels.Bytes(key)
+		native[i].classic = byKey[string(key)]
+	}
+	return classic, native
+}
+
+// nativeResults returns the rows of one series of native histograms.
+func (c *histogramCall) nativeResults(n nativeRow) []Row {
+	values, present := c.blank()
+	for step := range c.grid.Steps {
+		if _, ok := n.row.At(step); !ok {
+			continue
+		}
+		h := n.row.Histogram(step)
+		if h == nil {
+			continue
+		}
+		if n.classic != nil && n.classic.has(step) {
+			c.run.annotate(annotations.NewMixedClassicNativeHistogramsWarning(c.name(n.row.Labels), c.pos.Pos()))
+			if n.classic.native == nil {
+				n.classic.native = newBits(c.grid.Steps)
+			}
+			n.classic.native.set(step)
+			continue
+		}
+		present.set(step)
+		for i := range values {
+			values[i][step] = c.nativeValue(n.row, h, i, step)
+		}
+	}
+	return c.rows(n.row.Labels, values, present)
+}
+
+func (c *histogramCall) nativeValue(row *Row, h *histogram.FloatHistogram, i, step int) float64 {
+	var v float64
+	var note function.NativeNote
+	if c.n.Func.Name == "histogram_fraction" {
+		v, note = function.NativeFraction(c.params[0][step], c.params[1][step], h)
+	} else {
+		v, note = function.NativeQuantile(c.params[i][step], h)
+	}
+	switch name := c.name(row.Labels); note {
+	case function.NativeNaNResult:
+		c.run.annotate(annotations.NewNativeHistogramQuantileNaNResultInfo(name, c.pos.Pos()))
+	case function.NativeNaNSkew:
+		c.run.annotate(annotations.NewNativeHistogramQuantileNaNSkewInfo(name, c.pos.Pos()))
+	case function.NativeFractionNaNs:
+		c.run.annotate(annotations.NewNativeHistogramFractionNaNsInfo(name, c.pos.Pos()))
+	}
+	return v
+}
+
+// blank returns room for the values of every quantile, and for which steps have
+// them.
+func (c *histogramCall) blank() ([][]float64, Bits) {
+	sets := len(c.params)
+	if c.n.Func.Name == "histogram_fraction" {
+		sets = 1
+	}
+	values := make([][]float64, sets)
+	for i := range values {
+		values[i] = make([]float64, c.grid.Steps)
+	}
+	return values, newBits(c.grid.Steps)
 }
 
 // name is how annotations call a metric: by name only where names are kept.
@@ -115,24 +212,16 @@ func (c *histogramCall) name(lset labels.Labels) string {
 
 // results returns the rows of one histogram: one, or one a quantile.
 func (c *histogramCall) results(h *classicHistogram) []Row {
-	sets := len(c.params)
-	if c.n.Func.Name == "histogram_fraction" {
-		sets = 1
-	}
-	values := make([][]float64, sets)
-	for i := range values {
-		values[i] = make([]float64, c.grid.Steps)
-	}
-	present := newBits(c.grid.Steps)
+	values, present := c.blank()
 	var buckets, work []function.Bucket
 	for step := range c.grid.Steps {
 		buckets = buckets[:0]
 		for _, b := range h.buckets {
-			if v, ok := b.row.At(step); ok {
+			if v, ok := b.row.At(step); ok && b.row.Histogram(step) == nil {
 				buckets = append(buckets, function.Bucket{UpperBound: b.bound, Count: v})
 			}
 		}
-		if len(buckets) == 0 {
+		if len(buckets) == 0 || h.native != nil && h.native.Has(step) {
 			continue
 		}
 		present.set(step)
@@ -141,9 +230,14 @@ func (c *histogramCall) results(h *classicHistogram) []Row {
 			values[i][step] = c.value(h, work, i, step)
 		}
 	}
+	return c.rows(h.labels, values, present)
+}
+
+// rows makes the rows of results, one or more a quantile.
+func (c *histogramCall) rows(lset labels.Labels, values [][]float64, present Bits) []Row {
 	var out []Row
 	for i, v := range values {
-		row, ok := newRow(h.labels, v, present)
+		row, ok := newRow(lset, v, present)
 		if !ok {
 			continue
 		}

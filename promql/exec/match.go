@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/schema"
@@ -65,13 +66,15 @@ type matcher struct {
 	fillOne, fillMany   *float64
 	oneAt               []int32            // by signature, the row of one at this step, or -1
 	matched             []bool             // by signature
+	last                function.Clash     // of this step: upstream reports one a step
+	lastLeft, lastRight bool               // which of its elements are histograms
 	inserted            []insertion        // by row of the result
 	labelsOf            map[[2]int32]int32 // pair of rows -> index of rows
 	lastPair            []lastPair         // by row of many: its last pair
 	rows                []Row
 	byHash              map[uint64]int32
 	lastStep            []int // by row: the last step with a value
-	mentionedFloatsOnly bool
+	held                int64 // points of histograms counted for rows
 }
 
 // insertion is when a row of the result was last computed, and for which
@@ -107,18 +110,20 @@ func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt 
 		if err := ctx.Err(); err != nil {
 			return Matrix{}, err
 		}
+		m.last = function.NoClash
 		if err := m.step(step); err != nil {
 			return Matrix{}, err
 		}
+		r.clash(n, m.last, m.lastLeft, m.lastRight)
 	}
 	out := Matrix{Grid: g}
 	for _, row := range m.rows {
-		if kept, ok := newRow(row.Labels, row.V, row.Present); ok {
+		if kept, ok := newMixedRow(row.Labels, row.V, row.H, row.Present); ok {
 			kept.DropName = row.DropName
 			out.Rows = append(out.Rows, kept)
 		}
 	}
-	r.q.Budget.givePoints(int64(len(m.rows)) * int64(g.Steps))
+	r.q.Budget.givePoints(int64(len(m.rows))*int64(g.Steps) + m.held)
 	return r.hold(out, "the operator "+n.Op.String())
 }
 
@@ -147,16 +152,16 @@ func (m *matcher) step(step int) error {
 			continue
 		}
 		sig := m.manySig[i]
-		other, at := 0.0, m.oneAt[sig]
+		other, at := element{}, m.oneAt[sig]
 		switch {
 		case at >= 0:
-			other, _ = m.one[at].At(step)
+			other = elementAt(&m.one[at], step)
 		case m.fillOne != nil:
-			other = *m.fillOne
+			other.v = *m.fillOne
 		default:
 			continue
 		}
-		if err := m.combine(step, int32(i), at, v, other, sig); err != nil {
+		if err := m.combine(step, int32(i), at, element{v: v, h: m.many[i].Histogram(step)}, other, sig); err != nil {
 			return err
 		}
 	}
@@ -168,11 +173,50 @@ func (m *matcher) step(step int) error {
 		if !ok || m.matched[m.oneSig[i]] {
 			continue
 		}
-		if err := m.combine(step, -1, int32(i), *m.fillMany, v, m.oneSig[i]); err != nil {
+		if err := m.combine(step, -1, int32(i), element{v: *m.fillMany}, element{v: v, h: m.one[i].Histogram(step)}, m.oneSig[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// element is a value of a vector: a histogram if h is set.
+type element struct {
+	v float64
+	h *histogram.FloatHistogram
+}
+
+// elementAt is the value of a row at a step at which it has one.
+func elementAt(row *Row, step int) element {
+	v, _ := row.At(step)
+	return element{v: v, h: row.Histogram(step)}
+}
+
+// apply computes the operator for two elements in the places of the operands.
+// ok is false where they have no result, not even a false comparison.
+func (m *matcher) apply(l, r element) (out element, kept, ok bool) {
+	if l.h != nil || r.h != nil {
+		h, kept, clash := function.Histograms(m.n.Op, l.v, r.v, l.h, r.h)
+		if clash != function.NoClash {
+			m.last, m.lastLeft, m.lastRight = clash, l.h != nil, r.h != nil
+		}
+		if m.n.ReturnBool {
+			return element{v: number(kept)}, true, clash == function.NoClash
+		}
+		return element{h: h}, kept, h != nil
+	}
+	if trims(m.n.Op) {
+		m.last, m.lastLeft, m.lastRight = function.ClashKinds, false, false
+		return element{}, false, false
+	}
+	if m.compare == nil {
+		return element{v: m.arithmetic(l.v, r.v)}, true, true
+	}
+	kept = m.compare(l.v, r.v)
+	if m.n.ReturnBool {
+		return element{v: number(kept)}, true, true
+	}
+	return l, kept, true
 }
 
 func anyAt(rows []Row, step int) bool {
@@ -200,25 +244,13 @@ func (m *matcher) errDuplicate(a, b *Row) error {
 }
 
 // combine adds the result of a pair of rows. A row of -1 is a fill value.
-func (m *matcher) combine(step int, many, one int32, v, other float64, sig int32) error {
+func (m *matcher) combine(step int, many, one int32, v, other element, sig int32) error {
 	if m.swapped {
 		v, other = other, v
 	}
-	if trims(m.n.Op) {
-		if !m.mentionedFloatsOnly {
-			m.run.floatsOnly(m.n)
-			m.mentionedFloatsOnly = true
-		}
+	value, kept, ok := m.apply(v, other)
+	if !ok {
 		return nil
-	}
-	value, kept := v, true
-	if m.compare != nil {
-		kept = m.compare(v, other)
-		if m.n.ReturnBool {
-			value, kept = number(kept), true
-		}
-	} else {
-		value = m.arithmetic(v, other)
 	}
 	at, err := m.row(many, one)
 	if err != nil {
@@ -242,7 +274,14 @@ func (m *matcher) combine(step int, many, one int32, v, other float64, sig int32
 		return errSameLabels()
 	}
 	m.lastStep[at] = step
-	m.rows[at].V[step] = value
+	m.rows[at].V[step] = value.v
+	if value.h != nil {
+		if err := m.run.q.Budget.takePoints(histogramPoints([]*histogram.FloatHistogram{value.h}), "the operator "+m.n.Op.String()); err != nil {
+			return err
+		}
+		m.held += histogramPoints([]*histogram.FloatHistogram{value.h})
+		m.rows[at].setHistogram(step, value.h)
+	}
 	m.rows[at].Present.set(step)
 	return nil
 }

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/schema"
 
@@ -18,6 +19,9 @@ type Row struct {
 	First    int
 	V        []float64
 	Present  Bits
+	// H, if not nil, is parallel to V: where it is set, the value is that
+	// histogram, which is shared and never changed.
+	H []*histogram.FloatHistogram
 }
 
 // At returns the value at a step, and whether there is one.
@@ -27,6 +31,36 @@ func (r *Row) At(step int) (float64, bool) {
 		return 0, false
 	}
 	return r.V[i], true
+}
+
+// Histogram returns the histogram at a step at which the row has a value; nil
+// if that is a float.
+func (r *Row) Histogram(step int) *histogram.FloatHistogram { return r.histogram(step - r.First) }
+
+// histogram is Histogram by index in V.
+func (r *Row) histogram(i int) *histogram.FloatHistogram {
+	if r.H == nil {
+		return nil
+	}
+	return r.H[i]
+}
+
+// setHistogram makes the i-th value a histogram.
+func (r *Row) setHistogram(i int, h *histogram.FloatHistogram) {
+	if r.H == nil {
+		r.H = make([]*histogram.FloatHistogram, len(r.V))
+	}
+	r.H[i] = h
+}
+
+// hasFloats reports whether any value is a float.
+func (r *Row) hasFloats() bool {
+	for i := range r.V {
+		if r.H == nil || r.Present.Has(i) && r.H[i] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Matrix is what an operator returns. Its rows are in upstream's order where
@@ -58,6 +92,16 @@ func newRow(lset labels.Labels, v []float64, present Bits) (r Row, ok bool) {
 		}
 	}
 	return r, true
+}
+
+// newMixedRow is newRow of values of which some are histograms; h may be nil.
+// Like v it is copied, though not what it points to.
+func newMixedRow(lset labels.Labels, v []float64, h []*histogram.FloatHistogram, present Bits) (r Row, ok bool) {
+	r, ok = newRow(lset, v, present)
+	if ok && h != nil {
+		r.H = append(r.H, h[r.First:r.First+len(r.V)]...)
+	}
+	return r, ok
 }
 
 // constantRow is a scalar as a row.
@@ -113,6 +157,9 @@ func joinRows(a, b *Row) (Row, error) {
 			}
 			out.Present.set(to)
 			out.V[to] = v
+			if h := r.histogram(i); h != nil {
+				out.setHistogram(to, h)
+			}
 		}
 	}
 	return out, nil

@@ -2,9 +2,11 @@ package exec
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser/posrange"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -44,6 +46,17 @@ func (c *collector) take(_ int, rank uint32, _ int, v []float64, present Bits) e
 	return nil
 }
 
+func (c *collector) takeMixed(_ int, rank uint32, v []float64, h []*histogram.FloatHistogram, present Bits) error {
+	first, end := present.span(len(v))
+	points := int64(end-first) + histogramPoints(h)
+	if err := c.run.q.Budget.takePoints(points, c.where); err != nil {
+		return err
+	}
+	c.held[rank] = points
+	c.rows[rank], _ = newMixedRow(labels.EmptyLabels(), v, h, present)
+	return nil
+}
+
 // collect runs a source into a matrix whose rows are in label order.
 func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, loseName bool) (Matrix, error) {
 	c := &collector{run: r, grid: g, where: src.where}
@@ -55,7 +68,9 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 				continue
 			}
 			row.Labels = s.Labels(uint32(rank))
-			r.notice(src, row.Labels.Get(model.MetricNameLabel))
+			if row.hasFloats() {
+				r.notice(src, row.Labels.Get(model.MetricNameLabel), row.Labels.Get(typeLabel))
+			}
 			if loseName {
 				r.loseName(&row)
 			}
@@ -77,9 +92,18 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 	return m, err
 }
 
-// notice adds what upstream remarks about a series with a result.
-func (r *Run) notice(src *rowSource, name string) {
+// typeLabel is where the feature of type and unit labels has a metric's type.
+const typeLabel = "__type__"
+
+// notice adds what upstream remarks about a series with floats as a result.
+func (r *Run) notice(src *rowSource, name, kind string) {
 	if !src.fn.Counter || name == "" {
+		return
+	}
+	if r.q.TypeAndUnitLabels {
+		if kind != string(model.MetricTypeCounter) && kind != string(model.MetricTypeHistogram) {
+			r.annotate(annotations.NewPossibleNonCounterLabelInfo(name, kind, src.pos))
+		}
 		return
 	}
 	for _, suffix := range []string{"_total", "_sum", "_count", "_bucket"} {
@@ -95,12 +119,24 @@ func (r *Run) instant(ctx context.Context, n *plan.Instant, g function.Grid) (Ma
 	return r.collect(ctx, r.instantSource(n), g, false)
 }
 
-// instantSource is a selector as a source: the last sample of a window that is
-// as long as the lookback.
+// instantSource is a selector as a source.
 func (r *Run) instantSource(n *plan.Instant) *rowSource {
+	if !n.Smoothed {
+		return r.lookbackSource(n)
+	}
+	return &rowSource{
+		scan: n.Scan, when: n.When, rangeMs: n.Lookback, ahead: n.Lookback, smoothed: true, general: true, pos: n.Pos(),
+		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kinds: true, Span: function.Smooth},
+		where: "a smoothed selector",
+	}
+}
+
+// lookbackSource is a selector as a source: the last sample of a window that
+// is as long as the lookback.
+func (r *Run) lookbackSource(n *plan.Instant) *rowSource {
 	return &rowSource{
 		scan: n.Scan, when: n.When, rangeMs: n.Lookback, staleEnds: true, pos: n.Pos(),
-		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: function.Last},
+		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: function.Last, Span: function.LastOfSpan},
 		where: "an instant selector",
 	}
 }
@@ -117,9 +153,19 @@ func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*
 		scan: w.Scan, when: w.When, rangeMs: w.RangeMs, fn: fn,
 		pos: w.Pos(), where: "the function " + n.Func.Name,
 	}
+	if err := checkModifier(w, n.Func.Name); err != nil {
+		return nil, err
+	}
+	src.anchored, src.smoothed, src.behind, src.ahead = w.Anchored, w.Smoothed, w.Behind(), w.Ahead()
+	src.general = w.Anchored || w.Smoothed
+	src.starts = r.q.StartTimestamps && usesStarts(n.Func.Name)
+	src.firstPos = n.Args[0].Pos()
 	if w.Subquery != nil {
 		// Upstream's annotations on functions of subqueries have no place.
 		src.pos = posrange.PositionRange{}
+		if n.Window == 0 {
+			src.firstPos = src.pos
+		}
 	}
 	for i, a := range n.Args {
 		if i == n.Window {
@@ -133,8 +179,34 @@ func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*
 	}
 	if fn.Check != nil || n.Func.Name == "quantile_over_time" {
 		src.touched, src.paramPos = newBits(g.Steps), n.Args[0].Pos()
+		src.floatsTouch = fn.Check == nil
 	}
 	return src, nil
+}
+
+// usesStarts: the function finds resets by start timestamps, too.
+func usesStarts(name string) bool {
+	switch name {
+	case "rate", "irate", "increase", "resets":
+		return true
+	}
+	return false
+}
+
+// checkModifier refuses the functions that an anchored or smoothed range, which
+// has samples outside of the window, would mislead.
+func checkModifier(w *plan.Window, name string) error {
+	modifier, good := "smoothed", []string{"delta", "increase", "rate"}
+	switch {
+	case w.Anchored:
+		modifier, good = "anchored", []string{"changes", "delta", "increase", "rate", "resets"}
+	case !w.Smoothed:
+		return nil
+	}
+	if slices.Contains(good, name) {
+		return nil
+	}
+	return plan.Errorf("%s modifier can only be used with: %s - not with %s", modifier, strings.Join(good, ", "), name)
 }
 
 // checkParams looks at the parameters of the steps that had a sample, as

@@ -16,6 +16,8 @@ type RawSeries struct {
 	Labels labels.Labels
 	T      []int64
 	V      []float64
+	// Histograms are samples of their own, at other times than T.
+	Histograms []function.HistogramPoint
 }
 
 // Samples returns the samples in a window at the grid's first step, in label
@@ -26,12 +28,17 @@ func (r *Run) Samples(ctx context.Context, n *plan.Window, g function.Grid) ([]R
 	var raw []RawSeries // by rank
 	src := &rowSource{
 		scan: n.Scan, when: n.When, rangeMs: n.RangeMs, pos: n.Pos(), where: c.where,
-		fn: function.RangeFunc{SamplesMin: 1, KeepsName: true},
-		raw: func(rank uint32, s *function.Samples, lo, hi int32) error {
-			if err := r.q.Budget.takePoints(2*int64(hi-lo), c.where); err != nil {
+		fn:       function.RangeFunc{SamplesMin: 1, KeepsName: true},
+		anchored: n.Anchored, smoothed: n.Smoothed, behind: n.Behind(), ahead: n.Ahead(), general: n.Anchored || n.Smoothed,
+		raw: func(rank uint32, t []int64, v []float64, h []function.HistogramPoint) error {
+			points := 2 * int64(len(t)+len(h))
+			for _, p := range h {
+				points += int64(p.H.Size()+8) / 16
+			}
+			if err := r.q.Budget.takePoints(points, c.where); err != nil {
 				return err
 			}
-			raw[rank] = RawSeries{T: slices.Clone(s.T[lo:hi]), V: slices.Clone(s.V[lo:hi])}
+			raw[rank] = RawSeries{T: slices.Clone(t), V: slices.Clone(v), Histograms: slices.Clone(h)}
 			return nil
 		},
 	}
@@ -39,7 +46,7 @@ func (r *Run) Samples(ctx context.Context, n *plan.Window, g function.Grid) ([]R
 	err := r.rows(ctx, src, g, beginner{rowSink: c, then: func(s storage.Scan) { raw = make([]RawSeries, s.Series()) }},
 		func(s storage.Scan) error {
 			for rank, one := range raw {
-				if len(one.T) > 0 {
+				if len(one.T)+len(one.Histograms) > 0 {
 					one.Labels = s.Labels(uint32(rank))
 					out = append(out, one)
 				}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/promql/parser/posrange"
 
 	"github.com/nilometer/nilometer/promql/function"
@@ -23,15 +26,32 @@ type rowSource struct {
 	// staleEnds: a stale marker is a sample, and the row is absent where it is
 	// the last one (instant selectors). Otherwise markers are left out.
 	staleEnds bool
-	// touched, if not nil, collects the steps at which some series has a sample.
-	touched Bits
+	// anchored and smoothed are the range's modifiers; its samples reach behind
+	// and ahead (ms) of the window.
+	anchored, smoothed bool
+	behind, ahead      int64
+	// starts: start timestamps count.
+	starts bool
+	// general: no kernel knows this function, all windows go to fn.Span.
+	general bool
+	// touched, if not nil, collects the steps at which some series has a sample,
+	// or with floatsTouch those at which some series has a float.
+	touched     Bits
+	floatsTouch bool
+	// noted are the remarks on the series of each rank, complete when rows ends.
+	noted map[uint32]noted
 	// raw, if not nil, gets the samples of the first step's window instead of
 	// the sink getting rows. It is called from several goroutines.
-	raw   func(rank uint32, s *function.Samples, lo, hi int32) error
+	raw   func(rank uint32, t []int64, v []float64, h []function.HistogramPoint) error
 	where string
-	// pos is the place of the range in the text, paramPos that of a parameter
-	// that is checked.
-	pos, paramPos posrange.PositionRange
+	// pos is the place of the range in the text, firstPos that of the function's
+	// first argument, paramPos that of a parameter that is checked.
+	pos, firstPos, paramPos posrange.PositionRange
+}
+
+// seconds is the window's length as upstream computes it.
+func (s *rowSource) seconds() float64 {
+	return (time.Duration(s.rangeMs) * time.Millisecond).Seconds()
 }
 
 // rowSink takes the rows of a rowSource.
@@ -45,6 +65,9 @@ type rowSink interface {
 	// different ranks come at the same time. v and present are only valid during
 	// the call.
 	take(lane int, rank uint32, from int, v []float64, present Bits) error
+	// takeMixed is take of a whole row in which some values are histograms; h
+	// may be nil.
+	takeMixed(lane int, rank uint32, v []float64, h []*histogram.FloatHistogram, present Bits) error
 	// piece is the largest number of steps of one take.
 	piece() int
 }
@@ -67,6 +90,9 @@ func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink ro
 		return err
 	}
 	r.merge(scan.Warnings())
+	for rank, n := range src.noted {
+		r.remark(n, scan.LabelValue(rank, model.MetricNameLabel), src.pos, src.firstPos)
+	}
 	return end(scan)
 }
 

@@ -20,6 +20,9 @@ func (r *Run) sort(ctx context.Context, n *plan.Call, g function.Grid) (Matrix, 
 	if err != nil {
 		return Matrix{}, err
 	}
+	if n.Func.Name == "sort" || n.Func.Name == "sort_desc" {
+		dropHistograms(&m)
+	}
 	if !g.Instant() {
 		r.annotate(annotations.NewSortInRangeQueryWarning(n.Pos()))
 		return m, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/promql/function"
@@ -50,16 +51,14 @@ func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Windo
 			return Matrix{}, ctx.Err()
 		}
 		row := &in.Rows[i]
-		v, present, ok := rw.apply(row)
-		if !ok {
-			continue
-		}
-		out, ok := newRow(row.Labels, v, present)
+		out, ok := rw.result(r, row)
 		if !ok {
 			continue
 		}
 		out.DropName = row.DropName
-		r.notice(src, row.Labels.Get(model.MetricNameLabel))
+		if out.hasFloats() {
+			r.notice(src, row.Labels.Get(model.MetricNameLabel), row.Labels.Get(typeLabel))
+		}
 		if !src.fn.KeepsName {
 			r.loseName(&out)
 		}
@@ -88,6 +87,52 @@ type rowWindows struct {
 	t      []int64
 	v, out []float64
 	sc     function.Scratch
+	mixed  *spans // for rows with histograms
+}
+
+// result is the function's row for a row.
+func (rw *rowWindows) result(r *Run, row *Row) (Row, bool) {
+	if row.H == nil {
+		v, present, ok := rw.apply(row)
+		if !ok {
+			return Row{}, false
+		}
+		return newRow(row.Labels, v, present)
+	}
+	if rw.mixed == nil {
+		rw.mixed = newSpans(rw.src, rw.grid)
+		rw.mixed.touched = rw.src.touched
+	}
+	s := rw.mixed
+	s.reset()
+	for i, v := range row.V {
+		if !row.Present.Has(i) {
+			continue
+		}
+		t := rw.times[row.First+i]
+		if h := unknownReset(row.histogram(i)); h != nil {
+			s.hists = append(s.hists, function.HistogramPoint{T: t, H: h})
+		} else if !column.IsStale(v) {
+			s.floats = append(s.floats, function.FloatPoint{T: t, V: v})
+		}
+	}
+	some := s.apply()
+	r.remark(s.noted, row.Labels.Get(model.MetricNameLabel), rw.src.pos, rw.src.firstPos)
+	if !some {
+		return Row{}, false
+	}
+	return newMixedRow(row.Labels, s.out, s.h, s.present)
+}
+
+// unknownReset is h without a hint about the sample before it, which in a
+// subquery is another one, or the same again.
+func unknownReset(h *histogram.FloatHistogram) *histogram.FloatHistogram {
+	if h == nil || h.CounterResetHint != histogram.CounterReset && h.CounterResetHint != histogram.NotCounterReset {
+		return h
+	}
+	out := *h
+	out.CounterResetHint = histogram.UnknownCounterReset
+	return &out
 }
 
 func newRowWindows(src *rowSource, g, inner function.Grid) *rowWindows {
@@ -137,11 +182,7 @@ func (rw *rowWindows) apply(row *Row) ([]float64, Bits, bool) {
 	}
 	s := function.Samples{T: rw.t, V: rw.v}
 	if rw.src.fn.Resets {
-		for i := 1; i < len(rw.v); i++ {
-			if rw.v[i] < rw.v[i-1] {
-				s.Resets = append(s.Resets, int32(i))
-			}
-		}
+		s.Resets = appendResets(nil, rw.v)
 	}
 	rw.src.fn.Kernel(rw.out, &s, win, rw.src.params, &rw.sc, 0, rw.grid.Steps)
 	return rw.out, present, true

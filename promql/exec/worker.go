@@ -3,13 +3,13 @@ package exec
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 	"sync"
 
 	format "github.com/nilometer/nilometer/format/column"
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/promql/function"
-	"github.com/nilometer/nilometer/promql/plan"
 	"github.com/nilometer/nilometer/storage"
 )
 
@@ -40,6 +40,11 @@ type worker struct {
 	scratch            function.Scratch
 	touched            Bits
 	samplesRead, taken int64
+	// What series with histograms need; nil until there is one.
+	mixed   *spans
+	stored  storage.Values
+	decoded []column.Sample
+	noted   map[uint32]noted // by rank
 	// zeros are the values of functions that look at none.
 	zeros [column.TilePositions]float64
 }
@@ -62,10 +67,15 @@ func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *tur
 func (w *worker) close(touched *sync.Mutex) {
 	w.run.samplesRead.Add(w.samplesRead)
 	w.run.q.Budget.giveBytes(w.taken)
+	touched.Lock()
+	defer touched.Unlock()
 	if w.touched != nil {
-		touched.Lock()
-		defer touched.Unlock()
 		w.src.touched.or(w.touched, w.grid.Steps)
+	}
+	if w.src.noted == nil {
+		w.src.noted = w.noted
+	} else {
+		maps.Copy(w.src.noted, w.noted)
 	}
 }
 
@@ -151,15 +161,17 @@ func presence(win *function.Windows, least int32, bits Bits, mutable bool) (Bits
 func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
 	chunks := b.Series(i)[w.tileFrom:w.tileTo]
 	tiles := b.Tiles[w.tileFrom:w.tileTo]
-	whole := true
+	whole, starts, mixed := true, false, w.src.general
 	for j := range chunks {
 		c := &chunks[j]
-		if c.HasHistograms() {
-			return &plan.NotSupportedError{What: "a native histogram in a query"}
-		}
+		mixed = mixed || c.HasHistograms() && !(w.src.fn.TimesOnly && !w.src.fn.Kinds)
+		starts = starts || c.Starts != nil || len(c.StartData) > 0
 		if c.Kind == storage.None || len(c.Runs) > 0 {
 			whole = false
 		}
+	}
+	if mixed || starts && w.src.starts {
+		return w.seriesOfSpans(b, chunks, tiles, b.Ranks[i], lane, starts)
 	}
 	win, present, any := &w.shared, w.sharedPresent, w.sharedAny
 	if whole {
@@ -196,12 +208,47 @@ func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
 	w.samples.V = w.values
 	w.samplesRead += int64(len(w.values))
 	if w.src.raw != nil {
-		return w.src.raw(b.Ranks[i], &w.samples, win.Lo[0], win.Hi[0])
+		lo, hi := win.Lo[0], win.Hi[0]
+		return w.src.raw(b.Ranks[i], w.samples.T[lo:hi], w.samples.V[lo:hi], nil)
 	}
 	if w.src.fn.Resets {
-		w.findResets()
+		w.resets = appendResets(w.resets[:0], w.values)
+		w.samples.Resets = w.resets
 	}
 	return w.emit(win, present, b.Ranks[i], lane)
+}
+
+// seriesOfSpans makes the row of a series for which kernels are not enough.
+func (w *worker) seriesOfSpans(b *storage.ColumnBatch, chunks []storage.Chunk, tiles []storage.Tile, rank uint32, lane int, starts bool) error {
+	if w.mixed == nil {
+		w.mixed = newSpans(w.src, w.grid)
+		w.mixed.touched = w.touched
+	}
+	s := w.mixed
+	s.general = w.src.general || starts && w.src.starts
+	if err := s.load(&w.stored, &w.decoded, b.Times, chunks, tiles); err != nil {
+		return err
+	}
+	size := s.bytes()
+	if err := w.run.q.Budget.takeBytes(size, w.src.where); err != nil {
+		return err
+	}
+	defer w.run.q.Budget.giveBytes(size)
+	w.samplesRead += int64(len(s.floats) + len(s.hists))
+	if w.src.raw != nil {
+		return s.raw(rank)
+	}
+	some := s.apply()
+	if s.noted.remarks != 0 {
+		if w.noted == nil {
+			w.noted = map[uint32]noted{}
+		}
+		w.noted[rank] = s.noted
+	}
+	if !some {
+		return nil
+	}
+	return w.sink.takeMixed(lane, rank, s.out, s.h, s.present)
 }
 
 // emit runs the kernel over the row, piece by piece.
@@ -284,17 +331,6 @@ func (w *worker) dropStale(win *function.Windows, present Bits) bool {
 		left = true
 	}
 	return left
-}
-
-func (w *worker) findResets() {
-	w.resets = w.resets[:0]
-	v := w.values
-	for i := 1; i < len(v); i++ {
-		if v[i] < v[i-1] {
-			w.resets = append(w.resets, int32(i))
-		}
-	}
-	w.samples.Resets = w.resets
 }
 
 // touch notes the steps whose windows have a sample.

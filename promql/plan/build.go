@@ -140,10 +140,10 @@ func (b *builder) queryRange() time.Duration {
 func (b *builder) queryStep() time.Duration { return time.Duration(b.p.Step) * time.Millisecond }
 
 func (b *builder) instant(e *parser.VectorSelector) Node {
-	if e.Smoothed || e.Anchored {
-		return b.fail(&NotSupportedError{What: "the modifier smoothed or anchored"})
+	return &Instant{
+		base: at(e), When: b.when(e.OriginalOffset, e.OriginalOffsetExpr, e.Timestamp, e.StartOrEnd),
+		Scan: scan(e), Lookback: b.p.Lookback, Smoothed: e.Smoothed,
 	}
-	return &Instant{base: at(e), When: b.when(e.OriginalOffset, e.OriginalOffsetExpr, e.Timestamp, e.StartOrEnd), Scan: scan(e), Lookback: b.p.Lookback}
 }
 
 func (b *builder) window(e *parser.MatrixSelector) Node {
@@ -151,12 +151,10 @@ func (b *builder) window(e *parser.MatrixSelector) Node {
 	if !ok {
 		return b.fail(&NotSupportedError{What: "a range of something that is not a selector"})
 	}
-	if vs.Smoothed || vs.Anchored {
-		return b.fail(&NotSupportedError{What: "the modifier smoothed or anchored"})
-	}
 	return &Window{
 		base: at(e), When: b.when(vs.OriginalOffset, vs.OriginalOffsetExpr, vs.Timestamp, vs.StartOrEnd),
 		RangeMs: b.duration(e.Range, e.RangeExpr, false), Scan: scan(vs),
+		Anchored: vs.Anchored, Smoothed: vs.Smoothed, Lookback: b.p.Lookback,
 	}
 }
 

@@ -50,18 +50,31 @@ func (s *Scan) describe() string {
 	if s.MinTime != 0 || s.MaxTime != 0 {
 		out += fmt.Sprintf(" times %d..%d", s.MinTime, s.MaxTime)
 	}
+	if s.StatsOnly {
+		out += " count and sum"
+	}
 	return out
 }
 
 func (n *Instant) describe() string {
-	return "Instant " + n.Scan.describe() + n.When.describe() + " lookback " + ms(n.Lookback)
+	return "Instant " + n.Scan.describe() + n.When.describe() + " lookback " + ms(n.Lookback) + modifier(false, n.Smoothed)
+}
+
+func modifier(anchored, smoothed bool) string {
+	switch {
+	case anchored:
+		return " anchored"
+	case smoothed:
+		return " smoothed"
+	}
+	return ""
 }
 
 func (n *Window) describe() string {
 	if n.Subquery != nil {
 		return "Window"
 	}
-	return "Window " + n.Scan.describe() + " range " + ms(n.RangeMs) + n.When.describe()
+	return "Window " + n.Scan.describe() + " range " + ms(n.RangeMs) + n.When.describe() + modifier(n.Anchored, n.Smoothed)
 }
 
 func (n *Subquery) describe() string {

@@ -44,6 +44,9 @@ type Scan struct {
 	// MinTime and MaxTime (ms, both included) bound the samples that any step
 	// can need. The rule "times" sets them.
 	MinTime, MaxTime int64
+	// StatsOnly: of histograms only count and sum are looked at. The rule
+	// "stats" sets it.
+	StatsOnly bool
 	// NameFixed: the matchers allow one metric name only, in Name.
 	NameFixed bool
 	Name      string
@@ -67,11 +70,14 @@ func (w When) Reference(ts int64) int64 {
 }
 
 // Instant takes from each series the last sample within the lookback delta.
+// A smoothed one takes what lies on the line between the samples before and
+// after, each within the lookback delta.
 type Instant struct {
 	base
 	When
 	Scan     *Scan
 	Lookback int64
+	Smoothed bool
 }
 
 // Window is a range: the samples of each series in (reference-Range,
@@ -83,6 +89,26 @@ type Window struct {
 	RangeMs  int64
 	Scan     *Scan
 	Subquery *Subquery
+	// Anchored and Smoothed are the modifiers, for which samples up to Lookback
+	// (ms) before the window, and after a smoothed one, are needed too.
+	Anchored, Smoothed bool
+	Lookback           int64
+}
+
+// Behind is how far (ms) the samples reach beyond the window's start.
+func (n *Window) Behind() int64 {
+	if n.Anchored || n.Smoothed {
+		return n.Lookback
+	}
+	return 0
+}
+
+// Ahead is how far (ms) the samples reach beyond the window's end.
+func (n *Window) Ahead() int64 {
+	if n.Smoothed {
+		return n.Lookback
+	}
+	return 0
 }
 
 // Subquery evaluates Input on a grid of its own.

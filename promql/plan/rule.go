@@ -14,6 +14,7 @@ func Rules() []Rule {
 	return []Rule{
 		{Name: "fold", Apply: fold},
 		{Name: "invariant", Apply: hoistInvariant},
+		{Name: "stats", Apply: reduceToStats},
 		{Name: "times", Apply: boundTimes},
 		{Name: "fuse", Apply: fuse},
 	}

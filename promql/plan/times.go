@@ -17,11 +17,14 @@ func bound(n Node, from, to int64) {
 		// Windows are open on the left.
 		n.Scan.MinTime = subtract(n.Reference(from), n.Lookback-1)
 		n.Scan.MaxTime = n.Reference(to)
+		if n.Smoothed {
+			n.Scan.MaxTime = add(n.Scan.MaxTime, n.Lookback)
+		}
 		return
 	case *Window:
 		if n.Scan != nil {
-			n.Scan.MinTime = subtract(n.Reference(from), n.RangeMs-1)
-			n.Scan.MaxTime = n.Reference(to)
+			n.Scan.MinTime = subtract(subtract(n.Reference(from), n.RangeMs-1), n.Behind())
+			n.Scan.MaxTime = add(n.Reference(to), n.Ahead())
 		}
 	case *Subquery:
 		from, to = n.GridStart(from), n.Reference(to)
@@ -49,4 +52,12 @@ func subtract(a, b int64) int64 {
 		return math.MinInt64
 	}
 	return a - b
+}
+
+// add returns a + b without wrapping around, for b ≥ 0.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }

@@ -80,6 +80,10 @@ func batches(all []Series, slots []storage.Resolution) []storage.Batch {
 				byTime[x.T] = b
 				times = append(times, x.T)
 			}
+			if !x.H.IsZero() {
+				b.Histograms = append(b.Histograms, storage.HistogramSample{Slot: slots[i].Slot, Histogram: x.H, Start: x.Start})
+				continue
+			}
 			b.Slots = append(b.Slots, slots[i].Slot)
 			b.Values = append(b.Values, x.V)
 			b.Starts = append(b.Starts, x.Start)
