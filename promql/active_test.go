@@ -87,20 +87,29 @@ func TestActiveQueries(t *testing.T) {
 		t.Errorf("after one batch of two series the progress is %+v", q)
 	}
 
-	long := strings.Repeat("1+", 5000) + "1"
+	// A rule has a place of its own, another query waits.
 	go func() {
-		_, err := e.Instant(storage.Essential(context.Background()), store, tenant.Default, promql.Query{Expr: long, Time: at(0)})
+		_, err := e.Instant(storage.Essential(context.Background()), store, tenant.Default, promql.Query{Expr: `{__name__=~".+"}`, Time: at(1500)})
 		failed <- err
 	}()
-	for list = e.Active(); len(list) < 2; list = e.Active() {
+	<-store.stopped
+	long := strings.Repeat("1+", 4000) + "1"
+	go func() {
+		_, err := e.Instant(context.Background(), store, tenant.Default, promql.Query{Expr: long, Time: at(0)})
+		failed <- err
+	}()
+	for list = e.Active(); len(list) < 3; list = e.Active() {
 		time.Sleep(time.Millisecond)
 	}
-	w := list[1]
-	if w.State != promql.StateWaiting || w.Kind != promql.KindRule || !w.Admitted.IsZero() || w.Step != 0 || len(w.Expr) > 5000 || w.ID <= q.ID {
-		t.Errorf("listed as %+v", w)
+	rule, w := list[1], list[2]
+	if rule.State != promql.StateRunning || rule.Kind != promql.KindRule || rule.Step != 0 || rule.ID <= q.ID {
+		t.Errorf("the rule is listed as %+v", rule)
+	}
+	if w.State != promql.StateWaiting || w.Kind != promql.KindInstant || !w.Admitted.IsZero() || len(w.Expr) > 5000 || w.ID <= rule.ID {
+		t.Errorf("the one that waits is listed as %+v", w)
 	}
 
-	for _, victim := range []promql.ActiveQuery{w, q} {
+	for _, victim := range []promql.ActiveQuery{w, rule, q} {
 		if was, ok := e.Kill(victim.ID, "by the test"); !ok || was.ID != victim.ID {
 			t.Errorf("kill %d: %+v, %v", victim.ID, was, ok)
 		}
@@ -111,7 +120,7 @@ func TestActiveQueries(t *testing.T) {
 	if _, ok := e.Kill(q.ID, "again"); ok || len(e.Active()) != 0 {
 		t.Errorf("killed twice; listed are %+v", e.Active())
 	}
-	if n := testutil.ToFloat64(counter1(t, reg, "nilometer_queries_total", "killed")); n != 2 {
+	if n := testutil.ToFloat64(counter1(t, reg, "nilometer_queries_total", "killed")); n != 3 {
 		t.Errorf("%v queries counted as killed", n)
 	}
 }

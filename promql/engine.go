@@ -10,17 +10,19 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/promql/exec"
 	"github.com/nilometer/nilometer/storage"
 )
 
 // Engine answers queries. It is safe for concurrent use and needs no closing.
 type Engine struct {
-	options   Options
-	parser    parser.Parser
-	admission *admission
-	active    *registry
-	metrics   *metrics
-	logger    *slog.Logger
+	options Options
+	parser  parser.Parser
+	gate    *gate
+	pool    *exec.Pool
+	active  *registry
+	metrics *metrics
+	logger  *slog.Logger
 }
 
 // NewEngine checks the options and returns an engine with its metrics
@@ -30,14 +32,15 @@ func NewEngine(o Options, d Deps) (*Engine, error) {
 		return nil, fmt.Errorf("query engine options: %w", err)
 	}
 	o = o.withDefaults()
-	m, err := newMetrics(d.Registerer, o)
+	pool := exec.NewPool(o.MemoryMaxBytes, o.RulesMemoryBytes)
+	m, err := newMetrics(d.Registerer, o, pool)
 	if err != nil {
 		return nil, fmt.Errorf("register query engine metrics: %w", err)
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{options: o, parser: NewParser(), admission: newAdmission(o, m), active: newRegistry(), metrics: m, logger: d.Logger}, nil
+	return &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, active: newRegistry(), metrics: m, logger: d.Logger}, nil
 }
 
 // NewParser returns upstream's parser with all of the language on, the
@@ -101,6 +104,12 @@ func (e *Engine) refuse(err error) error {
 // run wraps the evaluation with admission, timeout and accounting.
 func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Query, ev evaluation) (*Result, error) {
 	begin := time.Now()
+	if n := len(q.Expr); n > e.options.ExprBytesMax {
+		return nil, e.refuse(&LimitError{
+			Limit: "bytes of text", Max: int64(e.options.ExprBytesMax), Seen: int64(n), Where: "the expression",
+			Remedy: "split it, for example with recording rules, or raise nilometer.query.expression_size_max",
+		})
+	}
 	expr, err := e.parser.ParseExpr(q.Expr)
 	if err != nil {
 		return nil, e.refuse(&ParseError{Err: err})
@@ -115,10 +124,11 @@ func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Quer
 	defer kill(nil)
 	listed := e.active.add(ev.describe(q.Expr, id, storage.IsEssential(ctx), begin), kill)
 	defer e.active.remove(listed)
-	if err := e.admission.enter(ctx); err != nil {
+	ticket, err := e.gate.enter(ctx, id, storage.IsEssential(ctx))
+	if err != nil {
 		return nil, e.refuse(typed(ctx, err))
 	}
-	defer e.admission.leave()
+	defer e.gate.leave(ticket)
 	queued := time.Since(begin)
 	e.active.admitted(listed, begin.Add(queued))
 

@@ -21,8 +21,8 @@ var (
 // cannot evaluate yet.
 type NotSupportedError = plan.NotSupportedError
 
-// LimitError says that a query went over one of its limits: the answer is 422
-// (for "queries waiting", 503).
+// LimitError says that a query went over one of its limits: the answer is 422,
+// and 503 where it is Transient.
 type LimitError = plan.LimitError
 
 // ExecutionError is a fault of the expression that only its data reveals. Its

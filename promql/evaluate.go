@@ -17,7 +17,7 @@ import (
 )
 
 // evaluate plans and runs one admitted query.
-func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (_ *Result, err error) {
+func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (answer *Result, err error) {
 	// A defect of ours in one query must not end the server that alerts.
 	defer func() {
 		if p := recover(); p != nil {
@@ -43,7 +43,15 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		return nil, fmt.Errorf("open a view of tenant %s: %w", id, err)
 	}
 	defer view.Close()
-	budget := exec.NewBudget(e.options.SamplesMax, e.options.MemoryMaxBytes)
+	budget := exec.NewBudget(exec.Limits{
+		SamplesMax: e.options.SamplesMax, BytesMax: e.options.QueryMemoryMaxBytes, SeriesMax: e.options.SeriesMax,
+		ResultBytesMax: e.options.ResultMaxBytes, Essential: storage.IsEssential(ctx),
+	}, e.pool)
+	defer func() {
+		if answer == nil { // it panicked, too
+			budget.Close()
+		}
+	}()
 	run := exec.NewRun(exec.Query{
 		View: view, Budget: budget, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
@@ -63,12 +71,15 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	}
 	res.Warnings = run.Annotations()
 	res.limit(q.Limit)
-	res.own()
+	if err := res.own(budget); err != nil {
+		return nil, err
+	}
 	stats := run.Stats()
 	res.Stats = Stats{
 		Steps: grid.Steps, SeriesSelected: stats.SeriesSelected, SamplesRead: stats.SamplesRead,
 		MemoryPeakBytes: budget.PeakBytes(),
 	}
+	res.hold(budget)
 	return res, nil
 }
 
@@ -149,11 +160,21 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 	switch n := node.(type) {
 	case *plan.Window:
 		rows, err := run.Samples(ctx, n, grid)
+		if err != nil {
+			return err
+		}
+		size := int64(0)
+		for _, s := range rows {
+			size += seriesBytes + int64(len(s.T))*pointBytes
+		}
+		if err := budget.TakeResult(size); err != nil {
+			return err
+		}
 		for _, s := range rows {
 			res.Matrix = append(res.Matrix, Series{Labels: s.Labels, Points: rawPoints(s)})
 		}
 		sortSeries(res.Matrix)
-		return err
+		return nil
 	case *plan.Subquery:
 		m, err := run.EvalSubquery(ctx, n, grid)
 		if err != nil {
@@ -194,7 +215,7 @@ func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error 
 	for i := range m.Rows {
 		size += int64(len(m.Rows[i].V)) * pointBytes
 	}
-	if err := budget.TakeBytes(size, "the result"); err != nil {
+	if err := budget.TakeResult(size); err != nil {
 		return err
 	}
 	switch {
@@ -246,15 +267,4 @@ func (res *Result) limit(n int) {
 	res.Vector = res.Vector[:min(n, len(res.Vector))]
 	res.Matrix = res.Matrix[:min(n, len(res.Matrix))]
 	res.Warnings.Add(storage.ErrTruncated)
-}
-
-// own copies the labels, which may lie in memory that storage takes back when
-// the view closes.
-func (res *Result) own() {
-	for i := range res.Vector {
-		res.Vector[i].Labels = res.Vector[i].Labels.Copy()
-	}
-	for i := range res.Matrix {
-		res.Matrix[i].Labels = res.Matrix[i].Labels.Copy()
-	}
 }

@@ -16,6 +16,8 @@ type Options struct {
 	// LookbackDelta is how far back an instant selector looks for a sample;
 	// default 5 min, at least 1 ms.
 	LookbackDelta time.Duration
+	// ExprBytesMax bounds the text of a query; default 512 KiB.
+	ExprBytesMax int
 	// Timeout bounds a query, waiting for admission included; default 2 min.
 	Timeout time.Duration
 	// SubqueryStep is the resolution of a subquery that names none; default
@@ -27,14 +29,35 @@ type Options struct {
 	// StepsMax bounds the evaluation times of a query and of each subquery;
 	// default 1,000,000. (The API's own limit on points per series is lower.)
 	StepsMax int
-	// MemoryMaxBytes bounds the buffers of one query; default 1 GiB.
+	// SeriesMax bounds the series that the selections of a query find; default
+	// 5,000,000.
+	SeriesMax int64
+	// ResultMaxBytes bounds an answer in memory: 16 bytes a point and the labels;
+	// default 512 MiB.
+	ResultMaxBytes int64
+	// MemoryMaxBytes bounds the buffers and results of all queries together;
+	// default 4 GiB.
 	MemoryMaxBytes int64
+	// QueryMemoryMaxBytes bounds those of one query; default a quarter of
+	// MemoryMaxBytes.
+	QueryMemoryMaxBytes int64
+	// RulesMemoryBytes is what of MemoryMaxBytes only the queries of rules get
+	// (storage.Essential); default an eighth of it.
+	RulesMemoryBytes int64
 	// Workers is the number of goroutines that work on one query; default
 	// GOMAXPROCS.
 	Workers int
-	// ConcurrentMax bounds the queries that run at one time; default 20.
+	// ConcurrentMax bounds the queries that run at one time, those of rules
+	// aside; default 20.
 	ConcurrentMax int
-	// QueueMax bounds the queries that wait to run; default 1,000.
+	// TenantConcurrentMax bounds those of one tenant; default ConcurrentMax. In
+	// any case tenants take turns.
+	TenantConcurrentMax int
+	// RulesConcurrentMax bounds the queries of rules that run at one time
+	// (storage.Essential), on places of their own; default 10.
+	RulesConcurrentMax int
+	// QueueMax bounds the queries that wait to run, and those of rules that do;
+	// default 1,000.
 	QueueMax int
 	// DelayedNameRemoval keeps the labels that name a metric until the end of a
 	// query, as Prometheus' feature promql-delayed-name-removal does. It changes
@@ -55,9 +78,16 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SubqueryStep, time.Minute)
 	setDefault(&o.SamplesMax, 50_000_000)
 	setDefault(&o.StepsMax, 1_000_000)
-	setDefault(&o.MemoryMaxBytes, 1<<30)
+	setDefault(&o.ExprBytesMax, 512<<10)
+	setDefault(&o.SeriesMax, 5_000_000)
+	setDefault(&o.ResultMaxBytes, 512<<20)
+	setDefault(&o.MemoryMaxBytes, 4<<30)
+	setDefault(&o.QueryMemoryMaxBytes, max(o.MemoryMaxBytes/4, 1))
+	setDefault(&o.RulesMemoryBytes, o.MemoryMaxBytes/8)
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.ConcurrentMax, 20)
+	setDefault(&o.TenantConcurrentMax, o.ConcurrentMax)
+	setDefault(&o.RulesConcurrentMax, 10)
 	setDefault(&o.QueueMax, 1000)
 	return o
 }
@@ -82,10 +112,20 @@ func (o Options) Validate() error {
 	atLeast("SubqueryStep", o.SubqueryStep == 0 || o.SubqueryStep >= time.Millisecond, o.SubqueryStep, "at least 1ms")
 	atLeast("SamplesMax", o.SamplesMax >= 0, o.SamplesMax, "positive")
 	atLeast("StepsMax", o.StepsMax >= 0, o.StepsMax, "positive")
+	atLeast("ExprBytesMax", o.ExprBytesMax >= 0, o.ExprBytesMax, "positive")
+	atLeast("SeriesMax", o.SeriesMax >= 0, o.SeriesMax, "positive")
+	atLeast("ResultMaxBytes", o.ResultMaxBytes >= 0, o.ResultMaxBytes, "positive")
 	atLeast("MemoryMaxBytes", o.MemoryMaxBytes >= 0, o.MemoryMaxBytes, "positive")
+	atLeast("QueryMemoryMaxBytes", o.QueryMemoryMaxBytes >= 0, o.QueryMemoryMaxBytes, "positive")
+	atLeast("RulesMemoryBytes", o.RulesMemoryBytes >= 0, o.RulesMemoryBytes, "positive")
 	atLeast("Workers", o.Workers >= 0, o.Workers, "positive")
 	atLeast("ConcurrentMax", o.ConcurrentMax >= 0, o.ConcurrentMax, "positive")
+	atLeast("TenantConcurrentMax", o.TenantConcurrentMax >= 0, o.TenantConcurrentMax, "positive")
+	atLeast("RulesConcurrentMax", o.RulesConcurrentMax >= 0, o.RulesConcurrentMax, "positive")
 	atLeast("QueueMax", o.QueueMax >= 0, o.QueueMax, "positive")
+	full := o.withDefaults()
+	atLeast("QueryMemoryMaxBytes", full.QueryMemoryMaxBytes <= full.MemoryMaxBytes, full.QueryMemoryMaxBytes, "at most MemoryMaxBytes")
+	atLeast("RulesMemoryBytes", full.RulesMemoryBytes < full.MemoryMaxBytes, full.RulesMemoryBytes, "less than MemoryMaxBytes")
 	return errors.Join(errs...)
 }
 

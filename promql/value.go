@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/nilometer/nilometer/promql/exec"
 )
 
 // Query is what is asked. An instant query reads Time, a range query Start,
@@ -33,7 +35,8 @@ type Query struct {
 	Partial bool
 }
 
-// Result is a complete answer. Type says which of the value fields is set.
+// Result is a complete answer. Type says which of the value fields is set. Its
+// memory counts against the limit on all queries until it is closed.
 type Result struct {
 	Type parser.ValueType
 
@@ -54,6 +57,8 @@ type Result struct {
 	Warnings annotations.Annotations
 	// Stats say what the answer took.
 	Stats Stats
+
+	budget *exec.Budget // that counts the answer
 }
 
 // Point is a value at a time: T in ms since the Unix epoch. It is the native

@@ -185,6 +185,7 @@ func (g *group) evaluateRule(ctx context.Context, r *rule, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	defer res.Close()
 	var samples []sample
 	if r.record != "" {
 		samples, err = r.recorded(res)

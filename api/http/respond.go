@@ -66,6 +66,8 @@ func classify(err error) errorType {
 		return errUnavailable
 	case errors.As(err, &parse):
 		return errBadData
+	case errors.As(err, &limit) && limit.Transient:
+		return errUnavailable
 	case errors.Is(err, promql.ErrTimeout):
 		return errTimeout
 	case errors.Is(err, promql.ErrCanceled):

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -8,17 +9,35 @@ import (
 	"github.com/nilometer/nilometer/promql/plan"
 )
 
-// Budget counts what a query holds. It is safe for concurrent use.
-type Budget struct {
-	samplesMax, bytesMax int64
-	samples, bytes       atomic.Int64
-	peak                 atomic.Int64
+// Limits bound one query.
+type Limits struct {
+	// SamplesMax bounds the points in memory at one time.
+	SamplesMax int64
+	// BytesMax bounds the memory held at one time.
+	BytesMax int64
+	// SeriesMax bounds the series that all selections together find.
+	SeriesMax int64
+	// ResultBytesMax bounds the answer.
+	ResultBytesMax int64
+	// Essential says that the pool's reserve may be used.
+	Essential bool
 }
 
-// NewBudget returns a budget of points in memory, and of bytes.
-func NewBudget(samplesMax, bytesMax int64) *Budget {
-	return &Budget{samplesMax: samplesMax, bytesMax: bytesMax}
+// Budget counts what a query holds. It is safe for concurrent use.
+type Budget struct {
+	limits         Limits
+	pool           *Pool
+	samples, bytes atomic.Int64
+	series, result atomic.Int64
+	peak           atomic.Int64
+
+	granted atomic.Int64 // what the pool gave; bytes is at most that, but for refusals under way
+	mu      sync.Mutex   // held while granted changes
 }
+
+// NewBudget returns a budget that takes its memory from pool. It is closed
+// when the query and its result are done with.
+func NewBudget(l Limits, pool *Pool) *Budget { return &Budget{limits: l, pool: pool} }
 
 // Bytes is the number of bytes held now.
 func (b *Budget) Bytes() int64 { return b.bytes.Load() }
@@ -45,13 +64,24 @@ func histogramPoints(hs []*histogram.FloatHistogram) int64 {
 // rowBytes is a row's own size with a small slice header's worth of labels.
 const rowBytes = 96
 
+// takeSeries counts the series of a selection.
+func (b *Budget) takeSeries(n int64, where string) error {
+	if s := b.series.Add(n); s > b.limits.SeriesMax {
+		return &plan.LimitError{
+			Limit: "series", Max: b.limits.SeriesMax, Seen: s, Where: where,
+			Remedy: "select fewer series, or raise nilometer.query.series_max",
+		}
+	}
+	return nil
+}
+
 // takePoints counts n points of a matrix.
 func (b *Budget) takePoints(n int64, where string) error {
-	if s := b.samples.Add(n); s > b.samplesMax {
+	if s := b.samples.Add(n); s > b.limits.SamplesMax {
 		b.samples.Add(-n)
 		return &plan.LimitError{
-			Limit: "samples in memory", Max: b.samplesMax, Seen: s, Where: where,
-			Remedy: "ask for less (series, range, resolution), aggregate, or raise the limit on samples per query",
+			Limit: "samples in memory", Max: b.limits.SamplesMax, Seen: s, Where: where,
+			Remedy: "ask for less (series, range, resolution), aggregate, or raise nilometer.query.samples_max (--query.max-samples)",
 		}
 	}
 	if err := b.takeBytes(n*pointBytes, where); err != nil {
@@ -70,11 +100,17 @@ func (b *Budget) givePoints(n int64) {
 // takeBytes counts a buffer.
 func (b *Budget) takeBytes(n int64, where string) error {
 	s := b.bytes.Add(n)
-	if s > b.bytesMax {
+	if s > b.limits.BytesMax {
 		b.bytes.Add(-n)
 		return &plan.LimitError{
-			Limit: "bytes of memory", Max: b.bytesMax, Seen: s, Where: where,
-			Remedy: "ask for less (series, range, resolution), aggregate, or raise the limit on memory per query",
+			Limit: "bytes of memory", Max: b.limits.BytesMax, Seen: s, Where: where,
+			Remedy: "ask for less (series, range, resolution), aggregate, or raise nilometer.query.query_memory_max",
+		}
+	}
+	if s > b.granted.Load() {
+		if err := b.grant(where); err != nil {
+			b.bytes.Add(-n)
+			return err
 		}
 	}
 	for {
@@ -85,8 +121,58 @@ func (b *Budget) takeBytes(n int64, where string) error {
 	}
 }
 
-// TakeBytes counts a buffer of the caller's, made for what where names. It is
-// part of the query until the query ends.
-func (b *Budget) TakeBytes(n int64, where string) error { return b.takeBytes(n, where) }
+// grant takes from the pool what is missing, and somewhat more.
+func (b *Budget) grant(where string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	missing := b.bytes.Load() - b.granted.Load()
+	if missing <= 0 { // another goroutine got it
+		return nil
+	}
+	n, err := b.pool.take(missing, missing+b.pool.step, b.limits.Essential, where)
+	b.granted.Add(n)
+	return err
+}
 
-func (b *Budget) giveBytes(n int64) { b.bytes.Add(-n) }
+func (b *Budget) giveBytes(n int64) {
+	b.bytes.Add(-n)
+	if b.granted.Load()-b.bytes.Load() > 4*b.pool.step {
+		b.shrink(b.pool.step)
+	}
+}
+
+// shrink gives the pool back what is more than slack over what is held.
+func (b *Budget) shrink(slack int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// bytes may grow meanwhile: then it takes again.
+	if n := b.granted.Load() - b.bytes.Load() - slack; n > 0 {
+		b.granted.Add(-n)
+		b.pool.give(n, b.limits.Essential)
+	}
+}
+
+// TakeResult counts a part of the answer.
+func (b *Budget) TakeResult(n int64) error {
+	const where = "the result"
+	if s := b.result.Add(n); s > b.limits.ResultBytesMax {
+		return &plan.LimitError{
+			Limit: "bytes", Max: b.limits.ResultBytesMax, Seen: s, Where: where,
+			Remedy: "ask for fewer series or a longer step, or raise nilometer.query.result_size_max",
+		}
+	}
+	return b.takeBytes(n, where)
+}
+
+// Settle ends the query's own use of memory: what stays counted until Close is
+// the result.
+func (b *Budget) Settle() {
+	b.bytes.Store(b.result.Load())
+	b.shrink(0)
+}
+
+// Close gives everything back. It may be called more than once.
+func (b *Budget) Close() {
+	b.bytes.Store(0)
+	b.shrink(0)
+}

@@ -81,6 +81,9 @@ func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink ro
 		return fmt.Errorf("select series: %w", err)
 	}
 	defer scan.Close()
+	if err := r.q.Budget.takeSeries(int64(scan.Series()), src.where); err != nil {
+		return err
+	}
 	r.seriesSelected.Add(int64(scan.Series()))
 	lanes, err := sink.begin(scan)
 	if err != nil {

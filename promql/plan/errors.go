@@ -25,6 +25,9 @@ type LimitError struct {
 	Where string
 	// Remedy says what the caller can do.
 	Remedy string
+	// Transient says that other queries are in the way: the same query may pass
+	// later.
+	Transient bool
 }
 
 // Error names limit, value, what was seen, and the way out.

@@ -1,0 +1,46 @@
+package promql
+
+import (
+	"runtime"
+
+	"github.com/nilometer/nilometer/promql/exec"
+)
+
+// own copies the labels, which may lie in memory that storage takes back when
+// the view closes.
+func (res *Result) own(budget *exec.Budget) error {
+	size := int64(0)
+	for i := range res.Vector {
+		size += int64(res.Vector[i].Labels.ByteSize())
+	}
+	for i := range res.Matrix {
+		size += int64(res.Matrix[i].Labels.ByteSize())
+	}
+	if err := budget.TakeResult(size); err != nil {
+		return err
+	}
+	for i := range res.Vector {
+		res.Vector[i].Labels = res.Vector[i].Labels.Copy()
+	}
+	for i := range res.Matrix {
+		res.Matrix[i].Labels = res.Matrix[i].Labels.Copy()
+	}
+	return nil
+}
+
+// hold keeps the answer's memory counted until Close, or until nobody has the
+// answer any more.
+func (res *Result) hold(budget *exec.Budget) {
+	budget.Settle()
+	res.budget = budget
+	runtime.AddCleanup(res, (*exec.Budget).Close, budget)
+}
+
+// Close says that the answer has been used: its memory counts against the
+// limit on all queries no longer. Without it that is so when the garbage
+// collector has found the answer. It may be called more than once.
+func (res *Result) Close() {
+	if res.budget != nil {
+		res.budget.Close()
+	}
+}
