@@ -75,6 +75,9 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 	if !s.src.starts {
 		start = 0
 	}
+	if x.H.IsZero() || x.H.IsStale() {
+		reset.last = nil
+	}
 	if x.H.IsZero() {
 		if s.src.staleEnds || !column.IsStale(x.V) {
 			s.floats = append(s.floats, function.FloatPoint{T: x.T, V: x.V, Start: start})
@@ -87,31 +90,44 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 		}
 		return
 	}
-	h := x.H.Float
-	if h == nil {
-		h = x.H.Int.ToFloat(nil)
-	}
+	h := reset.hinted(x.H)
 	if s.src.scan != nil && s.src.scan.StatsOnly {
-		h = reset.stats(h)
+		// Without buckets nobody can see a reset any more.
+		h = &histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
+		if reset.found {
+			h.CounterResetHint = histogram.CounterReset
+		}
 	}
 	s.hists = append(s.hists, function.HistogramPoint{T: x.T, H: h, Start: start})
 }
 
-// resetHints reduce the histograms of a series, in order of time, to count and
-// sum. Whether one is a reset can be seen from its buckets alone, so that is
-// looked at before they go.
-type resetHints struct{ last *histogram.FloatHistogram }
+// resetHints say of the histograms of a series, in order of time, whether each
+// is a reset. It is looked at once here, and not once for every window that a
+// sample is in.
+//
+// Like upstream's chunks it says for sure what is not a reset, and leaves the
+// others unknown: hints that contradict each other are worth a warning.
+type resetHints struct {
+	last  *histogram.FloatHistogram
+	found bool // the last one was found to be a reset
+}
 
-func (r *resetHints) stats(h *histogram.FloatHistogram) *histogram.FloatHistogram {
-	hint := h.CounterResetHint
-	if hint == histogram.UnknownCounterReset && r.last != nil {
-		hint = histogram.NotCounterReset
-		if h.DetectReset(r.last) {
-			hint = histogram.CounterReset
-		}
+// hinted returns h with a hint, unless it is the first of its run.
+func (r *resetHints) hinted(x column.Histogram) *histogram.FloatHistogram {
+	h := x.Float
+	if h == nil {
+		h = x.Int.ToFloat(nil)
 	}
-	r.last = h
-	return &histogram.FloatHistogram{CounterResetHint: hint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
+	last := r.last
+	r.last, r.found = h, false
+	if h.CounterResetHint != histogram.UnknownCounterReset || last == nil {
+		return h
+	}
+	out := *h
+	if r.found = h.DetectReset(last); !r.found {
+		out.CounterResetHint = histogram.NotCounterReset
+	}
+	return &out
 }
 
 // locate finds the windows of the loaded samples.
