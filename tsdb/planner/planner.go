@@ -8,8 +8,9 @@
 //     at the same time.
 //   - I2: a plan over the state after all its jobs ran gets shorter until it is
 //     empty: compaction ends when nothing is written.
-//   - I3: the order in which blocks overlap is kept: a job that merges takes
-//     every block that lies between its first and its last.
+//   - I3: the order of acceptance is kept where blocks overlap: the result of a
+//     job stands to each block that is not among its sources, and may be set
+//     aside or of another retention, as every source does that overlaps it.
 package planner
 
 import (
@@ -108,7 +109,8 @@ type Options struct {
 	// JobBlocksMax bounds the number of sources of one job; default 64.
 	JobBlocksMax int
 	// SetAside are blocks that cannot be read: they are dropped with their time,
-	// and no job reads them.
+	// and no job reads them. As their files may be restored, they keep their place
+	// in the order of acceptance (I3).
 	SetAside map[ulid.ULID]bool
 	// Final takes every range for closed, merges into the largest at once, and
 	// rewrites what was cut and never compacted: no more data is to come soon.
@@ -161,14 +163,14 @@ func Plan(s manifest.State, nowMs int64, o Options) []Job {
 	if o.DropsOnly {
 		return p.jobs
 	}
-	for id := range o.SetAside {
-		p.taken[id] = true
-	}
-	for _, blocks := range p.byResolution(s.Blocks) {
-		alike := byExemption(blocks)
+	left := slices.DeleteFunc(slices.Clone(s.Blocks), func(b manifest.Block) bool { return p.taken[b.ID] })
+	for _, blocks := range byResolution(left) {
+		p.order = blocks
+		free := slices.DeleteFunc(slices.Clone(blocks), func(b manifest.Block) bool { return o.SetAside[b.ID] })
+		alike := byExemption(free)
 		p.overlaps(alike[0])
 		p.overlaps(alike[1])
-		p.rewrites(blocks)
+		p.rewrites(free)
 		p.levels(alike[0])
 		p.levels(alike[1])
 	}
@@ -180,6 +182,7 @@ type plan struct {
 	now        int64
 	tombstones []manifest.Tombstone
 	taken      map[ulid.ULID]bool
+	order      []manifest.Block // all that stay, of the resolution at hand
 	jobs       []Job
 }
 
@@ -218,14 +221,11 @@ func Waits(s manifest.State, t manifest.Tombstone) bool {
 	return slices.ContainsFunc(s.Blocks, func(b manifest.Block) bool { return Hides(t, b) })
 }
 
-// byResolution splits the blocks that are not taken, in order of time.
-func (p *plan) byResolution(blocks []manifest.Block) [][]manifest.Block {
+// byResolution splits blocks, in order of time.
+func byResolution(blocks []manifest.Block) [][]manifest.Block {
 	var out [][]manifest.Block
 	at := map[int64]int{}
 	for _, b := range blocks {
-		if p.taken[b.ID] {
-			continue
-		}
 		i, ok := at[b.ResolutionMs]
 		if !ok {
 			i = len(out)
@@ -237,24 +237,16 @@ func (p *plan) byResolution(blocks []manifest.Block) [][]manifest.Block {
 	return out
 }
 
-// byExemption splits blocks by what retention they have. Where both kinds
-// overlap, none is merged: the result would stand before or behind a block that
-// lies between its sources in the order of acceptance (I3).
-func byExemption(blocks []manifest.Block) [2][]manifest.Block {
-	var exempt, others []manifest.Block
-	for len(blocks) > 0 {
-		n := overlapping(blocks)
-		mixed := slices.ContainsFunc(blocks[:n], func(b manifest.Block) bool { return b.Exempt != blocks[0].Exempt })
-		switch {
-		case mixed:
-		case blocks[0].Exempt:
-			exempt = append(exempt, blocks[:n]...)
-		default:
-			others = append(others, blocks[:n]...)
+// byExemption splits blocks by what retention they have.
+func byExemption(blocks []manifest.Block) (alike [2][]manifest.Block) {
+	for _, b := range blocks {
+		i := 0
+		if b.Exempt {
+			i = 1
 		}
-		blocks = blocks[n:]
+		alike[i] = append(alike[i], b)
 	}
-	return [2][]manifest.Block{others, exempt}
+	return alike
 }
 
 // overlapping is the number of blocks at the front that are connected by
@@ -303,10 +295,10 @@ func (p *plan) retention(blocks []manifest.Block) {
 func (p *plan) overlaps(blocks []manifest.Block) {
 	for len(blocks) > 0 {
 		n := overlapping(blocks)
-		if n > 1 {
-			set := slices.Clone(blocks[:n])
-			slices.SortFunc(set, CompareAcceptance) // those accepted first, where there are too many (I3)
-			p.add(Overlap, fmt.Sprintf("%d blocks overlap", n), set[:min(n, p.options.JobBlocksMax)])
+		for _, run := range p.runs(blocks[:n]) {
+			if len(run) > 1 {
+				p.add(Overlap, fmt.Sprintf("%d blocks overlap", n), run)
+			}
 		}
 		blocks = blocks[n:]
 	}
@@ -359,12 +351,22 @@ func (p *plan) levels(blocks []manifest.Block) {
 			free := !slices.ContainsFunc(group, func(b manifest.Block) bool { return p.taken[b.ID] })
 			switch {
 			case !free || n > 1 && (from+r > closed || bytes > o.JobBytesMax):
-			case n > 1:
-				p.add(Level, fmt.Sprintf("%d blocks of a range of %s", n, time.Duration(r)*time.Millisecond), group)
-			case o.Final && group[0].Level <= 1:
-				p.add(Level, "it was never compacted", group)
+			default:
+				p.level(p.runs(group), r)
 			}
 			i += n
+		}
+	}
+}
+
+// level merges what one range has.
+func (p *plan) level(runs [][]manifest.Block, rangeMs int64) {
+	for _, run := range runs {
+		switch {
+		case len(run) > 1:
+			p.add(Level, fmt.Sprintf("%d blocks of a range of %s", len(run), time.Duration(rangeMs)*time.Millisecond), run)
+		case p.options.Final && run[0].Level <= 1:
+			p.add(Level, "it was never compacted", run)
 		}
 	}
 }

@@ -28,6 +28,8 @@ var rewrite = flag.Bool("rewrite", false, "write the scripts' expected output an
 //	now 20h
 //	block a 0h-2h [level=2] [bytes=10] [seq=1-2] [res=300000] [applied=7] [exempt=1]
 //	drop a
+//	aside a
+//	repaired a
 //	tombstone 7 0h-1h
 //	plan | apply | until-idle
 //
@@ -121,6 +123,13 @@ func (s *script) command(f []string) {
 		s.block(f[1], f[2], f[3:])
 	case "drop":
 		s.edit(manifest.Edit{Removed: []ulid.ULID{s.ids[f[1]]}})
+	case "aside":
+		if s.opts.SetAside == nil {
+			s.opts.SetAside = map[ulid.ULID]bool{}
+		}
+		s.opts.SetAside[s.ids[f[1]]] = true
+	case "repaired":
+		delete(s.opts.SetAside, s.ids[f[1]])
 	case "tombstone":
 		from, to, _ := strings.Cut(f[2], "-")
 		ts := manifest.Tombstone{Seq: uint64(s.number(f[1])), MinTime: s.ms(from), MaxTime: s.ms(to)}
@@ -274,7 +283,7 @@ func (s *script) number(v string) int64 {
 }
 
 // TestInvariants draws states: jobs share no block (I1), plans come to an end
-// (I2), and at the end no blocks overlap.
+// (I2), the order of acceptance stays (I3), and at the end no blocks overlap.
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := &script{t: t, names: map[ulid.ULID]string{}, ids: map[string]ulid.ULID{}}
@@ -282,12 +291,22 @@ func TestInvariants(t *testing.T) {
 		s.now = rapid.Int64Range(0, 200).Draw(rt, "now") * hour
 		s.opts.RetentionMs = rapid.SampledFrom([]int64{0, 50 * hour, 720 * hour}).Draw(rt, "retention")
 		s.opts.JobBlocksMax = rapid.SampledFrom([]int{0, 2, 3}).Draw(rt, "job_blocks")
+		exempt := rapid.IntRange(0, 3).Draw(rt, "exempt") == 3
 		for range rapid.IntRange(0, 30).Draw(rt, "blocks") {
 			s.next++
 			from := rapid.Int64Range(-20, 200).Draw(rt, "from") * hour
 			b := manifest.Block{ID: ulid.ULID{15: s.next}, MinTime: from, Level: 1, LowestSeq: uint64(s.next), HighestSeq: uint64(s.next)}
 			b.MaxTime = from + rapid.Int64Range(1, 7).Draw(rt, "length")*hour - 1
+			b.Exempt = exempt && rapid.Bool().Draw(rt, "is_exempt")
 			s.edit(manifest.Edit{Added: []manifest.Block{b}})
+		}
+		origins := newOrigins(s.state.Blocks)
+		aside := rapid.SampledFrom([]int{0, 0, 3, 10}).Draw(rt, "aside") // of ten blocks
+		s.opts.SetAside = map[ulid.ULID]bool{}
+		for _, b := range s.state.Blocks {
+			if rapid.IntRange(1, 10).Draw(rt, "is_aside") <= aside {
+				s.opts.SetAside[b.ID] = true
+			}
 		}
 		for i := range rapid.IntRange(0, 3).Draw(rt, "tombstones") {
 			from := rapid.Int64Range(0, 200).Draw(rt, "tombstone") * hour
@@ -312,8 +331,16 @@ func TestInvariants(t *testing.T) {
 				if !slices.IsSortedFunc(j.Blocks, planner.CompareAcceptance) {
 					rt.Fatal("sources are out of order")
 				}
-				s.apply(j)
+				e := applied(s, j)
+				origins.follow(e)
+				s.edit(e)
 			}
+			if err := origins.inOrder(s.state.Blocks); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		if exempt || len(s.opts.SetAside) > 0 {
+			return
 		}
 		for i := 1; i < len(s.state.Blocks); i++ {
 			if s.state.Blocks[i].MinTime <= s.state.Blocks[i-1].MaxTime {
