@@ -37,8 +37,7 @@ func live(t *testing.T, args ...string) string {
 var refusedFlags = strings.Fields(`
 	agent alertmanager.drain-notification-queue-on-shutdown alertmanager.notification-batch-size
 	alertmanager.notification-queue-capacity auto-gomaxprocs auto-gomemlimit auto-gomemlimit.ratio
-	auto-gomemlimit.refresh-interval config.auto-reload-interval log.format query.lookback-delta
-	query.max-concurrency query.max-samples query.timeout rules.alert.for-grace-period
+	auto-gomemlimit.refresh-interval config.auto-reload-interval log.format rules.alert.for-grace-period
 	rules.alert.for-outage-tolerance rules.alert.resend-delay rules.max-concurrent-evals
 	scrape.discovery-reload-interval storage.agent.no-lockfile storage.agent.path storage.agent.retention.max-time
 	storage.agent.retention.min-time storage.agent.wal-compression storage.remote.flush-deadline
@@ -70,6 +69,7 @@ func TestTakenFlags(t *testing.T) {
 		{"--storage.tsdb.path=d"}, {"--storage.tsdb.retention.time=15d"}, {"--storage.tsdb.retention.size=1GB"},
 		{"--web.enable-lifecycle"}, {"--web.enable-admin-api"}, {"--web.enable-lifecycle=false"}, {"--web.enable-remote-write-receiver"},
 		{"--enable-feature=a,b", "--enable-feature", "c"},
+		{"--query.timeout=30s", "--query.lookback-delta", "1m", "--query.max-samples=1000", "--query.max-concurrency=3"},
 	} {
 		code, _, stderr := run(t, append(args, "--log.level=loud")...)
 		if code != 2 || stderr != "nilometer: --log.level=loud: the levels are debug, info, warn and error\n" {
@@ -91,6 +91,10 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"--data.dir"}, 2, "needs an argument"},
 		{[]string{"serve"}, 2, "nilometer --help"},
 		{[]string{"--storage.tsdb.retention.time=long"}, 2, "--storage.tsdb.retention.time=long"},
+		{[]string{"--query.timeout=soon"}, 2, "--query.timeout=soon"},
+		{[]string{"--query.lookback-delta=5"}, 2, "--query.lookback-delta=5"},
+		{[]string{"--query.max-samples=-1"}, 2, "--query.max-samples=-1"},
+		{[]string{"--query.max-concurrency=-1"}, 2, "--query.max-concurrency=-1"},
 		{[]string{"version", "x"}, 2, "use nilometer version"},
 		{[]string{"check", "x"}, 2, "nilometer check config|rules FILE"},
 		{[]string{"check", "config"}, 2, "use nilometer check config FILE"},

@@ -11,7 +11,6 @@ var ignoredFlags = []struct {
 }{
 	{"web.enable-lifecycle", "reload is always on; the process ends by signal", true},
 	{"web.enable-remote-write-receiver", "remote write is always accepted", true},
-	{"enable-feature", "features have settings of their own", false},
 }
 
 // refusedFlags are the flags of Prometheus that have another name or place
@@ -83,10 +82,6 @@ var refusedFlags = map[string]string{
 	"scrape.adjust-timestamps":                          "timestamps within the tolerance are always aligned: remove the flag",
 	"scrape.timestamp-tolerance":                        "the tolerance is 2ms: remove the flag",
 	"scrape.discovery-reload-interval":                  "changes of targets take effect within 5 seconds: remove the flag",
-	"query.lookback-delta":                              "give lookback_delta with the query",
-	"query.timeout":                                     "the default is 2m: give timeout with the query",
-	"query.max-concurrency":                             "the limit is fixed: remove the flag",
-	"query.max-samples":                                 "the limit is fixed: remove the flag",
 	"write-documentation":                               "see README.md",
 }
 

@@ -20,6 +20,7 @@ import (
 func newServer(streams Streams, build Build) *cobra.Command {
 	opts := server.Options{Version: build.Version, Revision: build.Revision}
 	var retention, size, level string
+	var limits queryFlags
 	cmd := &cobra.Command{
 		Use:   "nilometer",
 		Short: "Scrapes, receives, stores, queries, rules, alerts and shows metrics",
@@ -47,6 +48,9 @@ prometheus.yml, it does only what the file says.`,
 			if p := opts.RetentionPercent; p < 0 || p > 100 {
 				return usageError{fmt.Errorf("--storage.tsdb.retention.percentage: %v is not between 0 and 100", p)}
 			}
+			if err := limits.apply(&opts); err != nil {
+				return usageError{err}
+			}
 			for _, f := range ignoredFlags {
 				if cmd.Flags().Changed(f.name) {
 					logger.Info("flag without effect", "flag", "--"+f.name, "why", f.why)
@@ -70,6 +74,7 @@ prometheus.yml, it does only what the file says.`,
 	f.StringVar(&retention, "storage.tsdb.retention.time", "", "how `long` samples are kept; overrides the configuration file (default 30d)")
 	f.StringVar(&size, "storage.tsdb.retention.size", "", "how `much` the data directory may take; the oldest blocks go first; overrides the configuration file (default: no bound)")
 	f.Float64Var(&opts.RetentionPercent, "storage.tsdb.retention.percentage", 0, "the same as a `share` of the disk, in percent")
+	limits.add(f)
 	f.StringVar(&level, "log.level", "info", "`level` of the log: debug, info, warn, error")
 	for _, ignored := range ignoredFlags {
 		usage := "taken for compatibility: " + ignored.why

@@ -171,6 +171,7 @@ type Nilometer struct {
 	Alerting     Alerting `yaml:"alerting"`
 	Storage      Storage  `yaml:"storage"`
 	Limits       Limits   `yaml:"limits"`
+	Query        Query    `yaml:"query"`
 }
 
 // Alerting says where notifications are configured.
@@ -311,6 +312,7 @@ func (c *Config) check(report func(path, text string)) {
 		sc.check(path, report)
 	}
 	c.Nilometer.Storage.Retention.check("nilometer.storage.retention", report)
+	c.Nilometer.Query.check("nilometer.query", report)
 	if m := c.Nilometer.Storage.MemoryLimit; m < 0 || m > 0 && m < memoryLimitMin {
 		report("nilometer.storage.memory_limit", fmt.Sprintf("%s is under the smallest, %s", m, memoryLimitMin))
 	}

@@ -50,6 +50,7 @@ storage:
 nilometer:
   alerting: {config_file: alertmanager.yml}
   storage: {retention: {time: 90d}, memory_limit: 6GiB}
+  query: {timeout: 30s, samples_max: 1000, memory_max: 1GiB, query_memory_max: 512MiB, features: [promql-delayed-name-removal]}
 `
 
 func TestParse(t *testing.T) {
@@ -79,6 +80,10 @@ func TestParse(t *testing.T) {
 		{"retention", time.Duration(c.Nilometer.Storage.Retention.Time), 90 * 24 * time.Hour},
 		{"late samples", time.Duration(*c.Storage.TSDB.OutOfOrderTimeWindow), 30 * time.Minute},
 		{"memory limit", int64(c.Nilometer.Storage.MemoryLimit), int64(6 << 30)},
+		{"query timeout", time.Duration(c.Nilometer.Query.Timeout), 30 * time.Second},
+		{"query samples", c.Nilometer.Query.SamplesMax, int64(1000)},
+		{"query memory", int64(c.Nilometer.Query.QueryMemoryMax), int64(512 << 20)},
+		{"query feature", c.Nilometer.Query.Features[0], config.FeatureDelayedNames},
 		{"evaluation", time.Duration(c.Global.EvaluationInterval), time.Minute},
 	}
 	for _, ck := range checks {
@@ -107,6 +112,11 @@ func TestProblems(t *testing.T) {
 		{"tls key", "scrape_configs:\n  - job_name: a\n    tls_config: {ca_fil: x}\n", `f.yml:3: scrape_configs[0].tls_config.ca_fil: unknown key; did you mean "ca_file"?`},
 		{"duplicate key", "global: {}\nglobal: {}\n", "f.yml:2: global: the key stands at line 1 already"},
 		{"memory limit", "nilometer:\n  storage: {memory_limit: 6MiB}\n", "f.yml:2: nilometer.storage.memory_limit: 6MiB is under the smallest, 128MiB"},
+		{"query limit", "nilometer:\n  query: {series_max: -1}\n", "f.yml:2: nilometer.query.series_max: -1 is negative: every limit is at least 1, 0 is the default"},
+		{"query lookback", "nilometer:\n  query: {lookback_delta: 5}\n", `f.yml:2: nilometer.query.lookback_delta: not a valid duration string: "5"`},
+		{"query memory", "nilometer:\n  query: {memory_max: 1GiB, query_memory_max: 2GiB}\n", "f.yml:2: nilometer.query.query_memory_max: 2GiB is over memory_max, 1GiB"},
+		{"rules memory", "nilometer:\n  query: {memory_max: 1GiB, rules_memory: 1GiB}\n", "f.yml:2: nilometer.query.rules_memory: 1GiB leaves nothing of memory_max, 1GiB"},
+		{"query feature", "nilometer:\n  query: {features: [old-ui]}\n", `f.yml:2: nilometer.query.features[0]: "old-ui" is no feature of queries: there are ` + strings.Join(config.QueryFeatures(), ", ")},
 		{"syntax", "global:\n\tscrape_interval: 5s\n", "f.yml:2: found character that cannot start any token"},
 		{"two documents", "global: {}\n---\nglobal: {}\n", "f.yml:2: a second YAML document: only one is read"},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -23,6 +24,8 @@ type Engine struct {
 	active  *registry
 	metrics *metrics
 	logger  *slog.Logger
+	// subqueryStep is Options.SubqueryStep, which may change, in ms.
+	subqueryStep atomic.Int64
 }
 
 // NewEngine checks the options and returns an engine with its metrics
@@ -40,8 +43,14 @@ func NewEngine(o Options, d Deps) (*Engine, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, active: newRegistry(), metrics: m, logger: d.Logger}, nil
+	e := &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, active: newRegistry(), metrics: m, logger: d.Logger}
+	e.SetSubqueryStep(o.SubqueryStep)
+	return e, nil
 }
+
+// SetSubqueryStep changes Options.SubqueryStep for queries that begin later. It
+// is at least 1 ms.
+func (e *Engine) SetSubqueryStep(d time.Duration) { e.subqueryStep.Store(max(d.Milliseconds(), 1)) }
 
 // NewParser returns upstream's parser with all of the language on, the
 // experimental parts included: the one dialect of the whole server.

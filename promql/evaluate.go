@@ -116,7 +116,7 @@ func (e *Engine) params(q Query, ev evaluation) plan.Params {
 	}
 	p := plan.Params{
 		Start: ev.start, End: ev.end, Step: ev.step,
-		Lookback: lookback.Milliseconds(), SubqueryStep: e.options.SubqueryStep.Milliseconds(),
+		Lookback: lookback.Milliseconds(), SubqueryStep: e.subqueryStep.Load(),
 	}
 	if ev.instant {
 		p.Step = 0

@@ -30,6 +30,13 @@ type Options struct {
 	RetentionPercent float64
 	// AdminAPI switches on the requests that delete samples and make snapshots.
 	AdminAPI bool
+	// QueryTimeout, QueryLookbackDelta, QuerySamplesMax and QueryConcurrencyMax
+	// override the configuration's limits of queries; 0 does not.
+	QueryTimeout, QueryLookbackDelta time.Duration
+	QuerySamplesMax                  int64
+	QueryConcurrencyMax              int
+	// Features are names of Prometheus' features.
+	Features []string
 	// Version and Revision name the program.
 	Version, Revision string
 }

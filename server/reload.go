@@ -72,6 +72,7 @@ func (s *server) apply(c *config.Config) error {
 	if err := s.alerting.Apply(c.Nilometer.Alerting.ConfigFile, s.externalURL); err != nil {
 		return err
 	}
+	s.engine.SetSubqueryStep(time.Duration(c.Global.EvaluationInterval))
 	if ruleErr != nil {
 		s.logger.Error("rule files not read, their last good version goes on", "err", ruleErr)
 	}

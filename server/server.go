@@ -54,6 +54,9 @@ type server struct {
 	deps        Deps
 	logger      *slog.Logger
 	registry    *prometheus.Registry
+	queries     promql.Options
+	memoryLimit int64       // of the process, in bytes; 0: not known
+	setHeap     func(int64) // sets the Go runtime's share of it; nil: the environment has
 	listener    net.Listener
 	externalURL *url.URL
 	hostname    string
@@ -61,6 +64,7 @@ type server struct {
 
 	db       *tsdb.DB
 	meta     *sqlite.DB
+	engine   *promql.Engine
 	scrapes  *scrape.Manager
 	rules    *rules.Manager
 	alerting *alerting.Manager
@@ -124,6 +128,10 @@ func load(opts Options) (*config.Config, error) {
 // fails.
 func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(s.opts))
+	s.memoryLimit, s.setHeap = memoryLimit(conf, s.logger)
+	if s.queries, err = s.queryOptions(conf, s.memoryLimit); err != nil {
+		return fmt.Errorf("limits of queries: %w", err)
+	}
 	admitter, err := limits.New(limitOptions(conf), s.registry)
 	if err != nil {
 		return err
@@ -145,11 +153,10 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 // openData opens the database, and with it what else is in its directory.
 func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) (err error) {
 	opts := s.databaseOptions(conf)
-	var setHeapLimit func(int64)
-	opts.MemoryLimit, setHeapLimit = memoryLimit(conf, s.logger)
+	opts.MemoryLimit = s.memoryLimit
 	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
 		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
-		Beside: s.openBeside, SetHeapLimit: setHeapLimit,
+		Beside: s.openBeside, SetHeapLimit: s.setHeap,
 	})
 	if err != nil && s.meta != nil {
 		err = errors.Join(err, s.meta.Close())
@@ -177,7 +184,8 @@ func (s *server) close() {
 // run starts everything and waits for the end.
 func (s *server) run(ctx context.Context, conf *config.Config) error {
 	defer s.close()
-	engine, err := promql.NewEngine(promql.Options{}, promql.Deps{Logger: s.logger, Registerer: s.registry})
+	var err error
+	s.engine, err = promql.NewEngine(s.queries, promql.Deps{Logger: s.logger, Registerer: s.registry})
 	if err != nil {
 		return err
 	}
@@ -188,14 +196,14 @@ func (s *server) run(ctx context.Context, conf *config.Config) error {
 		return err
 	}
 	s.rules = rules.New(rules.Deps{
-		Engine: engine, Reader: s.db, Writer: s.db, Database: s.meta, Notifier: notifier{s.alerting, s.logger},
+		Engine: s.engine, Reader: s.db, Writer: s.db, Database: s.meta, Notifier: notifier{s.alerting, s.logger},
 		Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry,
 	})
 	if err := s.apply(conf); err != nil {
 		return err
 	}
 	srv := &http.Server{
-		Handler:           s.handler(engine),
+		Handler:           s.handler(conf),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    1 << 20,
@@ -260,16 +268,16 @@ func (s *server) serve(ctx context.Context, conf *config.Config, srv *http.Serve
 	return err
 }
 
-func (s *server) handler(engine *promql.Engine) http.Handler {
+func (s *server) handler(conf *config.Config) http.Handler {
 	prefix := s.externalURL.Path
 	var admin httpapi.Admin
 	if s.opts.AdminAPI {
 		admin = s
 	}
 	return httpapi.New(httpapi.Deps{
-		Reader: s.db, Engine: engine, Queries: engine, Targets: s.scrapes, Rules: s.rules, Server: s, Admin: admin, Tenant: tenant.Default,
+		Reader: s.db, Engine: s.engine, Queries: s.engine, Targets: s.scrapes, Rules: s.rules, Server: s, Admin: admin, Tenant: tenant.Default,
 		Build:   httpapi.Build{Version: s.opts.Version, Revision: s.opts.Revision},
-		Started: s.started, Logger: s.logger, Registry: s.registry,
+		Started: s.started, StepsMax: conf.Nilometer.Query.StepsMax, Logger: s.logger, Registry: s.registry,
 		Write: remotewrite.New(remotewrite.Options{}, remotewrite.Deps{Writer: s.db, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry}),
 		Page:  web.Handler(prefix),
 	}, prefix)

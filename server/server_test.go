@@ -217,3 +217,45 @@ func TestReloadBySignal(t *testing.T) {
 	expect("vector(3)", "true")
 	r.stop()
 }
+
+// TestQueryLimits: file and flags reach the engine, and names of features are
+// told.
+func TestQueryLimits(t *testing.T) {
+	conf := write(t, filepath.Join(t.TempDir(), "c.yml"), "nilometer: {query: {series_max: 1, steps_max: 100, samples_max: 1000, features: [promql-delayed-name-removal]}}\n")
+	r := start(t, server.Options{
+		DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf,
+		QuerySamplesMax: 50, Features: []string{"promql-duration-expr", "nothing-known"},
+	})
+	for query, want := range map[string]string{
+		"query_range?query=1&start=0&end=1000&step=1": "exceeded maximum resolution of 100 points",
+		"query_range?query=1&start=0&end=99&step=1":   "exceeds the limit of 50 samples in memory",
+		"query_range?query=1&start=0&end=40&step=1":   `"success"`,
+	} {
+		if _, body := get(t, r.url()+"/api/v1/"+query); !strings.Contains(body, want) {
+			t.Errorf("%s: %s", query, body)
+		}
+	}
+	for _, said := range []string{
+		`msg="feature switched on" option=promql-delayed-name-removal`,
+		`msg="feature has nothing to switch" option=promql-duration-expr why="it is always on"`,
+		`msg="unknown feature" option=nothing-known`,
+	} {
+		if !strings.Contains(r.log.String(), said) {
+			t.Errorf("the log does not say %s:\n%s", said, r.log.String())
+		}
+	}
+	_, metrics := get(t, r.url()+"/metrics")
+	for _, name := range []string{"nilometer_query_memory_max_bytes", "nilometer_query_rules_memory_reserved_bytes"} {
+		if !strings.Contains(metrics, "\n"+name+" ") {
+			t.Errorf("no metric %s", name)
+		}
+	}
+	r.stop()
+
+	dir := filepath.Join(t.TempDir(), "data")
+	err := server.Run(context.Background(), server.Options{DataDir: dir, ListenAddress: "127.0.0.1:0", ConfigFile: conf, QueryTimeout: -1}, server.Deps{Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "Timeout") {
+		t.Errorf("a negative timeout: %v", err)
+	}
+	expectNothing(t, dir)
+}

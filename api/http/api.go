@@ -52,6 +52,8 @@ type Deps struct {
 	Tenant   tenant.ID
 	Build    Build
 	Started  time.Time
+	// StepsMax bounds the points of one series in a range query; 0: 11,000.
+	StepsMax int
 	Logger   *slog.Logger
 	Registry *prometheus.Registry
 	// Write receives POST /api/v1/write.

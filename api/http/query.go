@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/nilometer/nilometer/promql"
@@ -49,11 +51,19 @@ func (a *API) queryRange(r *http.Request) (answer, error) {
 	if q.Step <= 0 {
 		return answer{}, invalidParameter("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
-	if q.End.Sub(q.Start)/q.Step > pointsMax {
-		return answer{}, badData(errors.New("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"))
+	if most := cmp.Or(a.deps.StepsMax, pointsMax); q.End.Sub(q.Start)/q.Step > time.Duration(most) {
+		return answer{}, badData(fmt.Errorf("exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", grouped(most)))
 	}
 	res, err := a.deps.Engine.Range(r.Context(), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)
+}
+
+// grouped writes a number with commas between its thousands.
+func grouped(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
 }
 
 func requiredTime(r *http.Request, name string) (time.Time, error) {

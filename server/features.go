@@ -1,0 +1,57 @@
+package server
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/nilometer/nilometer/config"
+	"github.com/nilometer/nilometer/promql"
+)
+
+// settledFeatures are the names that --enable-feature of Prometheus takes and
+// that have nothing to switch here, with the reason.
+var settledFeatures = []struct{ why, names string }{
+	{"it is always on", "exemplar-storage memory-snapshot-on-shutdown metadata-wal-records native-histograms ooo-native-histograms st-storage histograms-st-encoding fast-startup promql-experimental-functions promql-duration-expr promql-extended-range-selectors promql-binop-fill-modifiers"},
+	{"blocks have a format of their own", "xor2-encoding use-uncached-io"},
+	{"compaction is staggered by itself", "delayed-compaction"},
+	{"reload with SIGHUP or POST /-/reload", "auto-reload-config"},
+	{"groups of rules are evaluated beside each other, the rules of a group in order", "concurrent-rule-eval"},
+	{"it is not supported", "promql-per-step-stats extra-scrape-metrics created-timestamp-zero-ingestion st-synthesis otlp-deltatocumulative otlp-native-delta-ingestion openmetrics2 zstd-scrape old-ui search-api"},
+}
+
+// applyFeatures switches on what the configuration and the command line name.
+// Names on the command line that have nothing to switch, or that nobody knows,
+// are logged, as Prometheus does.
+func applyFeatures(o *promql.Options, file, flags []string, logger *slog.Logger) {
+	for i, name := range append(slices.Clone(file), flags...) {
+		onFlags := i >= len(file)
+		switch name {
+		case config.FeatureDelayedNames:
+			o.DelayedNameRemoval = true
+		case config.FeatureStartTimestamps:
+			o.StartTimestamps = true
+		case config.FeatureTypeAndUnitLabels:
+			o.TypeAndUnitLabels = true
+		default:
+			why := settled(name)
+			if why == "" {
+				logger.Warn("unknown feature", "option", name)
+			} else if onFlags {
+				logger.Warn("feature has nothing to switch", "option", name, "why", why)
+			}
+			continue
+		}
+		logger.Info("feature switched on", "option", name)
+	}
+}
+
+// settled returns why a feature has nothing to switch, "" for others.
+func settled(name string) string {
+	for _, f := range settledFeatures {
+		if slices.Contains(strings.Fields(f.names), name) {
+			return f.why
+		}
+	}
+	return ""
+}
