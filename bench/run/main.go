@@ -2,7 +2,7 @@
 // appends what it found to bench/RESULTS.md: CPU seconds per million samples,
 // resident bytes per series, bytes per sample on disk and query latencies.
 //
-// Three scenarios:
+// Four scenarios:
 //
 //   - scrape: each system scrapes the same simulated targets (bench/load, served
 //     by this process). The systems take turns: while one has its phase the
@@ -13,6 +13,9 @@
 //     results are compared with those of Prometheus.
 //   - corpus: the recorded scrapes of bench/testdata/corpus are pushed with
 //     their times shifted to end now. This gives honest bytes per sample.
+//   - dashboards: a day of 10,000 series of one counter and some others is
+//     pushed, and 50 queries of dashboards and alerts go round: wall time, CPU
+//     time and peak of memory, answers compared with those of Prometheus.
 //
 // Everything listens on loopback and lives in a temporary directory; the
 // processes are ended on every way out.
@@ -92,8 +95,8 @@ func parse(args []string) (settings, error) {
 		return s, errors.New("-phases, -rounds and -push-targets must be positive, -push-samples over 1, and a phase (-duration / -phases) two intervals at least")
 	}
 	for _, name := range strings.Split(s.scenarios, ",") {
-		if !slices.Contains([]string{"scrape", "push", "corpus"}, name) {
-			return s, fmt.Errorf("scenario %q: scrape, push and corpus are possible", name)
+		if !slices.Contains([]string{"scrape", "push", "corpus", "dashboards"}, name) {
+			return s, fmt.Errorf("scenario %q: scrape, push, corpus and dashboards are possible", name)
 		}
 	}
 	var err error

@@ -153,9 +153,6 @@ func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*
 		scan: w.Scan, when: w.When, rangeMs: w.RangeMs, fn: fn,
 		pos: w.Pos(), where: "the function " + n.Func.Name,
 	}
-	if err := checkModifier(w, n.Func.Name); err != nil {
-		return nil, err
-	}
 	src.anchored, src.smoothed, src.behind, src.ahead = w.Anchored, w.Smoothed, w.Behind(), w.Ahead()
 	src.general = w.Anchored || w.Smoothed
 	src.starts = r.q.StartTimestamps && usesStarts(n.Func.Name)
@@ -176,6 +173,10 @@ func (r *Run) rangeSource(ctx context.Context, n *plan.Call, g function.Grid) (*
 			return nil, err
 		}
 		src.params = append(src.params, v)
+	}
+	// Upstream evaluates the other arguments first: their errors come first.
+	if err := checkModifier(w, n.Func.Name); err != nil {
+		return nil, err
 	}
 	if fn.Check != nil || n.Func.Name == "quantile_over_time" {
 		src.touched, src.paramPos = newBits(g.Steps), n.Args[0].Pos()
