@@ -3,6 +3,8 @@ package promql
 import (
 	"runtime"
 
+	"github.com/prometheus/prometheus/model/histogram"
+
 	"github.com/nilometer/nilometer/promql/exec"
 )
 
@@ -11,10 +13,17 @@ import (
 func (res *Result) own(budget *exec.Budget) error {
 	size := int64(0)
 	for i := range res.Vector {
-		size += int64(res.Vector[i].Labels.ByteSize())
+		s := &res.Vector[i]
+		size += int64(s.Labels.ByteSize()) + histogramBytes(s.H)
 	}
 	for i := range res.Matrix {
-		size += int64(res.Matrix[i].Labels.ByteSize())
+		s := &res.Matrix[i]
+		size += int64(s.Labels.ByteSize())
+		for j, p := range s.Points {
+			if p.H != nil && (j == 0 || s.Points[j-1].H != p.H) { // steps may share one
+				size += histogramBytes(p.H)
+			}
+		}
 	}
 	if err := budget.TakeResult(size); err != nil {
 		return err
@@ -26,6 +35,14 @@ func (res *Result) own(budget *exec.Budget) error {
 		res.Matrix[i].Labels = res.Matrix[i].Labels.Copy()
 	}
 	return nil
+}
+
+// histogramBytes is what a histogram takes.
+func histogramBytes(h *histogram.FloatHistogram) int64 {
+	if h == nil {
+		return 0
+	}
+	return int64(h.Size())
 }
 
 // hold keeps the answer's memory counted until Close, or until nobody has the

@@ -42,16 +42,16 @@ type Server interface {
 
 // Deps are the parts behind the API.
 type Deps struct {
-	Reader   storage.Reader
-	Engine   *promql.Engine
-	Queries  Queries
-	Targets  Targets
-	Rules    Rules
-	Server   Server
-	Admin    Admin // nil: administration is not switched on
-	Tenant   tenant.ID
-	Build    Build
-	Started  time.Time
+	Reader  storage.Reader
+	Engine  *promql.Engine
+	Queries Queries
+	Targets Targets
+	Rules   Rules
+	Server  Server
+	Admin   Admin // nil: administration is not switched on
+	Tenant  tenant.ID
+	Build   Build
+	Started time.Time
 	// StepsMax bounds the points of one series in a range query; 0: 11,000.
 	StepsMax int
 	Logger   *slog.Logger
@@ -131,6 +131,9 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 			status = statusOf[classify(err)]
 			err = writeError(w, err)
 		} else {
+			if ans.release != nil {
+				defer ans.release()
+			}
 			if ans.nothing {
 				status = http.StatusNoContent
 			}

@@ -14,16 +14,16 @@ import (
 )
 
 // appendResult appends a query's data object: {"resultType":…,"result":…} in
-// Prometheus' JSON.
-func appendResult(dst []byte, res *promql.Result) []byte {
+// Prometheus' JSON. Its end is always returned.
+func appendResult(dst []byte, res *promql.Result, out *sink) []byte {
 	dst = append(dst, `{"resultType":"`...)
 	dst = append(dst, string(res.Type)...)
 	dst = append(dst, `","result":`...)
 	switch res.Type {
 	case parser.ValueTypeMatrix:
-		dst = appendMatrix(dst, res.Matrix)
+		dst = appendMatrix(dst, res.Matrix, out)
 	case parser.ValueTypeVector:
-		dst = appendVector(dst, res.Vector)
+		dst = appendVector(dst, res.Vector, out)
 	case parser.ValueTypeScalar:
 		dst = appendPoint(dst, res.Scalar.T, res.Scalar.V)
 	case parser.ValueTypeString:
@@ -38,16 +38,19 @@ func appendResult(dst []byte, res *promql.Result) []byte {
 	return append(dst, '}')
 }
 
-func appendMatrix(dst []byte, m []promql.Series) []byte {
+func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 	dst = append(dst, '[')
 	for i, s := range m {
+		if out.broken() {
+			break
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"metric":`...)
 		dst = appendLabels(dst, s.Labels)
-		dst = appendPoints(dst, `,"values":[`, s.Points, false)
-		dst = appendPoints(dst, `,"histograms":[`, s.Points, true)
+		dst = appendPoints(dst, `,"values":[`, s.Points, false, out)
+		dst = appendPoints(dst, `,"histograms":[`, s.Points, true, out)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -55,7 +58,7 @@ func appendMatrix(dst []byte, m []promql.Series) []byte {
 
 // appendPoints writes the points of one kind as a field; without any it is
 // left out.
-func appendPoints(dst []byte, field string, points []promql.Point, histograms bool) []byte {
+func appendPoints(dst []byte, field string, points []promql.Point, histograms bool, out *sink) []byte {
 	some := false
 	for _, p := range points {
 		if (p.H != nil) != histograms {
@@ -72,6 +75,7 @@ func appendPoints(dst []byte, field string, points []promql.Point, histograms bo
 		} else {
 			dst = appendPoint(dst, p.T, p.V)
 		}
+		dst = out.pass(dst)
 	}
 	if some {
 		dst = append(dst, ']')
@@ -79,7 +83,7 @@ func appendPoints(dst []byte, field string, points []promql.Point, histograms bo
 	return dst
 }
 
-func appendVector(dst []byte, v []promql.Sample) []byte {
+func appendVector(dst []byte, v []promql.Sample, out *sink) []byte {
 	dst = append(dst, '[')
 	for i, s := range v {
 		if i > 0 {
@@ -94,7 +98,7 @@ func appendVector(dst []byte, v []promql.Sample) []byte {
 			dst = append(dst, `,"value":`...)
 			dst = appendPoint(dst, s.T, s.V)
 		}
-		dst = append(dst, '}')
+		dst = out.pass(append(dst, '}'))
 	}
 	return append(dst, ']')
 }

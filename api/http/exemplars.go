@@ -52,7 +52,7 @@ func (a *API) queryExemplars(r *http.Request) (answer, error) {
 	// A series that several selectors match has the same exemplars in each.
 	slices.SortStableFunc(all, func(x, y storage.SeriesExemplars) int { return labels.Compare(x.Labels, y.Labels) })
 	all = slices.CompactFunc(all, func(x, y storage.SeriesExemplars) bool { return labels.Equal(x.Labels, y.Labels) })
-	return answer{encode: func(dst []byte) []byte { return appendExemplars(dst, all) }}, nil
+	return answer{encode: func(dst []byte, _ *sink) []byte { return appendExemplars(dst, all) }}, nil
 }
 
 func appendExemplars(dst []byte, all []storage.SeriesExemplars) []byte {

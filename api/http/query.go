@@ -98,14 +98,14 @@ func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error)
 		}
 		return answer{}, err
 	}
-	encode := func(dst []byte) []byte {
-		dst = appendResult(dst, res)
+	encode := func(dst []byte, out *sink) []byte {
+		dst = appendResult(dst, res, out)
 		if r.FormValue("stats") == "" {
 			return dst
 		}
 		return append(append(dst[:len(dst)-1], `,"stats":`...), append(statsJSON(res.Stats), '}')...)
 	}
-	return answer{encode: encode, warnings: res.Warnings, query: q.Expr}, nil
+	return answer{encode: encode, release: res.Close, warnings: res.Warnings, query: q.Expr}, nil
 }
 
 // statsJSON has Prometheus' names for what we know.

@@ -79,10 +79,11 @@ func classify(err error) errorType {
 }
 
 // answer is what a handler returns: data for the envelope, or an encoder that
-// appends it.
+// appends it, and passes on what is long.
 type answer struct {
 	data     any
-	encode   func(dst []byte) []byte // used when data is nil
+	encode   func(dst []byte, out *sink) []byte // used when data is nil
+	release  func()                             // if not nil, called when the answer was sent
 	warnings annotations.Annotations
 	query    string // the expression that warnings point into
 	nothing  bool   // 204, without a body
@@ -124,11 +125,11 @@ func writeAnswer(w http.ResponseWriter, a answer) error {
 		return err
 	}
 	body := append([]byte(nil), `{"status":"success","data":`...)
-	body = a.encode(body)
-	body = append(body, tail[len(`{"status":"success"`):]...)
 	w.Header().Set("Content-Type", "application/json")
-	_, err = w.Write(body)
-	return err
+	out := &sink{w: w}
+	body = a.encode(body, out)
+	out.send(append(body, tail[len(`{"status":"success"`):]...))
+	return out.err
 }
 
 func writeError(w http.ResponseWriter, err error) error {

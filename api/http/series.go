@@ -102,13 +102,13 @@ func (a *API) series(r *http.Request) (answer, error) {
 	slices.SortFunc(found, labels.Compare)
 	found = slices.CompactFunc(found, labels.Equal)
 	found = truncate(found, limit, &out.warnings)
-	out.encode = func(dst []byte) []byte {
+	out.encode = func(dst []byte, out *sink) []byte {
 		dst = append(dst, '[')
 		for i, lset := range found {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendLabels(dst, lset)
+			dst = out.pass(appendLabels(dst, lset))
 		}
 		return append(dst, ']')
 	}

@@ -1,0 +1,98 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"testing"
+	"time"
+)
+
+// pieces is a client that looks at how an answer comes.
+type pieces struct {
+	*httptest.ResponseRecorder
+	sizes     []int
+	deadlines []time.Time
+	look      func() error
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	p.sizes = append(p.sizes, len(b))
+	if err := p.look(); err != nil {
+		return 0, err
+	}
+	return p.ResponseRecorder.Write(b)
+}
+
+func (p *pieces) SetWriteDeadline(t time.Time) error {
+	p.deadlines = append(p.deadlines, t)
+	return nil
+}
+
+var memoryMetric = regexp.MustCompile(`(?m)^nilometer_query_memory_bytes (.*)$`)
+
+// queryMemory reads what queries hold, as text.
+func (s *site) queryMemory() string {
+	s.t.Helper()
+	_, body, _ := s.do(http.MethodGet, "/metrics", "")
+	m := memoryMetric.FindStringSubmatch(body)
+	if m == nil {
+		s.t.Fatal("no metric of queries' memory")
+	}
+	return m[1]
+}
+
+// TestLongAnswer: it is sent in pieces with a deadline each, and its memory is
+// counted until then.
+func TestLongAnswer(t *testing.T) {
+	s := newSite(t, "", nil)
+	const long = `/api/v1/query_range?query={__name__=~".%2B"}&start=1000&end=1360&step=0.1&stats=all`
+	ask := func(look func() error) *pieces {
+		p := &pieces{ResponseRecorder: httptest.NewRecorder(), look: look}
+		s.handler.ServeHTTP(p, httptest.NewRequest(http.MethodGet, long, nil))
+		return p
+	}
+	p := ask(func() error {
+		if s.queryMemory() == "0" {
+			t.Error("an answer that is being sent is not counted")
+		}
+		return nil
+	})
+	total := 0
+	for _, n := range p.sizes {
+		if total += n; n > 80<<10 {
+			t.Errorf("a piece of %d bytes", n)
+		}
+	}
+	if len(p.sizes) < 3 || total < 150_000 {
+		t.Errorf("%d bytes in %d pieces", total, len(p.sizes))
+	}
+	if n := len(p.deadlines); n != 2*len(p.sizes) || !p.deadlines[n-1].IsZero() || p.deadlines[n-2].IsZero() {
+		t.Errorf("deadlines of %d pieces: %v", len(p.sizes), p.deadlines)
+	}
+	var got struct {
+		Data struct {
+			Result []struct {
+				Values []any
+			}
+			Stats map[string]any
+		}
+	}
+	if err := json.NewDecoder(bytes.NewReader(p.Body.Bytes())).Decode(&got); err != nil || len(got.Data.Result) != 3 || len(got.Data.Result[0].Values) != 3600 || got.Data.Stats == nil {
+		t.Errorf("%v: %d series", err, len(got.Data.Result))
+	}
+	if held := s.queryMemory(); held != "0" {
+		t.Errorf("%s bytes are counted after the answer was sent", held)
+	}
+
+	// A client that goes away ends the encoding.
+	if p := ask(func() error { return errors.New("gone") }); len(p.sizes) != 1 {
+		t.Errorf("%d pieces to a client that has gone", len(p.sizes))
+	}
+	if held := s.queryMemory(); held != "0" {
+		t.Errorf("%s bytes are counted after the client went", held)
+	}
+}
