@@ -36,8 +36,8 @@ const tombstonesMax = 1000
 // what it hides of blocks follows from that, what it hides of the head is in a
 // file that counts when the manifest names it. When Delete returns nil both are
 // durable; after any other error than manifest.ErrUncertain nothing is hidden,
-// unless only the exemplars could not be deleted, which come last: the error says
-// so.
+// unless only the exemplars could not be deleted, which come last where there are
+// any: the error says so, and the same deletion once more deletes them.
 func (db *DB) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms ...*labels.Matcher) error {
 	if err := db.delete(ctx, id, mint, maxt, ms); err != nil {
 		return fmt.Errorf("delete samples: %w", err)
@@ -59,7 +59,10 @@ func (db *DB) delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms []*
 	if err := db.deleteSamples(ctx, b, mint, maxt, ms); err != nil {
 		return err
 	}
-	return db.memory.head(id).DeleteExemplars(ctx, mint, maxt, ms...)
+	if err := db.memory.head(id).DeleteExemplars(ctx, mint, maxt, ms...); err != nil {
+		return fmt.Errorf("the samples are deleted, but exemplars are not, repeat it: %w", err)
+	}
+	return nil
 }
 
 func (db *DB) deleteSamples(ctx context.Context, b *blocks, mint, maxt int64, ms []*labels.Matcher) error {
@@ -128,7 +131,8 @@ func (db *DB) commitDeletion(ctx context.Context, b *blocks, t format.Tombstone,
 		db.memory.head(b.id).Delete(d)
 	}
 	if err := b.adoptLocked(context.WithoutCancel(ctx), c); err != nil {
-		return err
+		// It is durable, and seen as soon as that version can be read.
+		return fmt.Errorf("%w: adopt version %d: %w", manifest.ErrUncertain, c.Number, err)
 	}
 	db.logger.Info("samples deleted", "tenant", string(b.id), "version", t.Seq, "matchers", fmt.Sprint(t.Matchers))
 	return nil

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/prometheus/model/exemplar"
@@ -15,6 +18,7 @@ import (
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb"
 	"github.com/nilometer/nilometer/vfs/mem"
+	"github.com/nilometer/nilometer/vfs/vfstest"
 )
 
 // exemplify appends an exemplar and no sample.
@@ -117,4 +121,58 @@ func TestExemplarsAreDeletedForGood(t *testing.T) {
 	if after := exemplarsOf(t, db); after != before {
 		t.Errorf("after a restart there are %q, before %q", after, before)
 	}
+}
+
+// TestExemplarsOnABrokenLog: where the log cannot be written a deletion in
+// blocks ends well when there is no exemplar to delete; else its error says what
+// was done, and repeating it does the rest.
+func TestExemplarsOnABrokenLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broken atomic.Bool
+		disk := vfstest.New(mem.New())
+		disk.Fail(func(op vfstest.Op) error {
+			if broken.Load() && op.Kind == vfstest.Write && strings.Contains(op.Name, "wal/") {
+				return syscall.EIO
+			}
+			return nil
+		})
+		db := mustStart(t, disk, quiet(10*time.Minute), tsdb.Deps{})
+		load(t, db, 0, 600, "a", "b")
+		load(t, db, 600, 3600, "later")
+		exemplify(t, open(db, storage.Open, "push"), "a", at(100))
+		if err := db.Cut(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		remove := func(name string) error {
+			return db.Delete(t.Context(), tenant.Default, at(0), at(500), nameIs(name))
+		}
+		broken.Store(true)
+		if err := storagetest.Load(t.Context(), db, tenant.Default, storagetest.Series{
+			Labels: storagetest.Named("c"), Samples: []storagetest.Sample{{T: at(3600), V: 1}},
+		}); err == nil {
+			t.Fatal("the log is not broken")
+		}
+		want := mustRead(t, db) // with what the log may or may not have
+		if err := remove("b"); err != nil {
+			t.Error(err)
+		}
+		if err := remove("a"); err == nil || !strings.Contains(err.Error(), "the samples are deleted, but exemplars are not") {
+			t.Errorf("the deletion's error is %v", err)
+		}
+		wantSeries(t, "with a broken log", db, without(want, at(0), at(500), "a", "b"))
+		if got := exemplarsOf(t, db); got != "a@100" {
+			t.Errorf("exemplars %q", got)
+		}
+		broken.Store(false)
+		time.Sleep(5 * time.Second)
+		if err := remove("a"); err != nil {
+			t.Error(err)
+		}
+		if got := exemplarsOf(t, db); got != "" {
+			t.Errorf("exemplars %q", got)
+		}
+		if err := db.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

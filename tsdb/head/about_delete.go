@@ -15,8 +15,12 @@ import (
 // DeleteExemplars forgets the exemplars between two times (ms, both included) of
 // the series that match, and returns when that is durable. A tombstone in the log
 // keeps a start from bringing them back: segments after it do not have them. On
-// an error they are there, or with storage.ErrUncertain may come back.
+// an error they are there, or with storage.ErrUncertain may come back. Where none
+// matches there is nothing to log, and no error: the log may have failed.
 func (h *Head) DeleteExemplars(ctx context.Context, minTime, maxTime int64, ms ...*labels.Matcher) error {
+	if !h.about.matches(minTime, maxTime, ms) {
+		return nil
+	}
 	t := &record.Tombstone{Tenant: string(h.id), MinTime: minTime, MaxTime: maxTime, Matchers: tombstoneMatchers(ms)}
 	pos, err := h.set.deps.Log.Exclusive(func() []byte {
 		h.about.mu.Lock()
@@ -35,11 +39,31 @@ func (h *Head) DeleteExemplars(ctx context.Context, minTime, maxTime int64, ms .
 	return nil
 }
 
+// matches reports whether there are exemplars to delete.
+func (a *about) matches(minTime, maxTime int64, ms []*labels.Matcher) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return len(a.withoutLocked(minTime, maxTime, ms)) < len(a.exemplars)
+}
+
 // deleteLocked takes exemplars out of the ring, and reports whether there were
 // any.
 func (a *about) deleteLocked(minTime, maxTime int64, ms []*labels.Matcher) bool {
+	left := a.withoutLocked(minTime, maxTime, ms)
+	if len(left) == len(a.exemplars) {
+		return false
+	}
+	a.exemplars, a.next = left, 0
+	a.last = map[series.Hash]exemplar.Exemplar{}
+	for i := range left {
+		a.last[left[i].hash] = left[i].Exemplar
+	}
+	return true
+}
+
+// withoutLocked returns the exemplars that a deletion leaves, the oldest first.
+func (a *about) withoutLocked(minTime, maxTime int64, ms []*labels.Matcher) (left []keptExemplar) {
 	matching := map[series.Hash]bool{}
-	var left []keptExemplar
 	a.eachLocked(func(x *keptExemplar) {
 		if x.Ts >= minTime && x.Ts <= maxTime {
 			is, known := matching[x.hash]
@@ -53,15 +77,7 @@ func (a *about) deleteLocked(minTime, maxTime int64, ms []*labels.Matcher) bool 
 		}
 		left = append(left, *x)
 	})
-	if len(left) == len(a.exemplars) {
-		return false
-	}
-	a.exemplars, a.next = left, 0
-	a.last = map[series.Hash]exemplar.Exemplar{}
-	for i := range left {
-		a.last[left[i].hash] = left[i].Exemplar
-	}
-	return true
+	return left
 }
 
 // deleteExemplars does again what DeleteExemplars has logged.
