@@ -76,11 +76,13 @@ type Global struct {
 	LabelNameLength    uint              `yaml:"label_name_length_limit"`
 	LabelValueLength   uint              `yaml:"label_value_length_limit"`
 	KeepDroppedTargets uint              `yaml:"keep_dropped_targets"`
+	// QueryLogFile gets a line of JSON for every query; empty: none is written.
+	QueryLogFile string `yaml:"query_log_file"`
 }
 
 func (*Global) laterKeys() []string {
 	return []string{
-		"scrape_protocols", "query_log_file", "scrape_failure_log_file", "target_limit",
+		"scrape_protocols", "scrape_failure_log_file", "target_limit",
 		"metric_name_validation_scheme", "metric_name_escaping_scheme", "scrape_native_histograms",
 		"convert_classic_histograms_to_nhcb", "always_scrape_classic_histograms", "extra_scrape_metrics",
 	}

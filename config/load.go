@@ -137,6 +137,7 @@ func (c *Config) setDirectory(dir string) {
 	for i, f := range c.RuleFiles {
 		c.RuleFiles[i] = commonconfig.JoinDir(dir, f)
 	}
+	c.Global.QueryLogFile = commonconfig.JoinDir(dir, c.Global.QueryLogFile)
 	c.Nilometer.Alerting.ConfigFile = commonconfig.JoinDir(dir, c.Nilometer.Alerting.ConfigFile)
 	for _, sc := range c.ScrapeConfigs {
 		if sc == nil {

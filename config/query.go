@@ -42,6 +42,8 @@ type Query struct {
 	MemoryMax      units.Base2Bytes `yaml:"memory_max"`
 	QueryMemoryMax units.Base2Bytes `yaml:"query_memory_max"`
 	RulesMemory    units.Base2Bytes `yaml:"rules_memory"`
+	// SlowLog is how long a query takes that is logged as slow. Default 10s.
+	SlowLog model.Duration `yaml:"slow_log"`
 	// Features are names of Prometheus' features that change how queries are
 	// answered.
 	Features []string `yaml:"features"`

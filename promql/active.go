@@ -82,9 +82,7 @@ func newRegistry() *registry { return &registry{all: map[uint64]*entry{}} }
 
 // add lists a query and returns its entry; cancel ends it.
 func (r *registry) add(q ActiveQuery, cancel context.CancelCauseFunc) *entry {
-	if len(q.Expr) > exprShownMax {
-		q.Expr = strings.ToValidUTF8(q.Expr[:exprShownMax], "") + "…"
-	}
+	q.Expr = shorten(q.Expr)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
@@ -92,6 +90,14 @@ func (r *registry) add(q ActiveQuery, cancel context.CancelCauseFunc) *entry {
 	e := &entry{ActiveQuery: q, cancel: cancel}
 	r.all[q.ID] = e
 	return e
+}
+
+// shorten cuts a text to what is shown of it.
+func shorten(expr string) string {
+	if len(expr) <= exprShownMax {
+		return expr
+	}
+	return strings.ToValidUTF8(expr[:exprShownMax], "") + "…"
 }
 
 func (r *registry) remove(e *entry) {
@@ -134,6 +140,13 @@ func (e *entry) shownLocked() ActiveQuery {
 		q.MemoryBytes, q.MemoryPeakBytes = e.budget.Bytes(), e.budget.PeakBytes()
 	}
 	return q
+}
+
+// show returns what is known of a query.
+func (r *registry) show(e *entry) ActiveQuery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return e.shownLocked()
 }
 
 // kill ends a query and returns what it was; false when there is none.

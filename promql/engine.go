@@ -26,6 +26,7 @@ type Engine struct {
 	logger  *slog.Logger
 	// subqueryStep is Options.SubqueryStep, which may change, in ms.
 	subqueryStep atomic.Int64
+	finished     atomic.Pointer[func(Finished)] // SetLog's; nil: there is none
 }
 
 // NewEngine checks the options and returns an engine with its metrics
@@ -113,15 +114,9 @@ func (e *Engine) refuse(err error) error {
 // run wraps the evaluation with admission, timeout and accounting.
 func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Query, ev evaluation) (*Result, error) {
 	begin := time.Now()
-	if n := len(q.Expr); n > e.options.ExprBytesMax {
-		return nil, e.refuse(&LimitError{
-			Limit: "bytes of text", Max: int64(e.options.ExprBytesMax), Seen: int64(n), Where: "the expression",
-			Remedy: "split it, for example with recording rules, or raise nilometer.query.expression_size_max",
-		})
-	}
-	expr, err := e.parser.ParseExpr(q.Expr)
+	expr, err := e.parse(q.Expr)
 	if err != nil {
-		return nil, e.refuse(&ParseError{Err: err})
+		return nil, e.refuse(err)
 	}
 	timeout := e.options.Timeout
 	if q.Timeout > 0 {
@@ -133,22 +128,54 @@ func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Quer
 	defer kill(nil)
 	listed := e.active.add(ev.describe(q.Expr, id, storage.IsEssential(ctx), begin), kill)
 	defer e.active.remove(listed)
+	res, err := e.admit(ctx, r, id, q, expr, ev, listed)
+	err = typed(ctx, err)
+	e.finish(ctx, q.Expr, listed, res, err)
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func (e *Engine) parse(text string) (parser.Expr, error) {
+	if n := len(text); n > e.options.ExprBytesMax {
+		return nil, &LimitError{
+			Limit: "bytes of text", Max: int64(e.options.ExprBytesMax), Seen: int64(n), Where: "the expression",
+			Remedy: "split it, for example with recording rules, or raise nilometer.query.expression_size_max",
+		}
+	}
+	expr, err := e.parser.ParseExpr(text)
+	if err != nil {
+		return nil, &ParseError{Err: err}
+	}
+	return expr, nil
+}
+
+// admit evaluates a query when it has got a place.
+func (e *Engine) admit(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (*Result, error) {
 	ticket, err := e.gate.enter(ctx, id, storage.IsEssential(ctx))
 	if err != nil {
-		return nil, e.refuse(typed(ctx, err))
+		return nil, err
 	}
 	defer e.gate.leave(ticket)
-	queued := time.Since(begin)
-	e.active.admitted(listed, begin.Add(queued))
+	e.active.admitted(listed, time.Now())
+	return e.evaluate(ctx, r, id, q, expr, ev, listed)
+}
 
-	res, err := e.evaluate(ctx, r, id, q, expr, ev, listed)
-	if err != nil {
-		return nil, e.refuse(typed(ctx, err))
+// finish counts and logs a query that has ended, with res or err.
+func (e *Engine) finish(ctx context.Context, expr string, listed *entry, res *Result, err error) {
+	end := time.Now()
+	done := Finished{Query: e.active.show(listed), Origin: originOf(ctx), Err: err, Total: end.Sub(listed.Arrived), Queued: end.Sub(listed.Arrived)}
+	done.Query.Expr = expr
+	if !done.Query.Admitted.IsZero() {
+		done.Queued = done.Query.Admitted.Sub(done.Query.Arrived)
 	}
-	res.Stats.Queued, res.Stats.Total = queued, time.Since(begin)
-	e.metrics.queued.Observe(queued.Seconds())
-	e.metrics.duration.Observe(res.Stats.Total.Seconds())
-	e.metrics.samples.Add(float64(res.Stats.SamplesRead))
-	e.metrics.queries.WithLabelValues(outcomeOK).Inc()
-	return res, nil
+	if err == nil {
+		res.Stats.Queued, res.Stats.Total = done.Queued, done.Total
+	}
+	e.metrics.queued.Observe(done.Queued.Seconds())
+	e.metrics.duration.Observe(done.Total.Seconds())
+	e.metrics.samples.Add(float64(done.Query.SamplesRead))
+	e.metrics.queries.WithLabelValues(outcome(err)).Inc()
+	e.log(done)
 }

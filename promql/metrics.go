@@ -14,7 +14,7 @@ type metrics struct {
 	runningMax, waitingMax prometheus.Gauge
 	duration               prometheus.Histogram
 	queued                 prometheus.Histogram
-	samples                prometheus.Counter
+	samples, slow          prometheus.Counter
 	queries                *prometheus.CounterVec
 }
 
@@ -43,6 +43,7 @@ func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool) (*metrics
 		duration:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "nilometer_query_duration_seconds", Help: "Time of a query from call to answer.", Buckets: buckets}),
 		queued:       prometheus.NewHistogram(prometheus.HistogramOpts{Name: "nilometer_query_queued_seconds", Help: "Time a query waited to be evaluated.", Buckets: buckets}),
 		samples:      prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_samples_read_total", Help: "Samples decoded for queries."}),
+		slow:         prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_slow_total", Help: "Queries that took longer than nilometer.query.slow_log."}),
 		queries:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nilometer_queries_total", Help: "Queries answered, by outcome."}, []string{"outcome"}),
 	}
 	for _, o := range []string{
@@ -56,7 +57,7 @@ func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool) (*metrics
 		return m, nil
 	}
 	for _, c := range append(poolMetrics(o, pool), []prometheus.Collector{
-		m.running, m.waiting, m.rulesRunning, m.rulesWaiting, m.runningMax, m.waitingMax, m.duration, m.queued, m.samples, m.queries,
+		m.running, m.waiting, m.rulesRunning, m.rulesWaiting, m.runningMax, m.waitingMax, m.duration, m.queued, m.samples, m.slow, m.queries,
 	}...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err

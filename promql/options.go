@@ -59,6 +59,9 @@ type Options struct {
 	// QueueMax bounds the queries that wait to run, and those of rules that do;
 	// default 1,000.
 	QueueMax int
+	// SlowLog is how long a query takes that is logged as slow; default 0: none
+	// is.
+	SlowLog time.Duration
 	// DelayedNameRemoval keeps the labels that name a metric until the end of a
 	// query, as Prometheus' feature promql-delayed-name-removal does. It changes
 	// the answers of some queries.
@@ -110,6 +113,7 @@ func (o Options) Validate() error {
 	atLeast("LookbackDelta", o.LookbackDelta == 0 || o.LookbackDelta >= time.Millisecond, o.LookbackDelta, "at least 1ms")
 	atLeast("Timeout", o.Timeout >= 0, o.Timeout, "positive")
 	atLeast("SubqueryStep", o.SubqueryStep == 0 || o.SubqueryStep >= time.Millisecond, o.SubqueryStep, "at least 1ms")
+	atLeast("SlowLog", o.SlowLog >= 0, o.SlowLog, "positive")
 	atLeast("SamplesMax", o.SamplesMax >= 0, o.SamplesMax, "positive")
 	atLeast("StepsMax", o.StepsMax >= 0, o.StepsMax, "positive")
 	atLeast("ExprBytesMax", o.ExprBytesMax >= 0, o.ExprBytesMax, "positive")
@@ -131,7 +135,8 @@ func (o Options) Validate() error {
 
 // Deps are what an Engine stands on. Every field may be nil.
 type Deps struct {
-	// Logger gets what is ours to repair: a panic inside a query.
+	// Logger gets what is ours to repair, a panic inside a query, and slow
+	// queries.
 	Logger *slog.Logger
 	// Registerer gets the metrics nilometer_query_….
 	Registerer prometheus.Registerer

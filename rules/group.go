@@ -177,7 +177,8 @@ func (g *group) note(ctx context.Context, r *rule, at time.Time, took time.Durat
 }
 
 func (g *group) query(ctx context.Context, expr string, at time.Time) (*promql.Result, error) {
-	return g.deps.Engine.Instant(storage.Essential(ctx), g.deps.Reader, g.deps.Tenant, promql.Query{Expr: expr, Time: at})
+	ctx = promql.WithOrigin(storage.Essential(ctx), promql.Origin{File: g.file, Group: g.name})
+	return g.deps.Engine.Instant(ctx, g.deps.Reader, g.deps.Tenant, promql.Query{Expr: expr, Time: at})
 }
 
 func (g *group) evaluateRule(ctx context.Context, r *rule, at time.Time) error {

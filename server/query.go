@@ -12,12 +12,16 @@ import (
 // divisor.
 const queriesShare = 2
 
+// slowLogDefault is how long a query takes that the log tells of.
+const slowLogDefault = 10 * time.Second
+
 // queryOptions translates the limits of queries; flags override the file.
 // memoryLimit is that of the process in bytes, 0 when it is not known: then the
 // engine's own defaults hold.
 func (s *server) queryOptions(c *config.Config, memoryLimit int64) (promql.Options, error) {
 	q := c.Nilometer.Query
 	o := promql.Options{
+		SlowLog:       cmp.Or(time.Duration(q.SlowLog), slowLogDefault),
 		LookbackDelta: cmp.Or(s.opts.QueryLookbackDelta, time.Duration(q.LookbackDelta)),
 		Timeout:       cmp.Or(s.opts.QueryTimeout, time.Duration(q.Timeout)),
 		SubqueryStep:  time.Duration(c.Global.EvaluationInterval),

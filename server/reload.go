@@ -63,16 +63,9 @@ func (s *server) apply(c *config.Config) error {
 		return err
 	}
 	files, ruleErr := s.ruleFiles(c)
-	if err := s.scrapes.Apply(s.pools(c)); err != nil {
+	if err := s.applyParts(c, files); err != nil {
 		return err
 	}
-	if err := s.rules.Apply(files, s.ruleOptions(c)); err != nil {
-		return err
-	}
-	if err := s.alerting.Apply(c.Nilometer.Alerting.ConfigFile, s.externalURL); err != nil {
-		return err
-	}
-	s.engine.SetSubqueryStep(time.Duration(c.Global.EvaluationInterval))
 	if ruleErr != nil {
 		s.logger.Error("rule files not read, their last good version goes on", "err", ruleErr)
 	}
@@ -80,6 +73,29 @@ func (s *server) apply(c *config.Config) error {
 	defer s.mu.Unlock()
 	s.retention = keep.Time
 	s.reloadedOK, s.reloadedAt = ruleErr == nil, time.Now()
+	return nil
+}
+
+func (s *server) applyParts(c *config.Config, files []rules.File) error {
+	queryLog, err := openQueryLog(c.Global.QueryLogFile)
+	if err != nil {
+		return err
+	}
+	err = s.scrapes.Apply(s.pools(c))
+	if err == nil {
+		err = s.rules.Apply(files, s.ruleOptions(c))
+	}
+	if err == nil {
+		err = s.alerting.Apply(c.Nilometer.Alerting.ConfigFile, s.externalURL)
+	}
+	if err != nil {
+		if queryLog != nil {
+			err = errors.Join(err, queryLog.Close())
+		}
+		return err
+	}
+	s.logQueriesTo(queryLog)
+	s.engine.SetSubqueryStep(time.Duration(c.Global.EvaluationInterval))
 	return nil
 }
 

@@ -42,6 +42,7 @@ import (
 	"github.com/nilometer/nilometer/metadb/sqlite"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/promql"
+	"github.com/nilometer/nilometer/promql/querylog"
 	"github.com/nilometer/nilometer/rules"
 	"github.com/nilometer/nilometer/scrape"
 	"github.com/nilometer/nilometer/tsdb"
@@ -65,6 +66,7 @@ type server struct {
 	db       *tsdb.DB
 	meta     *sqlite.DB
 	engine   *promql.Engine
+	queryLog *querylog.Log
 	scrapes  *scrape.Manager
 	rules    *rules.Manager
 	alerting *alerting.Manager
@@ -189,6 +191,11 @@ func (s *server) run(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if s.queryLog, err = querylog.New(s.registry); err != nil {
+		return err
+	}
+	s.engine.SetLog(s.queryLog.Log)
+	defer s.logQueriesTo(nil)
 	s.scrapes, err = scrape.NewManager(scrape.Deps{
 		Writer: s.db, Targets: s.meta, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry, UserAgent: "Nilometer/" + s.opts.Version,
 	})

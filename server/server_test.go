@@ -259,3 +259,40 @@ func TestQueryLimits(t *testing.T) {
 	}
 	expectNothing(t, dir)
 }
+
+// TestQueryLogFile: queries of users and rules are written, and a reload makes
+// a file anew that was moved away.
+func TestQueryLogFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "r.yml"), "groups: [{name: g, interval: 1s, rules: [{record: r, expr: 'vector(7)'}]}]\n")
+	conf := write(t, filepath.Join(dir, "c.yml"), "global: {query_log_file: queries.log}\nrule_files: [r.yml]\n")
+	log := filepath.Join(dir, "queries.log")
+	r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf, ExternalURL: "http://localhost/sub"})
+	r.wait("the address", func() bool { return strings.Contains(r.log.String(), "server started") })
+	base := "http://" + field(r.log.String(), "address=") + "/sub"
+	said := func(text string) func() bool {
+		return func() bool {
+			content, err := os.ReadFile(log)
+			return err == nil && strings.Contains(string(content), text)
+		}
+	}
+	r.wait("a line of a rule", said(`"ruleGroup":{"file":"`+filepath.Join(dir, "r.yml")+`","name":"g"}`))
+	get(t, base+"/api/v1/query?query=1%2B1")
+	r.wait("a line of a request", said(`"httpRequest":{"clientIP":"127.0.0.1","method":"GET","path":"/sub/api/v1/query"}`))
+	if err := os.Rename(log, log+".1"); err != nil {
+		t.Fatal(err)
+	}
+	r.reload <- syscall.SIGHUP
+	r.wait("a new file", said("vector(7)"))
+	write(t, conf, "global: {query_log_file: none/queries.log}\n")
+	r.reload <- syscall.SIGHUP
+	r.wait("the refusal", func() bool { return strings.Contains(r.log.String(), "open global.query_log_file") })
+	r.stop()
+}
+
+// field returns the value after a name in a log of key=value.
+func field(log, name string) string {
+	_, rest, _ := strings.Cut(log, name)
+	value, _, _ := strings.Cut(rest, " ")
+	return value
+}

@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nilometer/nilometer/promql"
@@ -26,7 +29,7 @@ func (a *API) query(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	q.Time = at
-	res, err := a.deps.Engine.Instant(r.Context(), a.deps.Reader, a.deps.Tenant, q)
+	res, err := a.deps.Engine.Instant(origin(r), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)
 }
 
@@ -54,8 +57,18 @@ func (a *API) queryRange(r *http.Request) (answer, error) {
 	if most := cmp.Or(a.deps.StepsMax, pointsMax); q.End.Sub(q.Start)/q.Step > time.Duration(most) {
 		return answer{}, badData(fmt.Errorf("exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", grouped(most)))
 	}
-	res, err := a.deps.Engine.Range(r.Context(), a.deps.Reader, a.deps.Tenant, q)
+	res, err := a.deps.Engine.Range(origin(r), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)
+}
+
+// origin is the context of a request's queries.
+func origin(r *http.Request) context.Context {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	path, _, _ := strings.Cut(r.RequestURI, "?") // with the prefix
+	return promql.WithOrigin(r.Context(), promql.Origin{ClientIP: ip, Method: r.Method, Path: path})
 }
 
 // grouped writes a number with commas between its thousands.
