@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -108,6 +109,7 @@ func New(deps Deps, prefix string) http.Handler {
 	mux.HandleFunc("GET /-/ready", a.ready)
 	mux.HandleFunc("POST /-/reload", a.reload)
 	mux.HandleFunc("PUT /-/reload", a.reload)
+	profileRoutes(mux)
 	mux.Handle("/", deps.Page)
 
 	var root http.Handler = mux
@@ -115,6 +117,15 @@ func New(deps Deps, prefix string) http.Handler {
 		root = http.StripPrefix(prefix, mux)
 	}
 	return gzhttp.GzipHandler(a.recovered(root))
+}
+
+// profileRoutes are Go's profiles of this process, where Prometheus has them.
+func profileRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, goroutine and others by name
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // handler answers one endpoint of the API.

@@ -52,7 +52,7 @@ func systems(nilometerBinary, peers string) ([]system, error) {
 			name: prometheus, binary: filepath.Join(peers, "prometheus"), module: "github.com/prometheus/prometheus",
 			args: func(data, address, config string) []string {
 				return []string{"--config.file=" + config, "--storage.tsdb.path=" + data, "--web.listen-address=" + address,
-					"--web.enable-admin-api", "--web.enable-remote-write-receiver", "--log.level=warn"}
+					"--web.enable-admin-api", "--web.enable-remote-write-receiver", "--log.level=warn", "--query.max-samples=500000000"}
 			},
 			ready: "/-/ready", write: "/api/v1/write", settle: settlePrometheus,
 		},
