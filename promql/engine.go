@@ -12,6 +12,7 @@ import (
 
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/promql/exec"
+	"github.com/nilometer/nilometer/promql/plan"
 	"github.com/nilometer/nilometer/storage"
 )
 
@@ -21,6 +22,7 @@ type Engine struct {
 	parser  parser.Parser
 	gate    *gate
 	pool    *exec.Pool
+	cores   *exec.Cores
 	active  *registry
 	metrics *metrics
 	logger  *slog.Logger
@@ -44,7 +46,7 @@ func NewEngine(o Options, d Deps) (*Engine, error) {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, active: newRegistry(), metrics: m, logger: d.Logger}
+	e := &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, cores: exec.NewCores(o.Cores), active: newRegistry(), metrics: m, logger: d.Logger}
 	e.SetSubqueryStep(o.SubqueryStep)
 	return e, nil
 }
@@ -114,21 +116,21 @@ func (e *Engine) refuse(err error) error {
 // run wraps the evaluation with admission, timeout and accounting.
 func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Query, ev evaluation) (*Result, error) {
 	begin := time.Now()
-	expr, err := e.parse(q.Expr)
-	if err != nil {
-		return nil, e.refuse(err)
-	}
 	timeout := e.options.Timeout
 	if q.Timeout > 0 {
 		timeout = min(timeout, q.Timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	p, err := e.prepare(ctx, q, ev)
+	if err != nil {
+		return nil, e.refuse(typed(ctx, err))
+	}
 	ctx, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
 	listed := e.active.add(ev.describe(q.Expr, id, storage.IsEssential(ctx), begin), kill)
 	defer e.active.remove(listed)
-	res, err := e.admit(ctx, r, id, q, expr, ev, listed)
+	res, err := e.admit(ctx, r, id, p, listed)
 	err = typed(ctx, err)
 	e.finish(ctx, q.Expr, listed, res, err)
 	if err != nil {
@@ -144,6 +146,9 @@ func (e *Engine) parse(text string) (parser.Expr, error) {
 			Remedy: "split it, for example with recording rules, or raise nilometer.query.expression_size_max",
 		}
 	}
+	if err := plan.CheckNesting(text); err != nil {
+		return nil, err
+	}
 	expr, err := e.parser.ParseExpr(text)
 	if err != nil {
 		return nil, &ParseError{Err: err}
@@ -152,14 +157,14 @@ func (e *Engine) parse(text string) (parser.Expr, error) {
 }
 
 // admit evaluates a query when it has got a place.
-func (e *Engine) admit(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (*Result, error) {
+func (e *Engine) admit(ctx context.Context, r storage.Reader, id tenant.ID, q prepared, listed *entry) (*Result, error) {
 	ticket, err := e.gate.enter(ctx, id, storage.IsEssential(ctx))
 	if err != nil {
 		return nil, err
 	}
 	defer e.gate.leave(ticket)
 	e.active.admitted(listed, time.Now())
-	return e.evaluate(ctx, r, id, q, expr, ev, listed)
+	return e.evaluate(ctx, r, id, q, listed)
 }
 
 // finish counts and logs a query that has ended, with res or err.

@@ -25,6 +25,10 @@ type NotSupportedError = plan.NotSupportedError
 // and 503 where it is Transient.
 type LimitError = plan.LimitError
 
+// CheckNesting refuses a text that nests too deep to be parsed in reasonable
+// time, with a LimitError. Instant and Range do it by themselves.
+func CheckNesting(text string) error { return plan.CheckNesting(text) }
+
 // ExecutionError is a fault of the expression that only its data reveals. Its
 // text is upstream's.
 type ExecutionError = plan.ExecutionError

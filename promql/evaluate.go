@@ -16,26 +16,65 @@ import (
 	"github.com/nilometer/nilometer/storage"
 )
 
-// evaluate plans and runs one admitted query.
-func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q Query, expr parser.Expr, ev evaluation, listed *entry) (answer *Result, err error) {
-	// A defect of ours in one query must not end the server that alerts.
-	defer func() {
-		if p := recover(); p != nil {
-			e.logger.Error("query panicked", "query", q.Expr, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = &ExecutionError{Text: fmt.Sprintf("unexpected error: %v", p)}
-		}
-	}()
-	grid, err := e.grid(ev, expr)
-	if err != nil {
-		return nil, err
+// prepared is a query that is planned: all that can be known without data.
+type prepared struct {
+	Query
+	evaluation
+	grid function.Grid
+	node plan.Node
+}
+
+// exprShort is the size of a text that is parsed at once: it takes a few
+// milliseconds at most.
+const exprShort = 4 << 10
+
+// prepare parses and plans a query, and refuses what is wrong or too large by
+// itself.
+func (e *Engine) prepare(ctx context.Context, q Query, ev evaluation) (p prepared, err error) {
+	defer e.survive(q.Expr, &err)
+	var expr parser.Expr
+	parse := func() error {
+		expr, err = e.parse(q.Expr)
+		return err
 	}
-	node, err := e.plan(q, expr, ev)
-	if err != nil {
-		return nil, err
+	if len(q.Expr) <= exprShort || storage.IsEssential(ctx) {
+		err = parse()
+	} else {
+		err = e.cores.Do(ctx, parse)
 	}
+	if err != nil {
+		return p, err
+	}
+	p = prepared{Query: q, evaluation: ev}
+	if p.grid, err = e.grid(ev, expr); err != nil {
+		return p, err
+	}
+	p.node, err = e.plan(q, expr, ev)
+	return p, err
+}
+
+// survive makes an error of a panic: a defect of ours in one query must not end
+// the server that alerts. It is deferred.
+func (e *Engine) survive(expr string, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	stack := debug.Stack()
+	if worker, ok := p.(*exec.Panic); ok {
+		stack = worker.Stack
+	}
+	e.logger.Error("query panicked", "query", shorten(expr), "panic", fmt.Sprint(p), "stack", string(stack))
+	*err = &ExecutionError{Text: fmt.Sprintf("unexpected error: %v", p)}
+}
+
+// evaluate runs one admitted query.
+func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q prepared, listed *entry) (answer *Result, err error) {
+	defer e.survive(q.Expr, &err)
+	node, grid := q.node, q.grid
 	res := &Result{Type: node.Type()}
 	if t, ok := node.(*plan.Text); ok {
-		res.String = String{T: ev.start, V: t.Value}
+		res.String = String{T: q.start, V: t.Value}
 		return res, nil
 	}
 	view, err := r.View(ctx, id)
@@ -52,18 +91,26 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 			budget.Close()
 		}
 	}()
+	cores := e.cores
+	if storage.IsEssential(ctx) {
+		cores = nil // rules wait for nobody
+	}
 	run := exec.NewRun(exec.Query{
-		View: view, Budget: budget, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
+		View: view, Budget: budget, Cores: cores, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
 		StartTimestamps: e.options.StartTimestamps, TypeAndUnitLabels: e.options.TypeAndUnitLabels,
 	})
 	e.active.follow(listed, run, budget)
+	defer run.End()
+	if err := run.Begin(ctx); err != nil {
+		return nil, err
+	}
 	if node.Type() == parser.ValueTypeMatrix {
 		err = e.ranges(ctx, run, node, grid, budget, res)
 	} else {
 		var m exec.Matrix
 		if m, err = run.Eval(ctx, node, grid); err == nil {
-			err = res.fill(m, ev.instant, budget)
+			err = res.fill(m, q.instant, budget)
 		}
 	}
 	if err != nil {
@@ -128,9 +175,9 @@ func (e *Engine) params(q Query, ev evaluation) plan.Params {
 // indented below it: as built, and after the rewrite rules. It reads no data.
 // A query without a Step is an instant one.
 func (e *Engine) Explain(q Query) (built, optimized string, err error) {
-	expr, err := e.parser.ParseExpr(q.Expr)
+	expr, err := e.parse(q.Expr)
 	if err != nil {
-		return "", "", &ParseError{Err: err}
+		return "", "", err
 	}
 	p := e.params(q, evaluation{start: q.Start.UnixMilli(), end: q.End.UnixMilli(), step: q.Step.Milliseconds()})
 	if q.Step == 0 {

@@ -37,8 +37,8 @@ type Finished struct {
 	Queued, Total time.Duration
 }
 
-// SetLog makes the engine call f at the end of every query whose text could be
-// parsed, from the goroutine of its caller. nil ends that.
+// SetLog makes the engine call f at the end of every query that could be
+// planned, from the goroutine of its caller. nil ends that.
 func (e *Engine) SetLog(f func(Finished)) {
 	if f == nil {
 		e.finished.Store(nil)

@@ -47,6 +47,9 @@ type Options struct {
 	// Workers is the number of goroutines that work on one query; default
 	// GOMAXPROCS.
 	Workers int
+	// Cores bounds the goroutines of all queries that work at one time, those of
+	// rules aside; default GOMAXPROCS.
+	Cores int
 	// ConcurrentMax bounds the queries that run at one time, those of rules
 	// aside; default 20.
 	ConcurrentMax int
@@ -88,6 +91,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.QueryMemoryMaxBytes, max(o.MemoryMaxBytes/4, 1))
 	setDefault(&o.RulesMemoryBytes, o.MemoryMaxBytes/8)
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.Cores, runtime.GOMAXPROCS(0))
 	setDefault(&o.ConcurrentMax, 20)
 	setDefault(&o.TenantConcurrentMax, o.ConcurrentMax)
 	setDefault(&o.RulesConcurrentMax, 10)
@@ -123,6 +127,7 @@ func (o Options) Validate() error {
 	atLeast("QueryMemoryMaxBytes", o.QueryMemoryMaxBytes >= 0, o.QueryMemoryMaxBytes, "positive")
 	atLeast("RulesMemoryBytes", o.RulesMemoryBytes >= 0, o.RulesMemoryBytes, "positive")
 	atLeast("Workers", o.Workers >= 0, o.Workers, "positive")
+	atLeast("Cores", o.Cores >= 0, o.Cores, "positive")
 	atLeast("ConcurrentMax", o.ConcurrentMax >= 0, o.ConcurrentMax, "positive")
 	atLeast("TenantConcurrentMax", o.TenantConcurrentMax >= 0, o.TenantConcurrentMax, "positive")
 	atLeast("RulesConcurrentMax", o.RulesConcurrentMax >= 0, o.RulesConcurrentMax, "positive")

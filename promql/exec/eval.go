@@ -18,6 +18,9 @@ import (
 type Query struct {
 	View   storage.View
 	Budget *Budget
+	// Cores bounds the goroutines of all queries that work at one time; nil does
+	// not.
+	Cores *Cores
 	// Workers is the number of goroutines that read one scan, at least 1.
 	Workers int
 	// StepsMax bounds the grid of a subquery.
@@ -43,7 +46,8 @@ type Stats struct {
 // Run is one execution of a plan. Its methods are used by one goroutine; Stats
 // by any.
 type Run struct {
-	q Query
+	q    Query
+	core core
 
 	mu    sync.Mutex // guards annos
 	annos annotations.Annotations
@@ -52,7 +56,14 @@ type Run struct {
 }
 
 // NewRun prepares a run.
-func NewRun(q Query) *Run { return &Run{q: q} }
+func NewRun(q Query) *Run { return &Run{q: q, core: core{of: q.Cores}} }
+
+// Begin waits for one of the query's Cores until ctx ends. It is called before
+// all else, and End after it, whatever it returned.
+func (r *Run) Begin(ctx context.Context) error { return r.core.take(ctx) }
+
+// End gives up what Begin took.
+func (r *Run) End() { r.core.give() }
 
 // Annotations returns the warnings and infos of what was evaluated so far.
 func (r *Run) Annotations() annotations.Annotations { return r.annos }
@@ -100,7 +111,7 @@ func (r *Run) finish(m Matrix) (Matrix, error) {
 }
 
 func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, error) {
-	if err := ctx.Err(); err != nil {
+	if err := r.core.pause(ctx); err != nil {
 		return Matrix{}, err
 	}
 	if g.Steps < 1 {

@@ -112,6 +112,13 @@ func (f *feed) fail(err error) {
 	}
 }
 
+// failure returns the first error.
+func (f *feed) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
 // turns makes workers add to a lane in the order of their units.
 type turns struct {
 	mu   sync.Mutex // guards next and dead

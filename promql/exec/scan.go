@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -76,7 +75,6 @@ type rowSink interface {
 func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink rowSink, end func(storage.Scan) error) error {
 	scan, err := r.q.View.Select(ctx, storage.Selection{
 		Matchers: src.scan.Matchers, MinTime: src.scan.MinTime, MaxTime: src.scan.MaxTime, Partial: r.q.Partial,
-		TimesOnly: src.fn.TimesOnly && !src.fn.Kinds && !src.general && src.raw == nil,
 	})
 	if err != nil {
 		return fmt.Errorf("select series: %w", err)
@@ -98,56 +96,4 @@ func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink ro
 		r.remark(n, scan.LabelValue(rank, model.MetricNameLabel), src.pos, src.firstPos)
 	}
 	return end(scan)
-}
-
-// report counts a unit of so many series as read.
-func (w *worker) report(series int) {
-	w.run.seriesRead.Add(int64(series))
-	w.run.samplesRead.Add(w.samplesRead)
-	w.samplesRead = 0
-}
-
-func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan storage.Scan, sink rowSink, lanes int) error {
-	f := &feed{scan: scan}
-	var order *turns
-	if lanes > 0 {
-		order = newTurns(lanes)
-	}
-	workers := r.q.Workers
-	if scan.Series() < 2 {
-		workers = 1
-	}
-	var touched sync.Mutex
-	one := func() error {
-		w := newWorker(r, src, g, sink, order)
-		defer w.close(&touched)
-		for {
-			u, ok, err := f.claim(ctx)
-			if !ok {
-				return err
-			}
-			err = w.unit(ctx, u)
-			f.finish(u)
-			w.report(u.to - u.from)
-			if err != nil {
-				f.fail(err)
-				if order != nil {
-					order.fail()
-				}
-				return err
-			}
-		}
-	}
-	if workers == 1 {
-		return one()
-	}
-	var wg sync.WaitGroup
-	errs := make([]error, workers)
-	for i := range errs {
-		wg.Go(func() { errs[i] = one() })
-	}
-	wg.Wait()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.err
 }

@@ -21,6 +21,7 @@ type worker struct {
 	grid  function.Grid
 	sink  rowSink
 	order *turns
+	core  core
 
 	// What is shared by the series of the batch with id batch.
 	batch              int
@@ -50,7 +51,7 @@ type worker struct {
 }
 
 func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *turns) *worker {
-	w := &worker{run: r, src: src, grid: g, sink: sink, order: order, batch: -1}
+	w := &worker{run: r, src: src, grid: g, sink: sink, order: order, core: core{of: r.q.Cores}, batch: -1}
 	for _, win := range []*function.Windows{&w.shared, &w.private} {
 		win.Grid, win.RangeMs = g, src.rangeMs
 		win.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
@@ -65,6 +66,7 @@ func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *tur
 
 // close hands in what the worker counted.
 func (w *worker) close(touched *sync.Mutex) {
+	w.core.give()
 	w.run.samplesRead.Add(w.samplesRead)
 	w.run.q.Budget.giveBytes(w.taken)
 	touched.Lock()
@@ -91,13 +93,17 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 	lane := 0
 	if w.order != nil {
 		var ok bool
+		w.core.give() // whose turn it is may need it
 		if lane, ok = w.order.wait(u.seq); !ok {
 			return nil // whoever failed reports it
 		}
 		defer w.order.done(u.seq)
+		if err := w.core.take(ctx); err != nil {
+			return err
+		}
 	}
 	for i := u.from; i < u.to; i++ {
-		if err := ctx.Err(); err != nil {
+		if err := w.core.pause(ctx); err != nil {
 			return err
 		}
 		if err := w.series(&u.ColumnBatch, i, lane); err != nil {
@@ -273,8 +279,6 @@ func (w *worker) decode(dst []float64, c *storage.Chunk, n int) ([]float64, erro
 		return append(dst, w.zeros[:n]...), nil
 	case c.Kind == storage.Decoded:
 		return append(dst, c.Values...), nil
-	case c.Kind == storage.Stream:
-		return w.stored.DecodeStream(dst, c)
 	}
 	return format.Decode(dst, c.Data, n)
 }
