@@ -184,15 +184,20 @@ func (r *replay) leave(h *Head, id seriesID, here owner) {
 
 // forget drops a series that no group has any more.
 func (r *replay) forget(h *Head, id seriesID) {
-	if r.gone[h] == nil {
-		r.gone[h] = map[seriesID]bool{}
-	}
-	r.gone[h][id] = true
+	r.noteGone(h, id)
 	h.defs.undefine([]seriesID{id})
 	h.index.mu.Lock()
 	defer h.index.mu.Unlock()
 	h.index.hideLocked(id)
 	h.index.unpostLocked([]seriesID{id}, 0)
+}
+
+// noteGone lets backlogs know that a series was forgotten.
+func (r *replay) noteGone(h *Head, id seriesID) {
+	if r.gone[h] == nil {
+		r.gone[h] = map[seriesID]bool{}
+	}
+	r.gone[h][id] = true
 }
 
 // notAtLocked takes places out of those that a series was in before.

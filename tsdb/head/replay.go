@@ -95,6 +95,7 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 		return r.out, err
 	}
 	r.settleClaims()
+	r.forgetLeft()
 	for _, p := range r.groups {
 		if !p.ended {
 			r.evict(p)

@@ -306,12 +306,11 @@ func (r *replay) formerPlaces() {
 	r.was = nil
 }
 
-// endRestore lets go of files of which nobody has anything, and forgets series
-// that no group has: all that they had is in blocks.
-func (r *replay) endRestore() {
-	for _, f := range r.files {
-		r.set.unuse(f)
-	}
+// forgetLeft forgets restored series that no group has: all that they had is in
+// blocks. Groups that they had left for one that is over know them still, and are
+// told with their backlogs, as who cuts tells them (forgetForeign): the numbers of
+// these series go to others.
+func (r *replay) forgetLeft() {
 	for _, id := range r.set.Tenants() {
 		h := r.set.Head(id)
 		x := &h.index
@@ -325,8 +324,16 @@ func (r *replay) endRestore() {
 		}
 		for _, id := range gone {
 			x.hideLocked(id)
+			r.noteGone(h, id)
 		}
 		x.unpostLocked(gone, 0)
 		x.mu.Unlock()
+	}
+}
+
+// endRestore lets go of files of which nobody has anything.
+func (r *replay) endRestore() {
+	for _, f := range r.files {
+		r.set.unuse(f)
 	}
 }
