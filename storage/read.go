@@ -40,6 +40,9 @@ type Selection struct {
 	// Partial asks for what there is, with a warning, where Select would wait
 	// or fail with ErrReplaying.
 	Partial bool
+	// TimesOnly: only which positions are present is looked at. What the chunks
+	// of the scan hold may be anything then, their kind (None aside) included.
+	TimesOnly bool
 }
 
 // View is a consistent state of one tenant. Its methods are safe for
@@ -157,6 +160,8 @@ type Chunk struct {
 	// Histograms they are nil, or parallel to Histograms: the float of each
 	// position whose histogram is zero.
 	Values []float64
+	// At and Len are the positions that Data covers (Kind Stream).
+	At, Len uint16
 	// Runs are the positions that are not present; nil: all are. A histogram
 	// that is a stale marker is a stale position, like a float.
 	Runs []column.Run
@@ -187,6 +192,10 @@ const (
 	Decoded
 	Histograms
 	EncodedHistograms
+	// Stream: Data is a value stream of format/column over the positions [At,
+	// At+Len) of the tile, a value for those that are not present included; no
+	// position outside of them is present.
+	Stream
 )
 
 // Series returns the chunks of the i-th series of the batch, one per tile.

@@ -21,6 +21,7 @@ type Values struct {
 	Starts []int64
 
 	floats []float64
+	stream []float64
 	hists  []Histogram
 	starts []int64
 }
@@ -35,6 +36,15 @@ func (v *Values) Decode(c *Chunk, n int) error {
 		return nil
 	}
 	n = column.PresentCount(c.Runs, n)
+	if c.Kind == Stream {
+		var err error
+		v.floats, err = v.DecodeStream(v.floats[:0], c)
+		v.Floats = v.floats
+		if err == nil && len(v.Floats) != n {
+			err = fmt.Errorf("a stream of %d present values for %d present positions", len(v.Floats), n)
+		}
+		return err
+	}
 	var err error
 	switch {
 	case c.Kind == Decoded:
@@ -64,6 +74,16 @@ func (v *Values) Decode(c *Chunk, n int) error {
 		return fmt.Errorf("a chunk of %d values for %d present positions", len(v.Floats), n)
 	}
 	return v.decodeStarts(c, n)
+}
+
+// DecodeStream appends the values of a chunk of Kind Stream at its present
+// positions to dst.
+func (v *Values) DecodeStream(dst []float64, c *Chunk) ([]float64, error) {
+	var err error
+	if v.stream, err = format.DecodeStream(v.stream[:0], c.Data, int(c.Len)); err != nil {
+		return dst, err
+	}
+	return column.AppendPresent(dst, v.stream, int(c.At), c.Runs), nil
 }
 
 func (v *Values) decodeStarts(c *Chunk, n int) error {

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -108,13 +110,29 @@ func New(deps Deps, prefix string) http.Handler {
 	mux.HandleFunc("GET /-/ready", a.ready)
 	mux.HandleFunc("POST /-/reload", a.reload)
 	mux.HandleFunc("PUT /-/reload", a.reload)
+	profileRoutes(mux)
 	mux.Handle("/", deps.Page)
 
 	var root http.Handler = mux
 	if prefix != "" {
 		root = http.StripPrefix(prefix, mux)
 	}
-	return gzhttp.GzipHandler(a.recovered(root))
+	// Answers are sent once and read at once: more than the fastest level costs
+	// more time than it saves.
+	compressed, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
+	if err != nil { // a level is valid or not
+		panic("httpapi: " + err.Error())
+	}
+	return compressed(a.recovered(root))
+}
+
+// profileRoutes are Go's profiles of this process, where Prometheus has them.
+func profileRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, goroutine and others by name
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // handler answers one endpoint of the API.

@@ -203,6 +203,12 @@ func (p *Page) Entries() []Entry { return p.entries }
 
 // Find returns the index of the first entry of a series or of one after it.
 func (p *Page) Find(series uint32) int {
+	// Mostly every series of a range has one entry.
+	if n := len(p.entries); n > 0 && series >= p.entries[0].Series {
+		if i := int(series - p.entries[0].Series); i < n && p.entries[i].Series == series && (i == 0 || p.entries[i-1].Series < series) {
+			return i
+		}
+	}
 	return sort.Search(len(p.entries), func(i int) bool { return p.entries[i].Series >= series })
 }
 

@@ -170,3 +170,22 @@ func StaleNaN() float64 { return math.Float64frombits(value.StaleNaN) }
 
 // IsStale reports whether v has exactly the bits of StaleNaN.
 func IsStale(v float64) bool { return value.IsStaleNaN(v) }
+
+// AppendPresent appends those of values, which are of the positions from at on,
+// that runs do not take away.
+func AppendPresent[T any](dst, values []T, at int, runs []Run) []T {
+	next, end := at, at+len(values)
+	for _, r := range runs {
+		if int(r.At) >= end {
+			break
+		}
+		if int(r.At) > next {
+			dst = append(dst, values[next-at:int(r.At)-at]...)
+		}
+		next = max(next, r.End())
+	}
+	if next < end {
+		dst = append(dst, values[next-at:]...)
+	}
+	return dst
+}

@@ -75,6 +75,7 @@ type rowSink interface {
 func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink rowSink, end func(storage.Scan) error) error {
 	scan, err := r.q.View.Select(ctx, storage.Selection{
 		Matchers: src.scan.Matchers, MinTime: src.scan.MinTime, MaxTime: src.scan.MaxTime, Partial: r.q.Partial,
+		TimesOnly: src.fn.TimesOnly && !src.fn.Kinds && !src.general && src.raw == nil,
 	})
 	if err != nil {
 		return fmt.Errorf("select series: %w", err)

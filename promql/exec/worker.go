@@ -279,6 +279,8 @@ func (w *worker) decode(dst []float64, c *storage.Chunk, n int) ([]float64, erro
 		return append(dst, w.zeros[:n]...), nil
 	case c.Kind == storage.Decoded:
 		return append(dst, c.Values...), nil
+	case c.Kind == storage.Stream:
+		return w.stored.DecodeStream(dst, c)
 	}
 	return format.Decode(dst, c.Data, n)
 }

@@ -36,6 +36,29 @@ func AddEach(sum, c, x []float64) {
 	}
 }
 
+// addAll adds v to a sum with the correction c, one after another, as Add does
+// and without its branches. Once the sum is not finite, neither means anything:
+// finite tells.
+func addAll(v []float64, sum, c float64) (newSum, newC float64) {
+	for _, x := range v {
+		t := sum + x
+		b := t - sum
+		c += (sum - (t - b)) + (x - b)
+		sum = t
+	}
+	return sum, c
+}
+
+// addOne is one step of addAll.
+func addOne(x, sum, c float64) (newSum, newC float64) {
+	t := sum + x
+	b := t - sum
+	return t, c + ((sum - (t - b)) + (x - b))
+}
+
+// finite: neither infinite nor NaN.
+func finite(v float64) bool { return v-v == 0 }
+
 // Total is what a compensated sum amounts to. A sum that left the finite
 // numbers stays outside, and its correction is left out.
 func Total(sum, c float64) float64 {

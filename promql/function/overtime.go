@@ -22,6 +22,9 @@ func overTime(f func(v []float64) float64) kernel {
 }
 
 func sum(v []float64) float64 {
+	if sum, c := addAll(v, 0, 0); finite(sum) {
+		return sum + c
+	}
 	var sum, c float64
 	for _, x := range v {
 		sum, c = Add(x, sum, c)
@@ -35,6 +38,10 @@ func sum(v []float64) float64 {
 // mean sums directly as long as the sum is finite, and goes on with a running
 // mean when it is not.
 func mean(v []float64) float64 {
+	if sum, c := addAll(v[1:], v[0], 0); finite(sum) {
+		n := float64(len(v))
+		return sum/n + c/n
+	}
 	m := Mean{}
 	for _, x := range v {
 		m.Add(x)
@@ -81,6 +88,21 @@ func (m *Mean) Value() float64 {
 }
 
 func variance(v []float64) float64 {
+	var n, mu, cMu, sum, c float64
+	for _, x := range v {
+		n++
+		delta := x - (mu + cMu)
+		mu, cMu = addOne(delta/n, mu, cMu)
+		sum, c = addOne(float64(delta*(x-(mu+cMu))), sum, c)
+	}
+	if finite(mu) && finite(sum) {
+		return (sum + c) / n
+	}
+	return carefulVariance(v)
+}
+
+// carefulVariance is variance where something is not finite.
+func carefulVariance(v []float64) float64 {
 	var count, mean, cMean, aux, cAux float64
 	for _, x := range v {
 		count++

@@ -8,6 +8,31 @@ import (
 // regression fits a line through the samples by least squares. It returns the
 // slope per second and the value at intercept (ms).
 func regression(t []int64, v []float64, intercept int64) (slope, value float64) {
+	var sumX, cX, sumY, cY, sumXY, cXY, sumX2, cX2 float64
+	first, differs := v[0], false
+	for i, y := range v {
+		differs = differs || y != first
+		x := float64(t[i]-intercept) / 1e3
+		sumX, cX = addOne(x, sumX, cX)
+		sumY, cY = addOne(y, sumY, cY)
+		sumXY, cXY = addOne(float64(x*y), sumXY, cXY)
+		sumX2, cX2 = addOne(float64(x*x), sumX2, cX2)
+	}
+	if !differs || !finite(sumY) || !finite(sumXY) {
+		return carefulRegression(t, v, intercept)
+	}
+	return line(float64(len(v)), sumX+cX, sumY+cY, sumXY+cXY, sumX2+cX2)
+}
+
+// line is what the sums of a regression over n samples amount to.
+func line(n, sumX, sumY, sumXY, sumX2 float64) (slope, value float64) {
+	covariance := sumXY - float64(sumX*sumY)/n
+	slope = covariance / (sumX2 - float64(sumX*sumX)/n)
+	return slope, sumY/n - float64(slope*sumX)/n
+}
+
+// carefulRegression is regression of what is constant, or not finite.
+func carefulRegression(t []int64, v []float64, intercept int64) (slope, value float64) {
 	var n, sumX, cX, sumY, cY, sumXY, cXY, sumX2, cX2 float64
 	constant := true
 	for i, y := range v {
@@ -27,13 +52,7 @@ func regression(t []int64, v []float64, intercept int64) (slope, value float64) 
 		}
 		return 0, v[0]
 	}
-	sumX += cX
-	sumY += cY
-	sumXY += cXY
-	sumX2 += cX2
-	covariance := sumXY - float64(sumX*sumY)/n
-	slope = covariance / (sumX2 - float64(sumX*sumX)/n)
-	return slope, sumY/n - float64(slope*sumX)/n
+	return line(n, sumX+cX, sumY+cY, sumXY+cXY, sumX2+cX2)
 }
 
 func derivative(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {

@@ -119,14 +119,19 @@ func (b *Block) entryPieces(p *loadedPage, entry int, row int64, q query, dst []
 			Column: part.ColumnID(e.Column),
 			From:   t.From + uint32(presence.Lead), To: t.To - uint32(presence.Trail),
 		}
-		if q.values && p.Refers(e, i) {
+		switch {
+		case !q.values: // its bytes need not be touched
+			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Runs: presence.Runs}
+		case p.Refers(e, i):
 			values, err := p.Values(entry, i, int(t.To-t.From))
 			if err != nil {
 				return dst, err
 			}
 			piece.Chunk = storage.Chunk{Kind: storage.Decoded, Values: values, Runs: presence.Runs}
-		} else if piece.Chunk, err = part.Unpack(data, presence.Runs); err != nil {
-			return dst, err
+		default:
+			if piece.Chunk, err = part.Unpack(data, presence.Runs); err != nil {
+				return dst, err
+			}
 		}
 		dst = append(dst, piece)
 	}

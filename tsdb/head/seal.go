@@ -155,7 +155,7 @@ func (g *group) addEntryLocked(s *sealer, b *seal.Builder, slot uint32, runs []c
 		runs = nil // absent throughout
 	case present == 0:
 	case len(s.values) > 0:
-		s.present = appendPresent(s.present[:0], s.values[from-g.open.from:], runs, n)
+		s.present = column.AppendPresent(s.present[:0], s.values[from-g.open.from:][:n], 0, runs)
 		s.chunk = g.encodeLocked(s, s.chunk, slot, s.present, runs, from, to)
 	default: // a chunk of equal values is the same whatever their number
 		s.present = append(s.present[:0], math.Float64frombits(g.members[slot].bits))
@@ -224,21 +224,6 @@ func (g *group) openLocked(dst []float64, m *member, runs []column.Run, n int) [
 	s := g.head.set.scratches.Get().(*scratch)
 	defer g.head.set.scratches.Put(s)
 	s.values = g.streamLocked(s.values[:0], s, m, n)
-	return appendPresent(dst, s.values, runs, n)
+	return column.AppendPresent(dst, s.values[:n], 0, runs)
 }
 
-// appendPresent appends the values of the present ones of the first n positions.
-func appendPresent[T any](dst, values []T, runs []column.Run, n int) []T {
-	next := 0
-	for _, r := range runs {
-		if int(r.At) >= n {
-			break
-		}
-		dst = append(dst, values[next:r.At]...)
-		next = r.End()
-	}
-	if next < n {
-		dst = append(dst, values[next:n]...)
-	}
-	return dst
-}

@@ -46,6 +46,7 @@ type Snapshot struct {
 var (
 	_ part.Part      = (*Snapshot)(nil)
 	_ part.Estimator = (*Snapshot)(nil)
+	_ part.Outliner  = (*Snapshot)(nil)
 )
 
 // Snapshot pins what is published now, without what lies in spans before from:
@@ -111,6 +112,16 @@ func (s *Snapshot) Hash(ref part.Ref) series.Hash {
 
 // Pieces implements part.Part.
 func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	return s.pieces(ref, minTime, maxTime, true, dst)
+}
+
+// Outline implements part.Outliner.
+func (s *Snapshot) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	return s.pieces(ref, minTime, maxTime, false, dst)
+}
+
+// pieces is Pieces, or without values Outline.
+func (s *Snapshot) pieces(ref part.Ref, minTime, maxTime int64, values bool, dst []part.Piece) ([]part.Piece, error) {
 	x := &s.head.index
 	var buf [4]owner
 	x.mu.RLock()
@@ -118,7 +129,7 @@ func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece
 	x.mu.RUnlock()
 	if len(places) == 1 {
 		if g := s.head.groupAt(places[0].group); g != nil {
-			dst, _ = s.piecesOf(g, places[0].slot, minTime, maxTime, false, dst, nil)
+			dst, _ = s.piecesOf(g, places[0].slot, want{minTime, maxTime, values, false}, dst, nil)
 		}
 		return dst, nil
 	}
@@ -126,38 +137,50 @@ func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece
 	var starts []int64
 	for _, at := range places {
 		if g := s.head.groupAt(at.group); g != nil {
-			dst, starts = s.piecesOf(g, at.slot, minTime, maxTime, true, dst, starts)
+			dst, starts = s.piecesOf(g, at.slot, want{minTime, maxTime, values, true}, dst, starts)
 		}
 	}
 	sort.Stable(byStart{dst[was:], starts})
 	return dst, nil
 }
 
+// want is what of a series is asked for: its pieces in a range of times, with
+// values or without, trimmed to where it has samples or not.
+type want struct {
+	minTime, maxTime int64
+	values, trim     bool
+}
+
 // piecesOf appends the pieces of one slot. A series that has been in several
-// groups has its pieces trimmed to where it has samples, since they must not
-// overlap, and their first times in starts.
-func (s *Snapshot) piecesOf(g *group, slot uint32, minTime, maxTime int64, trim bool, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
+// groups has its pieces trimmed, since they must not overlap, and their first
+// times in starts.
+func (s *Snapshot) piecesOf(g *group, slot uint32, w want, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	for _, t := range g.tilesLocked() {
-		if t.span < s.from || t.span >= s.to || len(t.times) == 0 || t.times[0] > maxTime || t.times[len(t.times)-1] < minTime {
+		if t.span < s.from || t.span >= s.to || len(t.times) == 0 || t.times[0] > w.maxTime || t.times[len(t.times)-1] < w.minTime {
 			continue
 		}
 		n := t.visibleOf(slot, s.commit)
 		parts := t.parts(s.commit)
 		for i := range parts {
 			from, to := t.bounds(i, parts)
-			if from >= n || t.times[from] > maxTime {
+			if from >= n || t.times[from] > w.maxTime {
 				break
 			}
-			if to = min(to, n); t.times[to-1] < minTime {
+			if to = min(to, n); t.times[to-1] < w.minTime {
 				continue
 			}
 			p := part.Piece{Column: t.id, From: uint32(from), To: uint32(to)}
-			if p.Chunk = g.chunkLocked(t, slot, from, to); p.Chunk.Kind == storage.None {
+			if w.values {
+				p.Chunk = g.chunkLocked(t, slot, from, to)
+			} else {
+				p.Chunk = g.outlineLocked(t, slot, from, to)
+			}
+			if p.Chunk.Kind == storage.None {
 				continue
 			}
-			if trim {
+			if w.trim {
 				p = trimmed(p)
 				starts = append(starts, t.times[p.From])
 			}
@@ -233,14 +256,54 @@ func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
 	case present == 0:
 	case g.richLocked(slot):
 		return g.openChunkLocked(m, slot, runs, from, to)
-	case m.changed():
-		out.Values = g.openLocked(make([]float64, 0, present), m, runs, to-from)
+	case m.changed(): // who reads it decodes it, outside of our lock
+		s := g.streamOfLocked(m)
+		out.Kind, out.Data, out.Len = storage.Stream, g.blocks.gather(make([]byte, 0, s.size), s), uint16(to-from)
 	default: // most have not changed, and a chunk of one value costs no decoding
 		s := g.head.set.sealers.Get().(*sealer)
 		out.Kind, out.Data = storage.Encoded, s.enc.Floats().Append(nil, []float64{math.Float64frombits(m.bits)})
 		g.head.set.sealers.Put(s)
 	}
 	return out
+}
+
+// outlineLocked is chunkLocked without values: Kind is Decoded where there is
+// any sample.
+func (g *group) outlineLocked(t *tile, slot uint32, from, to int) storage.Chunk {
+	var runs []column.Run
+	some, at := false, from
+	for i := range t.stretches {
+		st := &t.stretches[i]
+		if st.from < at || at >= to {
+			continue
+		}
+		n := min(st.to, to) - at
+		switch c := st.entry(slot); {
+		case c.Kind == storage.None:
+			runs = addRun(runs, at-from, at-from+n, column.Absent)
+		case at == from && n == to-from && st.to == to: // nearly always
+			return c
+		default:
+			some = true
+			for _, r := range cutRuns(c.Runs, n) {
+				runs = addRun(runs, at-from+int(r.At), at-from+r.End(), r.State)
+			}
+		}
+		at += n
+	}
+	if at < to && int(slot) < len(g.members) {
+		open := clipRuns(nil, g.runsLocked(t, slot, to), at, to, at)
+		some = some || column.SampleCount(open, to-at) > 0
+		for _, r := range open {
+			runs = addRun(runs, at-from+int(r.At), at-from+r.End(), r.State)
+		}
+	} else if at < to {
+		runs = addRun(runs, at-from, to-from, column.Absent)
+	}
+	if !some || column.SampleCount(runs, to-from) == 0 {
+		return storage.Chunk{}
+	}
+	return storage.Chunk{Kind: storage.Decoded, Runs: runs}
 }
 
 // entry is a member's chunk on the whole stretch.
@@ -258,6 +321,10 @@ func (st *stretch) entry(slot uint32) storage.Chunk {
 
 // trimmed cuts absence off both ends of a piece.
 func trimmed(p part.Piece) part.Piece {
+	if p.Chunk.Kind == storage.Stream { // its first position moves
+		runs := p.Chunk.Runs
+		p.Chunk = storage.Chunk{Kind: storage.Decoded, Values: decoded(&p.Chunk, int(p.To-p.From)).Floats, Runs: runs}
+	}
 	runs := p.Chunk.Runs
 	n := int(p.To - p.From)
 	from, to := 0, n

@@ -34,7 +34,7 @@ func (g *group) openValuesLocked(slot uint32, bits []float64, runs []column.Run,
 		}
 	}
 	if s := g.starts[slot]; s != nil {
-		v.Starts = appendPresent(make([]int64, 0, len(bits)), s.append(make([]int64, 0, to-from), from, to), runs, to-from)
+		v.Starts = column.AppendPresent(make([]int64, 0, len(bits)), s.append(make([]int64, 0, to-from), from, to), 0, runs)
 	}
 	return v
 }

@@ -31,7 +31,12 @@ func (s *Scan) fill(b *storage.ColumnBatch, w *scratch, p path) error {
 		for at := s.series[rank].head; at >= 0; at = s.members[at].next {
 			m := s.members[at]
 			var err error
-			if w.pieces, err = s.pieces(m, w.pieces[:0]); err != nil {
+			if s.timesOnly {
+				w.pieces, err = s.outline(m, w.pieces[:0])
+			} else {
+				w.pieces, err = s.pieces(m, w.pieces[:0])
+			}
+			if err != nil {
 				return err
 			}
 			s.place(chunks, tiles, m, w)
@@ -72,6 +77,7 @@ func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, m member, w *scrat
 		chunks[hint] = piece.Chunk
 		if before, after := piece.From-tiles[hint].from, tiles[hint].to-piece.To; before > 0 || after > 0 {
 			chunks[hint].Runs = w.widen(piece.Chunk.Runs, int(before), int(piece.To-piece.From), int(after))
+			chunks[hint].At += uint16(before) // of a stream; others have no use for it
 		}
 	}
 }

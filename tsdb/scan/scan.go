@@ -54,6 +54,7 @@ const checkEvery = 1024
 type Scan struct {
 	parts            []part.Part
 	minTime, maxTime int64
+	timesOnly        bool
 
 	series  []entry // by rank
 	members []member
@@ -84,7 +85,7 @@ type batch struct {
 // samples in the selection's range. The parts stand in order of acceptance
 // (I2). Selection.Partial is of no concern here.
 func Select(ctx context.Context, parts []part.Part, sel storage.Selection) (*Scan, error) {
-	s := &Scan{minTime: sel.MinTime, maxTime: sel.MaxTime, scratch: map[*storage.ColumnBatch]*scratch{}}
+	s := &Scan{minTime: sel.MinTime, maxTime: sel.MaxTime, timesOnly: sel.TimesOnly, scratch: map[*storage.ColumnBatch]*scratch{}}
 	s.parts = overlapping(parts, sel.MinTime, sel.MaxTime)
 	m, found, err := mergeParts(ctx, s.parts, sel.Matchers, &s.warnings)
 	if err != nil {
