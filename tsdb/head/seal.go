@@ -226,4 +226,3 @@ func (g *group) openLocked(dst []float64, m *member, runs []column.Run, n int) [
 	s.values = g.streamLocked(s.values[:0], s, m, n)
 	return column.AppendPresent(dst, s.values[:n], 0, runs)
 }
-
