@@ -68,6 +68,11 @@ func (p headPart) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples,
 	return p.Part.(part.Estimator).EstimateSeries(ref, minTime, maxTime)
 }
 
+// Outline implements part.Outliner.
+func (p headPart) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	return p.Part.(part.Outliner).Outline(ref, minTime, maxTime, dst)
+}
+
 // visible returns what deletions leave of a snapshot.
 func visible(s *head.Snapshot) headPart {
 	if !s.Deletes() {

@@ -16,7 +16,7 @@ import (
 )
 
 func (r *Run) aggregate(ctx context.Context, n *plan.Aggregate, g function.Grid) (Matrix, error) {
-	if n.Fused {
+	if n.Fused && !chooses(n.Op) {
 		m, err := r.aggregateFused(ctx, n, g)
 		if !errors.Is(err, errOverflow) && !errors.Is(err, errHistograms) {
 			return m, err
@@ -30,6 +30,12 @@ func (r *Run) aggregate(ctx context.Context, n *plan.Aggregate, g function.Grid)
 		var err error
 		if params, err = r.scalar(ctx, n.Param, g); err != nil {
 			return Matrix{}, err
+		}
+	}
+	if n.Fused && chooses(n.Op) {
+		m, err := r.chooseFused(ctx, n, g, params)
+		if !errors.Is(err, errLabelsNeeded) {
+			return m, err
 		}
 	}
 	in, err := r.eval(ctx, n.Input, g)

@@ -155,7 +155,7 @@ func (c *chooser) step(step int, param float64) [][]Row {
 			continue
 		}
 		c.values[i] = v
-		cand := Row{Labels: c.rows[i].Labels, DropName: c.rows[i].DropName, First: i, V: c.values[i : i+1 : i+1]}
+		cand := Row{Labels: c.rows[i].Labels, DropName: c.rows[i].DropName, rank: c.rows[i].rank, First: i, V: c.values[i : i+1 : i+1]}
 		if h := c.rows[i].Histogram(step); h != nil {
 			cand.H = []*histogram.FloatHistogram{h}
 		}

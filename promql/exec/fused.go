@@ -181,18 +181,20 @@ func (f *fused) release() {
 	}
 }
 
+// flowingSource is the input of a fused aggregation as a source.
+func (r *Run) flowingSource(ctx context.Context, n *plan.Aggregate, g function.Grid) (*rowSource, error) {
+	if call, ok := n.Input.(*plan.Call); ok {
+		return r.rangeSource(ctx, call, g)
+	}
+	return r.instantSource(n.Input.(*plan.Instant)), nil
+}
+
 // aggregateFused aggregates the rows of a selector, or of a range function over
 // one, as they come from the columns.
 func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.Grid) (Matrix, error) {
-	var src *rowSource
-	call, _ := n.Input.(*plan.Call)
-	if call == nil {
-		src = r.instantSource(n.Input.(*plan.Instant))
-	} else {
-		var err error
-		if src, err = r.rangeSource(ctx, call, g); err != nil {
-			return Matrix{}, err
-		}
+	src, err := r.flowingSource(ctx, n, g)
+	if err != nil {
+		return Matrix{}, err
 	}
 	if n.Op == parser.COUNT || n.Op == parser.GROUP {
 		// Which steps have a value depends on times alone.
@@ -204,7 +206,7 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 		where:    "the aggregation " + n.Op.String(),
 	}
 	defer f.release()
-	err := r.rows(ctx, src, g, f, func(s storage.Scan) error {
+	err = r.rows(ctx, src, g, f, func(s storage.Scan) error {
 		if err := r.checkParams(src, g); err != nil {
 			return err
 		}

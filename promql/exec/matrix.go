@@ -22,6 +22,8 @@ type Row struct {
 	// H, if not nil, is parallel to V: where it is set, the value is that
 	// histogram, which is shared and never changed.
 	H []*histogram.FloatHistogram
+	// rank is the series' in a scan, for a row that has no labels yet.
+	rank uint32
 }
 
 // At returns the value at a step, and whether there is one.

@@ -76,7 +76,7 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 		start = 0
 	}
 	if x.H.IsZero() || x.H.IsStale() {
-		reset.last = nil
+		reset.broken = true
 	}
 	if x.H.IsZero() {
 		if s.src.staleEnds || !column.IsStale(x.V) {
@@ -94,8 +94,11 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 	if s.src.scan != nil && s.src.scan.StatsOnly {
 		// Without buckets nobody can see a reset any more.
 		h = &histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
-		if reset.found {
+		switch {
+		case reset.found:
 			h.CounterResetHint = histogram.CounterReset
+		case reset.compared:
+			h.CounterResetHint = histogram.NotCounterReset
 		}
 	}
 	s.hists = append(s.hists, function.HistogramPoint{T: x.T, H: h, Start: start})
@@ -108,25 +111,30 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 // Like upstream's chunks it says for sure what is not a reset, and leaves the
 // others unknown: hints that contradict each other are worth a warning.
 type resetHints struct {
-	last  *histogram.FloatHistogram
-	found bool // the last one was found to be a reset
+	last *histogram.FloatHistogram
+	// broken: a float or a stale marker came since.
+	broken bool
+	// compared: the newest was compared with the one before; found: it is a reset.
+	compared, found bool
 }
 
-// hinted returns h with a hint, unless it is the first of its run.
+// hinted returns h with a hint, unless it is the first of an unbroken run.
 func (r *resetHints) hinted(x column.Histogram) *histogram.FloatHistogram {
 	h := x.Float
 	if h == nil {
 		h = x.Int.ToFloat(nil)
 	}
-	last := r.last
-	r.last, r.found = h, false
+	last, broken := r.last, r.broken
+	r.last, r.broken, r.compared, r.found = h, false, false, false
 	if h.CounterResetHint != histogram.UnknownCounterReset || last == nil {
 		return h
 	}
-	out := *h
-	if r.found = h.DetectReset(last); !r.found {
-		out.CounterResetHint = histogram.NotCounterReset
+	r.compared, r.found = true, h.DetectReset(last)
+	if r.found || broken {
+		return h
 	}
+	out := *h
+	out.CounterResetHint = histogram.NotCounterReset
 	return &out
 }
 

@@ -23,6 +23,8 @@ func accumulates(op parser.ItemType) bool {
 	switch op {
 	case parser.SUM, parser.COUNT, parser.AVG, parser.MIN, parser.MAX, parser.GROUP:
 		return true
+	case parser.TOPK, parser.BOTTOMK, parser.LIMITK: // labels of what is chosen alone
+		return true
 	}
 	return false
 }

@@ -31,6 +31,7 @@ type Part struct {
 var (
 	_ part.Part      = (*Part)(nil)
 	_ part.Estimator = (*Part)(nil)
+	_ part.Outliner  = (*Part)(nil)
 )
 
 // New returns p without what the hider says.
@@ -64,6 +65,18 @@ func (p *Part) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([
 		return dst[:n], errors.Join(err, hideErr)
 	}
 	return append(dst[:n], left...), err
+}
+
+// Outline implements part.Outliner: that of the part where nothing of the series
+// is hidden.
+func (p *Part) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
+	if err := p.hider.Prepare(context.Background()); err != nil {
+		return dst, err
+	}
+	if o, ok := p.Part.(part.Outliner); ok && len(p.hider.Hidden(ref)) == 0 {
+		return o.Outline(ref, minTime, maxTime, dst)
+	}
+	return p.Pieces(ref, minTime, maxTime, dst)
 }
 
 // EstimateSeries implements part.Estimator.
