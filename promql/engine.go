@@ -139,16 +139,19 @@ func (e *Engine) run(ctx context.Context, r storage.Reader, id tenant.ID, q Quer
 	return res, nil
 }
 
-func (e *Engine) parse(text string) (parser.Expr, error) {
+// checkText refuses what takes too long to be parsed.
+func (e *Engine) checkText(text string) error {
 	if n := len(text); n > e.options.ExprBytesMax {
-		return nil, &LimitError{
+		return &LimitError{
 			Limit: "bytes of text", Max: int64(e.options.ExprBytesMax), Seen: int64(n), Where: "the expression",
 			Remedy: "split it, for example with recording rules, or raise nilometer.query.expression_size_max",
 		}
 	}
-	if err := plan.CheckNesting(text); err != nil {
-		return nil, err
-	}
+	return plan.CheckNesting(text)
+}
+
+// parse parses what checkText lets through.
+func (e *Engine) parse(text string) (parser.Expr, error) {
 	expr, err := e.parser.ParseExpr(text)
 	if err != nil {
 		return nil, &ParseError{Err: err}

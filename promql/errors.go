@@ -70,7 +70,9 @@ func typed(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(err, storage.ErrReplaying):
 		return &StorageError{Err: err}
-	case errors.As(err, &limit), errors.As(err, &execution), errors.As(err, &missing), errors.As(err, &parse):
+	case errors.As(err, &limit):
+		return limit // which series went over it says nothing
+	case errors.As(err, &execution), errors.As(err, &missing), errors.As(err, &parse):
 		return err
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w in query execution", ErrTimeout)

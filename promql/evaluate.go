@@ -32,6 +32,9 @@ const exprShort = 4 << 10
 // itself.
 func (e *Engine) prepare(ctx context.Context, q Query, ev evaluation) (p prepared, err error) {
 	defer e.survive(q.Expr, &err)
+	if err := e.checkText(q.Expr); err != nil {
+		return p, err
+	}
 	var expr parser.Expr
 	parse := func() error {
 		expr, err = e.parse(q.Expr)
@@ -175,6 +178,9 @@ func (e *Engine) params(q Query, ev evaluation) plan.Params {
 // indented below it: as built, and after the rewrite rules. It reads no data.
 // A query without a Step is an instant one.
 func (e *Engine) Explain(q Query) (built, optimized string, err error) {
+	if err := e.checkText(q.Expr); err != nil {
+		return "", "", err
+	}
 	expr, err := e.parse(q.Expr)
 	if err != nil {
 		return "", "", err
