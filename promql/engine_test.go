@@ -167,7 +167,6 @@ func TestErrors(t *testing.T) {
 		{name: "backwards", q: promql.Query{Expr: "up", Start: at(1), End: at(0), Step: time.Second}, check: as[*promql.ParseError], text: "before its start"},
 		{name: "range of a range", q: span(`up[5m]`), check: as[*promql.ParseError], text: `invalid expression type "range vector" for range query`},
 		{name: "duration", q: span(`rate(up[5m - 6m])`), check: as[*promql.ParseError], text: "duration must be greater than 0"},
-		{name: "not supported", q: span(`info(up)`), check: as[*promql.NotSupportedError], text: "the function info is not supported yet"},
 		{name: "modifier", q: span(`avg_over_time(up[5m] smoothed)`), check: as[*promql.ExecutionError], text: "smoothed modifier can only be used with: delta, increase, rate - not with avg_over_time"},
 		{name: "matching", q: span(`up + on (job) up`), check: as[*promql.ExecutionError], text: "found duplicate series for the match group"},
 		{name: "canceled", ctx: done, q: span(`up`), check: is(promql.ErrCanceled), text: "canceled"},

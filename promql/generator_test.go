@@ -234,6 +234,9 @@ func (g *generator) function(depth int) string {
 		}
 		return pick(g, "timestamp", "hour", "minute", "day_of_year", "month") + "(" + v + ")"
 	case 8:
+		if g.rnd.IntN(2) == 0 {
+			return "info(" + g.selector() + g.modifiers() + pick(g, "", `, {__name__="build_info"}`, `, {__name__=~".+_info", version=~".+"}`, `, {__name__!="up", version="1.0"}`, `, {__name__="build_info", none=""}`) + ")"
+		}
 		return pick(g, "sort", "sort_desc") + "(" + v + ")"
 	}
 	return pick(g, "abs", "ceil", "floor", "exp", "sqrt", "ln", "sgn", "cos", "deg") + "(" + v + ")"

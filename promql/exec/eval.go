@@ -124,6 +124,8 @@ func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, e
 		return r.instant(ctx, n, g)
 	case *plan.Call:
 		return r.call(ctx, n, g)
+	case *plan.Info:
+		return r.info(ctx, n, g)
 	case *plan.Aggregate:
 		return r.aggregate(ctx, n, g)
 	case *plan.Binary:

@@ -120,6 +120,16 @@ func LastOfSpan(s *Span) Value {
 	return s.Histograms[j-1].point().result()
 }
 
+// TimeOfLastFloat returns the time in seconds of the latest sample if that is a
+// float. A histogram, and a stale marker, it returns itself.
+func TimeOfLastFloat(s *Span) Value {
+	last := LastOfSpan(s)
+	if !last.OK || last.H != nil || value.IsStaleNaN(last.V) {
+		return last
+	}
+	return floatValue(float64(s.Floats[len(s.Floats)-1].T) / 1000)
+}
+
 // StartOfLast returns the start timestamp of the latest sample in seconds; it
 // is absent for an empty span and after a stale marker.
 func StartOfLast(s *Span) Value {

@@ -99,7 +99,7 @@ func (b *builder) call(e *parser.Call, depth int) Node {
 		return &Const{base: at(e), Value: v}
 	}
 	if e.Func.Name == "info" {
-		return b.fail(&NotSupportedError{What: "the function info"})
+		return b.info(e, depth)
 	}
 	n := &Call{base: at(e), Func: e.Func, Window: -1}
 	for i, a := range e.Args {

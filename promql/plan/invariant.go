@@ -49,6 +49,14 @@ func hoist(n Node) (same, wrap bool) {
 		if rightWrap {
 			n.Right = invariant(n.Right)
 		}
+	case *Info:
+		same, wrap := hoist(n.Input)
+		if same && n.Uniform {
+			return true, true
+		}
+		if wrap {
+			n.Input = invariant(n.Input)
+		}
 	case *Call:
 		return hoistCall(n)
 	}

@@ -266,5 +266,7 @@ func replaceInputs(n Node, f func(Node) Node) {
 		n.Input = f(n.Input)
 	case *StepInvariant:
 		n.Input = f(n.Input)
+	case *Info:
+		n.Input = f(n.Input)
 	}
 }

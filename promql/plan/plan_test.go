@@ -79,7 +79,6 @@ func beforeAndAfter(t *testing.T, expr, name string) string {
 
 func TestBuildErrors(t *testing.T) {
 	for expr, want := range map[string]string{
-		`info(up)`:                        "the function info is not supported yet",
 		`up offset (1m / (step() - 10))`:  "division by zero",
 		`up[1m % (step() - 10)]`:          "modulo by zero",
 		`up[(1m) * 0]`:                    "duration must be greater than 0",

@@ -21,6 +21,8 @@ func bound(n Node, from, to int64) {
 			n.Scan.MaxTime = add(n.Scan.MaxTime, n.Lookback)
 		}
 		return
+	case *Info:
+		n.MinTime, n.MaxTime = subtract(n.Reference(from), n.Lookback-1), n.Reference(to)
 	case *Window:
 		if n.Scan != nil {
 			n.Scan.MinTime = subtract(subtract(n.Reference(from), n.RangeMs-1), n.Behind())

@@ -36,16 +36,9 @@ func TestUpstreamScriptsOnTSDB(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			promqltest.RunBuiltinTestsWithStorage(withoutInfo{t}, engine{e}, func(tb testing.TB) upstream.Storage { return open(tb, blocks) })
+			promqltest.RunBuiltinTestsWithStorage(t, engine{e}, func(tb testing.TB) upstream.Storage { return open(tb, blocks) })
 		})
 	}
-}
-
-// withoutInfo leaves out the one file whose function is not supported yet.
-type withoutInfo struct{ *testing.T }
-
-func (t withoutInfo) Run(name string, f func(*testing.T)) bool {
-	return name == "testdata/info.test" || t.T.Run(name, f)
 }
 
 // database is upstream's storage, as far as scripts use it, over ours.
