@@ -137,12 +137,14 @@ func newTurns(lanes int) *turns {
 }
 
 // wait blocks until it is seq's turn, and returns its lane; false when the
-// scan failed meanwhile.
-func (t *turns) wait(seq int) (lane int, ok bool) {
+// scan failed meanwhile. Before it blocks it gives the core up: whose turn it is
+// may wait for one.
+func (t *turns) wait(seq int, c *core) (lane int, ok bool) {
 	lane = seq % len(t.next)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.next[lane] != seq && !t.dead {
+		c.give()
 		t.cond.Wait()
 	}
 	return lane, !t.dead

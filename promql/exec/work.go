@@ -99,9 +99,19 @@ func (c *crew) fail(err error) {
 	}
 }
 
+// reportSeries is how many series a worker reads before it says so: the counts
+// are shared, and ten thousand batches of one series would feel it.
+const reportSeries = 64
+
 // report counts a unit of so many series as read.
 func (w *worker) report(series int) {
-	w.run.seriesRead.Add(int64(series))
+	if w.seriesRead += int64(series); w.seriesRead >= reportSeries {
+		w.tell()
+	}
+}
+
+func (w *worker) tell() {
+	w.run.seriesRead.Add(w.seriesRead)
 	w.run.samplesRead.Add(w.samplesRead)
-	w.samplesRead = 0
+	w.seriesRead, w.samplesRead = 0, 0
 }

@@ -24,23 +24,23 @@ type worker struct {
 	core  core
 
 	// What is shared by the series of the batch with id batch.
-	batch              int
-	tileFrom, tileTo   int // tiles that overlap the scan's times
-	shared             function.Windows
-	sharedPresent      Bits // nil when every step has a result
-	sharedBits         Bits // memory for it
-	sharedAny          bool
-	private            function.Windows // of a series with times of its own
-	privatePresent     Bits
-	samples            function.Samples
-	times              []int64
-	values             []float64
-	chunkValues        []float64
-	resets             []int32
-	out                []float64
-	scratch            function.Scratch
-	touched            Bits
-	samplesRead, taken int64
+	batch                          int
+	tileFrom, tileTo               int // tiles that overlap the scan's times
+	shared                         function.Windows
+	sharedPresent                  Bits // nil when every step has a result
+	sharedBits                     Bits // memory for it
+	sharedAny                      bool
+	private                        function.Windows // of a series with times of its own
+	privatePresent                 Bits
+	samples                        function.Samples
+	times                          []int64
+	values                         []float64
+	chunkValues                    []float64
+	resets                         []int32
+	out                            []float64
+	scratch                        function.Scratch
+	touched                        Bits
+	samplesRead, seriesRead, taken int64
 	// What series with histograms need; nil until there is one.
 	mixed   *spans
 	stored  storage.Values
@@ -67,7 +67,7 @@ func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *tur
 // close hands in what the worker counted.
 func (w *worker) close(touched *sync.Mutex) {
 	w.core.give()
-	w.run.samplesRead.Add(w.samplesRead)
+	w.tell()
 	w.run.q.Budget.giveBytes(w.taken)
 	touched.Lock()
 	defer touched.Unlock()
@@ -82,9 +82,6 @@ func (w *worker) close(touched *sync.Mutex) {
 }
 
 func (w *worker) unit(ctx context.Context, u unit) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if w.batch != u.id {
 		if err := w.open(u.sharedBatch); err != nil {
 			return err
@@ -93,8 +90,7 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 	lane := 0
 	if w.order != nil {
 		var ok bool
-		w.core.give() // whose turn it is may need it
-		if lane, ok = w.order.wait(u.seq); !ok {
+		if lane, ok = w.order.wait(u.seq, &w.core); !ok {
 			return nil // whoever failed reports it
 		}
 		defer w.order.done(u.seq)
