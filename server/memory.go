@@ -21,13 +21,25 @@ const memoryRatio = 0.75
 // series, and less garbage is 30 % less memory (docs/design/head.md).
 const gcPercent = 40
 
+// startGCPercent is that of a start, while the log waits in memory to be worked
+// up: it has no pointers, so that collections cost next to nothing, and is the
+// most that the process ever has (docs/design/head.md).
+const startGCPercent = 10
+
+// caughtUp sets the garbage collector's pace when a start is over.
+func caughtUp() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
 // memoryLimit returns how much memory the process may have, in bytes, 0 when
 // nothing says so, and who sets the Go runtime's share of it: nil when
 // GOMEMLIMIT in the environment has. It sets the garbage collector's pace,
 // unless GOGC in the environment has.
 func memoryLimit(c *config.Config, logger *slog.Logger) (limit int64, setHeapLimit func(int64)) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(startGCPercent)
 	}
 	setHeapLimit = func(n int64) { debug.SetMemoryLimit(n) }
 	if os.Getenv("GOMEMLIMIT") != "" {

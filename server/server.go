@@ -158,7 +158,7 @@ func (s *server) openData(ctx context.Context, conf *config.Config, admitter *li
 	opts.MemoryLimit = s.memoryLimit
 	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
 		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
-		Beside: s.openBeside, SetHeapLimit: s.setHeap,
+		Beside: s.openBeside, SetHeapLimit: s.setHeap, CaughtUp: caughtUp,
 	})
 	if err != nil && s.meta != nil {
 		err = errors.Join(err, s.meta.Close())

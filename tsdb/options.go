@@ -176,6 +176,9 @@ type Deps struct {
 	// SetHeapLimit gives the Go runtime what the memory outside of its heap
 	// leaves of Options.MemoryLimit; nil: its limit is somebody else's.
 	SetHeapLimit func(bytes int64)
+	// CaughtUp is called by Run when nothing of the log waits in memory to be
+	// worked up any more; nil: nobody wants to know.
+	CaughtUp func()
 }
 
 func (d Deps) withDefaults() Deps {

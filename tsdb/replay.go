@@ -96,6 +96,9 @@ func (db *DB) replay(ctx context.Context) error {
 		return err
 	}
 	db.logLosses(lost)
+	if db.deps.CaughtUp != nil {
+		db.deps.CaughtUp()
+	}
 	if r.Segments > 0 {
 		db.logger.Info("write-ahead log replayed", "segments", r.Segments, "batches", r.Batches, "samples", r.Samples,
 			"duration_ms", time.Since(start).Milliseconds(), "read_ms", read.Milliseconds())

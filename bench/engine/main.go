@@ -32,8 +32,11 @@ import (
 // begin is a multiple of two hours, 2023-11-14 22:00 UTC.
 const begin = 1_699_999_200_000
 
-// gcPercent is that of the server.
-const gcPercent = 40
+// gcPercent and startGCPercent, up to the complete answer, are the server's.
+const (
+	gcPercent      = 40
+	startGCPercent = 10
+)
 
 // looks is how often the database looks at what is to be done: the data's time
 // goes by some hundred times faster than that of the clock.

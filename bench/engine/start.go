@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ func start(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	debug.SetGCPercent(startGCPercent)
 	peak := watch()
 	begun := time.Now()
 	db, err := open(ctx, o, func() time.Time { return time.UnixMilli(now.Load()) }, nil)
@@ -49,6 +51,8 @@ func start(ctx context.Context, o options) error {
 		return err
 	}
 	first := time.Since(begun)
+	replayed := peak()
+	peak = watch()
 	all, err := count(ctx, db, storage.Selection{MinTime: end - 300_000, MaxTime: end})
 	if err != nil {
 		return err
@@ -56,6 +60,9 @@ func start(ctx context.Context, o options) error {
 	if err := stop(); err != nil {
 		return err
 	}
+	counted := peak()
+	debug.SetGCPercent(gcPercent)
+	peak = watch()
 	fmt.Printf("start: open %.2f s, first answer (%d series) after %.2f s, all %d series after %.2f s\n",
 		opened.Seconds(), n, first.Seconds(), all, time.Since(begun).Seconds())
 	if err := db.Cut(ctx); err != nil { // the span is not over yet
@@ -73,8 +80,9 @@ func start(ctx context.Context, o options) error {
 	}
 	m, most := measure(), peak()
 	fmt.Println("during the cut", slow)
-	fmt.Printf("cut: %.1f s; bytes/series: anonymous %.0f, files %.0f; peak since the start: anonymous %.0f, files %.0f\n", took.Seconds(),
-		float64(m.anonymous)/float64(all), float64(m.files)/float64(all), float64(most.anonymous)/float64(all), float64(most.files)/float64(all))
+	perSeries := func(n int64) float64 { return float64(n) / float64(all) }
+	fmt.Printf("cut: %.1f s; bytes/series: anonymous %.0f, files %.0f; peak of anonymous up to the first answer %.0f, up to all %.0f, up to the end of the cut %.0f\n", took.Seconds(),
+		perSeries(m.anonymous), perSeries(m.files), perSeries(replayed.anonymous), perSeries(counted.anonymous), perSeries(most.anonymous))
 	return nil
 }
 
