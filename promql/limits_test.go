@@ -36,6 +36,8 @@ func TestLimits(t *testing.T) {
 		{"memory of one query", promql.Options{QueryMemoryMaxBytes: 200_000}, all, "bytes of memory", "nilometer.query.query_memory_max"},
 		{"memory of all", promql.Options{MemoryMaxBytes: 400_000, QueryMemoryMaxBytes: 400_000, RulesMemoryBytes: 300_000}, all, "bytes of memory of all queries", "nilometer.query.memory_max"},
 		{"result", promql.Options{ResultMaxBytes: 10_000}, all, "bytes", "nilometer.query.result_size_max"},
+		{"labels that grow", promql.Options{}, strings.Repeat("label_replace(", 60) + "up" + strings.Repeat(`, "x", "a$1$1$1$1", "x", "(.*)")`, 60), "bytes of a label's value", "shorter"},
+		{"labels joined", promql.Options{QueryMemoryMaxBytes: 10 << 20}, strings.Repeat("label_join(", 60) + "up" + strings.Repeat(`, "job", "-", "job", "job", "job")`, 60), "bytes of memory", "nilometer.query.query_memory_max"},
 		{"steps", promql.Options{StepsMax: 10}, all, "steps", "longer"},
 	} {
 		reg := prometheus.NewRegistry()

@@ -73,6 +73,7 @@ func Queries() []Query {
 		{Name: "topk of all", Expr: "topk(1000000, " + all + ")", Span: 6 * time.Hour, Step: 2 * time.Second},
 		{Name: "count_values", Expr: `count_values("v", ` + all + ")", Span: 6 * time.Hour, Step: 15 * time.Second},
 		{Name: "labels rewritten", Expr: `label_replace(` + all + `, "x", "$1$1$1$1", "instance", "(.*)")`, Span: 6 * time.Hour, Step: 15 * time.Second},
+		{Name: "labels that grow", Expr: strings.Repeat("label_replace(", 60) + all + strings.Repeat(`, "x", "a$1$1$1$1", "x", "(.*)")`, 60), Instant: true},
 		{Name: "rates of everything", Expr: "sort_desc(sum by (instance, __name__) (rate(" + all + "[5m])))", Span: 6 * time.Hour, Step: 2 * time.Second},
 		{Name: "regression over a month", Expr: "predict_linear(" + all + "[30d], 3600)", Span: month, Step: finest},
 	}

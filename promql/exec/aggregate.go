@@ -97,7 +97,7 @@ func (r *Run) aggregateRows(ctx context.Context, n *plan.Aggregate, g function.G
 		byGroup[groupOf[i]] = append(byGroup[groupOf[i]], int32(i))
 	}
 	for gi := range out {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return nil, err
 		}
 		switch n.Op {

@@ -61,8 +61,11 @@ func histogramPoints(hs []*histogram.FloatHistogram) int64 {
 	return n
 }
 
-// rowBytes is a row's own size with a small slice header's worth of labels.
-const rowBytes = 96
+// rowBytes is a row's own size, values and labels aside.
+const rowBytes = 112
+
+// ownBytes is what a row takes beside its points.
+func (r *Row) ownBytes() int64 { return rowBytes + int64(r.Labels.ByteSize()) }
 
 // takeSeries counts the series of a selection.
 func (b *Budget) takeSeries(n int64, where string) error {

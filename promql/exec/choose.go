@@ -34,7 +34,7 @@ func (r *Run) choose(ctx context.Context, n *plan.Aggregate, g function.Grid, in
 	}
 	c := &chooser{op: n.Op, rows: in.Rows, groupOf: groupOf, groups: make([][]Row, groups)}
 	if g.Steps == 1 {
-		out := Matrix{Grid: g, held: in.held}
+		out := Matrix{Grid: g, held: in.held, heldBytes: in.heldBytes}
 		for _, chosen := range c.step(0, params[0]) {
 			out.Rows = append(out.Rows, chosen...)
 		}
@@ -45,7 +45,7 @@ func (r *Run) choose(ctx context.Context, n *plan.Aggregate, g function.Grid, in
 	}
 	keep := make([]Bits, len(in.Rows))
 	for step := range g.Steps {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		for _, chosen := range c.step(step, params[step]) {

@@ -31,7 +31,7 @@ func (r *Run) countValues(ctx context.Context, n *plan.Aggregate, g function.Gri
 	var out []Row
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i := range m.Rows {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		row := &m.Rows[i]

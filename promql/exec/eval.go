@@ -140,19 +140,32 @@ func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, e
 
 // hold counts a finished matrix and returns it.
 func (r *Run) hold(m Matrix, where string) (Matrix, error) {
-	points := int64(0)
+	points, bytes := int64(0), int64(0)
 	for i := range m.Rows {
 		points += int64(len(m.Rows[i].V)) + histogramPoints(m.Rows[i].H)
+		bytes += m.Rows[i].ownBytes()
 	}
 	if err := r.q.Budget.takePoints(points, where); err != nil {
 		return Matrix{}, err
 	}
 	m.held += points
-	return m, nil
+	return m, r.holdBytes(&m, bytes, where)
+}
+
+// holdBytes counts what rows of a matrix take beside their points.
+func (r *Run) holdBytes(m *Matrix, n int64, where string) error {
+	if err := r.q.Budget.takeBytes(n, where); err != nil {
+		return err
+	}
+	m.heldBytes += n
+	return nil
 }
 
 // release gives a matrix up that was held.
-func (r *Run) release(m Matrix) { r.q.Budget.givePoints(m.held) }
+func (r *Run) release(m Matrix) {
+	r.q.Budget.givePoints(m.held)
+	r.q.Budget.giveBytes(m.heldBytes)
+}
 
 func (r *Run) constant(n *plan.Const, g function.Grid) (Matrix, error) {
 	m := Matrix{Grid: g, held: int64(g.Steps)}

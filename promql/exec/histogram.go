@@ -74,13 +74,13 @@ func (r *Run) histogram(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 	out := Matrix{Grid: g}
 	classic, native := c.group(m)
 	for _, h := range native {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		out.Rows = append(out.Rows, c.nativeResults(h)...)
 	}
 	for _, h := range classic {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		out.Rows = append(out.Rows, c.results(h)...)

@@ -39,7 +39,7 @@ func (r *Run) info(ctx context.Context, n *plan.Info, g function.Grid) (Matrix, 
 	defer func() { r.q.Budget.givePoints(held) }()
 	j.sign()
 	for step := range g.Steps {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		if err := j.step(step); err != nil {

@@ -21,13 +21,16 @@ func (r *Run) labelReplace(ctx context.Context, n *plan.Call, g function.Grid) (
 	if !model.UTF8Validation.IsValidLabelName(dst) {
 		return Matrix{}, plan.Errorf("invalid destination label name in label_replace(): %s", dst)
 	}
-	return r.relabel(ctx, n.Args[0], g, dst, func(lset labels.Labels) (string, bool) {
+	references := strings.Count(replacement, "$")
+	return r.relabel(ctx, n, g, dst, func(lset labels.Labels) (int, func() string) {
 		value := lset.Get(src)
 		groups := re.FindStringSubmatchIndex(value)
 		if groups == nil {
-			return "", false
+			return 0, nil
 		}
-		return string(re.ExpandString(nil, replacement, value, groups)), true
+		return len(replacement) + references*len(value), func() string {
+			return string(re.ExpandString(nil, replacement, value, groups))
+		}
 	})
 }
 
@@ -45,30 +48,54 @@ func (r *Run) labelJoin(ctx context.Context, n *plan.Call, g function.Grid) (Mat
 		return Matrix{}, plan.Errorf("invalid destination label name in label_join(): %s", dst)
 	}
 	values := make([]string, len(sources))
-	return r.relabel(ctx, n.Args[0], g, dst, func(lset labels.Labels) (string, bool) {
+	return r.relabel(ctx, n, g, dst, func(lset labels.Labels) (int, func() string) {
+		size := len(separator) * len(sources)
 		for i, name := range sources {
 			values[i] = lset.Get(name)
+			size += len(values[i])
 		}
-		return strings.Join(values, separator), true
+		return size, func() string { return strings.Join(values, separator) }
 	})
 }
 
-// relabel sets the label dst of every row to what f says.
-func (r *Run) relabel(ctx context.Context, in plan.Node, g function.Grid, dst string, f func(labels.Labels) (string, bool)) (Matrix, error) {
-	m, err := r.eval(ctx, in, g)
+// labelValueMax is the longest text that a label set can hold, in bytes.
+const labelValueMax = 1<<24 - 1
+
+// relabel sets the label dst of every row of n's first argument to what f says:
+// how large the value is at most, and then the value; nil leaves the row. Values
+// are counted before they are made: each may repeat the one before many times,
+// and functions nest.
+func (r *Run) relabel(ctx context.Context, n *plan.Call, g function.Grid, dst string, f func(labels.Labels) (int, func() string)) (Matrix, error) {
+	m, err := r.eval(ctx, n.Args[0], g)
 	if err != nil {
 		return Matrix{}, err
 	}
+	where := "the function " + n.Func.Name
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i := range m.Rows {
 		row := &m.Rows[i]
-		value, ok := f(row.Labels)
-		if !ok {
+		sizeMax, value := f(row.Labels)
+		if value == nil {
 			continue
 		}
+		if sizeMax > labelValueMax {
+			return Matrix{}, &plan.LimitError{
+				Limit: "bytes of a label's value", Max: labelValueMax, Seen: int64(sizeMax), Where: where,
+				Remedy: "make shorter values",
+			}
+		}
+		before := int64(row.Labels.ByteSize())
+		// The value, and the labels with it.
+		most := before + 2*int64(sizeMax)
+		if err := r.q.Budget.takeBytes(most, where); err != nil {
+			return Matrix{}, err
+		}
 		b.Reset(row.Labels)
-		b.Set(dst, value)
+		b.Set(dst, value())
 		row.Labels = b.Labels()
+		more := int64(row.Labels.ByteSize()) - before
+		r.q.Budget.giveBytes(most - more)
+		m.heldBytes += more
 		if dst == model.MetricNameLabel {
 			row.DropName = false
 		}

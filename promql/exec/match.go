@@ -107,7 +107,7 @@ func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt 
 	m.oneAt = make([]int32, len(sigs.index))
 	m.matched = make([]bool, len(sigs.index))
 	for step := range g.Steps {
-		if err := ctx.Err(); err != nil {
+		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
 		m.last = function.NoClash

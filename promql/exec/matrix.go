@@ -71,8 +71,9 @@ func (r *Row) hasFloats() bool {
 type Matrix struct {
 	Grid function.Grid
 	Rows []Row
-	// held is what the matrix counts in the budget, in points.
-	held int64
+	// held is what the matrix counts in the budget, in points, and heldBytes what
+	// its rows and their labels do beside them.
+	held, heldBytes int64
 }
 
 // newRow makes a row of the steps of v at which the set present (over all of

@@ -68,6 +68,9 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 				continue
 			}
 			row.Labels = s.Labels(uint32(rank))
+			if err := r.holdBytes(&m, row.ownBytes(), src.where); err != nil {
+				return err
+			}
 			if row.hasFloats() {
 				r.notice(src, row.Labels.Get(model.MetricNameLabel), row.Labels.Get(typeLabel))
 			}

@@ -47,8 +47,8 @@ func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Windo
 	rw := newRowWindows(src, g, in.Grid)
 	m := Matrix{Grid: g}
 	for i := range in.Rows {
-		if i&255 == 0 && ctx.Err() != nil {
-			return Matrix{}, ctx.Err()
+		if err := r.core.pause(ctx); err != nil {
+			return Matrix{}, err
 		}
 		row := &in.Rows[i]
 		out, ok := rw.result(r, row)
