@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/promql"
@@ -117,5 +120,53 @@ func TestPanicOfWorker(t *testing.T) {
 	}
 	if _, err := e.Range(context.Background(), store, tenant.Default, span("up")); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestLongWindowsEnd: a query whose one series takes minutes is killed within
+// that series, and pieces of it are the whole.
+func TestLongWindowsEnd(t *testing.T) {
+	long := storagetest.Series{Labels: labels.FromStrings("__name__", "x")}
+	for i := range 100_000 {
+		long.Samples = append(long.Samples, storagetest.Sample{T: dataStart + int64(i)*1000, V: float64(i * 7919 % 10007)})
+	}
+	store := memory(t, []storagetest.Series{long}, storagetest.MemoryOptions{})
+	e := newEngine(t, promql.Options{Workers: 2})
+	for _, expr := range []string{`quantile_over_time(0.9, x[30d])`, `quantile_over_time(0.9, (x + 0)[1d:5s])`} {
+		done := make(chan error)
+		go func() {
+			_, err := e.Range(context.Background(), store, tenant.Default, promql.Query{Expr: expr, Start: at(0), End: at(100_000), Step: 5 * time.Second})
+			done <- err
+		}()
+		for killed := false; !killed; time.Sleep(10 * time.Millisecond) {
+			for _, q := range e.Active() {
+				if q.MemoryBytes > 0 { // it reads
+					time.Sleep(30 * time.Millisecond)
+					_, killed = e.Kill(q.ID, "by the test")
+				}
+			}
+		}
+		if err := <-done; !errors.Is(err, promql.ErrKilled) {
+			t.Errorf("%s: %v", expr, err)
+		}
+	}
+
+	// 1,600 steps of 100,000 samples are more than one piece, 100 of them are not.
+	ask := func(from, to int64) []promql.Point {
+		q := promql.Query{Expr: `sum_over_time(x[1h]) + max_over_time(x[1h])`, Start: at(from), End: at(to), Step: 50 * time.Second}
+		res, err := e.Range(context.Background(), store, tenant.Default, q)
+		if err != nil || len(res.Matrix) != 1 {
+			t.Fatalf("%v, %v", res, err)
+		}
+		return res.Matrix[0].Points
+	}
+	whole := ask(10_000, 90_000)
+	for i := 0; i < len(whole); i += 100 {
+		to := min(i+100, len(whole))
+		for j, p := range ask(10_000+int64(i)*50, 10_000+int64(to-1)*50) {
+			if w := whole[i+j]; w.T != p.T || math.Float64bits(w.V) != math.Float64bits(p.V) {
+				t.Fatalf("at %d: %v and %v", i+j, w, p)
+			}
+		}
 	}
 }

@@ -51,7 +51,10 @@ func (r *Run) rangeOverSubquery(ctx context.Context, n *plan.Call, w *plan.Windo
 			return Matrix{}, err
 		}
 		row := &in.Rows[i]
-		out, ok := rw.result(r, row)
+		out, ok, err := rw.result(ctx, r, row)
+		if err != nil {
+			return Matrix{}, err
+		}
 		if !ok {
 			continue
 		}
@@ -91,13 +94,14 @@ type rowWindows struct {
 }
 
 // result is the function's row for a row.
-func (rw *rowWindows) result(r *Run, row *Row) (Row, bool) {
+func (rw *rowWindows) result(ctx context.Context, r *Run, row *Row) (out Row, ok bool, err error) {
 	if row.H == nil {
-		v, present, ok := rw.apply(row)
-		if !ok {
-			return Row{}, false
+		v, present, ok, err := rw.apply(ctx, &r.core, row)
+		if !ok || err != nil {
+			return Row{}, false, err
 		}
-		return newRow(row.Labels, v, present)
+		out, ok = newRow(row.Labels, v, present)
+		return out, ok, nil
 	}
 	if rw.mixed == nil {
 		rw.mixed = newSpans(rw.src, rw.grid)
@@ -119,9 +123,10 @@ func (rw *rowWindows) result(r *Run, row *Row) (Row, bool) {
 	some := s.apply()
 	r.remark(s.noted, row.Labels.Get(model.MetricNameLabel), rw.src.pos, rw.src.firstPos)
 	if !some {
-		return Row{}, false
+		return Row{}, false, nil
 	}
-	return newMixedRow(row.Labels, s.out, s.h, s.present)
+	out, ok = newMixedRow(row.Labels, s.out, s.h, s.present)
+	return out, ok, nil
 }
 
 // unknownReset is h without a hint about the sample before it, which in a
@@ -156,7 +161,7 @@ func (rw *rowWindows) prepare(w *function.Windows, t []int64) {
 }
 
 // apply returns the function's values for a row, valid until the next call.
-func (rw *rowWindows) apply(row *Row) ([]float64, Bits, bool) {
+func (rw *rowWindows) apply(ctx context.Context, c *core, row *Row) ([]float64, Bits, bool, error) {
 	rw.t, rw.v = rw.t[:0], rw.v[:0]
 	for i, v := range row.V {
 		if row.Present.Has(i) && !column.IsStale(v) {
@@ -178,12 +183,12 @@ func (rw *rowWindows) apply(row *Row) ([]float64, Bits, bool) {
 	}
 	present, ok := presence(win, rw.src.fn.SamplesMin, rw.bits, false)
 	if !ok {
-		return nil, nil, false
+		return nil, nil, false, nil
 	}
 	s := function.Samples{T: rw.t, V: rw.v}
 	if rw.src.fn.Resets {
 		s.Resets = appendResets(nil, rw.v)
 	}
-	rw.src.fn.Kernel(rw.out, &s, win, rw.src.params, &rw.sc, 0, rw.grid.Steps)
-	return rw.out, present, true
+	err := c.paced(ctx, &rw.src.fn, rw.out, &s, win, rw.src.params, &rw.sc, 0, rw.grid.Steps)
+	return rw.out, present, true, err
 }

@@ -102,7 +102,7 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 		if err := w.core.pause(ctx); err != nil {
 			return err
 		}
-		if err := w.series(&u.ColumnBatch, i, lane); err != nil {
+		if err := w.series(ctx, &u.ColumnBatch, i, lane); err != nil {
 			return fmt.Errorf("series of rank %d: %w", u.Ranks[i], err)
 		}
 	}
@@ -160,7 +160,7 @@ func presence(win *function.Windows, least int32, bits Bits, mutable bool) (Bits
 }
 
 // series makes the row of the i-th series of the batch.
-func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
+func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int) error {
 	chunks := b.Series(i)[w.tileFrom:w.tileTo]
 	tiles := b.Tiles[w.tileFrom:w.tileTo]
 	whole, starts, mixed := true, false, w.src.general
@@ -217,7 +217,7 @@ func (w *worker) series(b *storage.ColumnBatch, i, lane int) error {
 		w.resets = appendResets(w.resets[:0], w.values)
 		w.samples.Resets = w.resets
 	}
-	return w.emit(win, present, b.Ranks[i], lane)
+	return w.emit(ctx, win, present, b.Ranks[i], lane)
 }
 
 // seriesOfSpans makes the row of a series for which kernels are not enough.
@@ -254,11 +254,13 @@ func (w *worker) seriesOfSpans(b *storage.ColumnBatch, chunks []storage.Chunk, t
 }
 
 // emit runs the kernel over the row, piece by piece.
-func (w *worker) emit(win *function.Windows, present Bits, rank uint32, lane int) error {
+func (w *worker) emit(ctx context.Context, win *function.Windows, present Bits, rank uint32, lane int) error {
 	for from := 0; from < w.grid.Steps; from += len(w.out) {
 		to := min(from+len(w.out), w.grid.Steps)
 		out := w.out[:to-from]
-		w.src.fn.Kernel(out, &w.samples, win, w.src.params, &w.scratch, from, to)
+		if err := w.core.paced(ctx, &w.src.fn, out, &w.samples, win, w.src.params, &w.scratch, from, to); err != nil {
+			return err
+		}
 		if err := w.sink.take(lane, rank, from, out, present); err != nil {
 			return err
 		}
