@@ -260,6 +260,42 @@ func TestLateWindows(t *testing.T) {
 	}
 }
 
+// TestLateWindowAfterStart: the window ends at the tenant's newest sample also
+// where the log has nothing of the tenant any more, because all was sealed.
+func TestLateWindowAfterStart(t *testing.T) {
+	o := quiet(2 * time.Hour)
+	o.LatePushes, o.SegmentBytes = 10*time.Minute, 1<<10
+	db := mustStart(t, mem.New(), o, tsdb.Deps{Clock: func() time.Time { return time.UnixMilli(at(1300)) }})
+	names := []string{"s"}
+	g := open(db, storage.Open, "push")
+	for i := range int64(100) {
+		if _, err := appendBatch(g, names, storage.Batch{Time: at(12 * i)}, map[string]float64{"s": float64(i * i)}, storage.Synced); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := db.OpenGroup(t.Context(), "other", storagetest.Spec(storage.Closed, "scrape"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(1000) { // so many segments that all before them is sealed
+		if _, err := appendBatch(other, names, storage.Batch{Time: at(i)}, map[string]float64{"s": float64(i%7) / 3}, storage.Synced); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 99 {
+			if err := db.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	g = open(reopened(t, db), storage.Open, "push")
+	for seconds, want := range map[int64]bool{300: false, 900: true} {
+		_, err := appendBatch(g, names, storage.Batch{Time: at(seconds) + 1}, map[string]float64{"s": 1}, storage.Synced)
+		if taken := err == nil; taken != want {
+			t.Errorf("a sample at %d s: %v", seconds, err)
+		}
+	}
+}
+
 // TestLateHistogramsDeletedAndCrashed: a deletion hides late histograms like
 // floats, and what was synced is there after a crash.
 func TestLateHistogramsDeletedAndCrashed(t *testing.T) {

@@ -390,3 +390,11 @@ func (h *Head) noteLogged(segment uint64, t int64) {
 		h.newest.Store(max(t, h.newest.Load()))
 	}
 }
+
+// noteSealed remembers the last time that a file of seals has of a group: the log
+// may have nothing of it any more, and the window of late samples ends there.
+func (h *Head) noteSealed(t int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest.Store(max(t, h.newest.Load()))
+}

@@ -110,7 +110,7 @@ type Head struct {
 	memory memory
 
 	horizon atomic.Int64 // samples before it are late, or refused (I4)
-	newest  atomic.Int64 // the time of the newest sample in the log
+	newest  atomic.Int64 // the time of the newest sample in the log or in a file of seals
 	late    *late.Buffer // has a lock of its own
 
 	index index // has a lock of its own

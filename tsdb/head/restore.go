@@ -228,6 +228,7 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 	p := r.group(h, groupName{storage.GroupKind(newest.Kind), series.Key(newest.Key), newest.Name}, number)
 	p.seq, p.last, p.restored, p.group.need = newest.Seq, newest.Last, true, newest.Segment
 	p.group.sealedSeq = newest.Seq
+	h.noteSealed(newest.Last)
 	numbers := rs.numbersOf(h)
 	x := &h.index
 	x.mu.Lock()
