@@ -195,21 +195,21 @@ func between(must, got, may []storagetest.Series) error {
 }
 
 func contains(whole, partial []storagetest.Series) error {
-	have := map[string]map[int64]uint64{}
+	have := map[string]map[int64]storagetest.Sample{}
 	for _, s := range whole {
-		have[s.Labels.String()] = map[int64]uint64{}
+		have[s.Labels.String()] = map[int64]storagetest.Sample{}
 		for _, x := range s.Samples {
-			have[s.Labels.String()][x.T] = math.Float64bits(x.V)
+			have[s.Labels.String()][x.T] = x
 		}
 	}
 	for _, s := range partial {
 		for _, x := range s.Samples {
-			bits, ok := have[s.Labels.String()][x.T]
+			is, ok := have[s.Labels.String()][x.T]
 			if !ok {
 				return fmt.Errorf("%s at %d (%v)", s.Labels, x.T, x.V)
 			}
-			if bits != math.Float64bits(x.V) {
-				return fmt.Errorf("%s at %d has the bits %x, not %x", s.Labels, x.T, math.Float64bits(x.V), bits)
+			if !is.SameValue(x) || is.Start != x.Start {
+				return fmt.Errorf("%s at %d is %+v, not %+v", s.Labels, x.T, is, x)
 			}
 		}
 	}

@@ -15,13 +15,16 @@ type draw struct {
 	now    int64            // ms after base
 	last   map[string]int64 // the last time of the closed groups
 	values map[string]float64
-	churn  int      // generation of the series that come and go
-	broken int      // operations until a fault is healed; 0: there is none
-	names  []string // of the groups
+	mixed  bool             // there are histograms and start timestamps, too
+	shapes map[string]shape // of the series now
+	starts map[string]int64 // of the series now, ms after base
+	churn  int              // generation of the series that come and go
+	broken int              // operations until a fault is healed; 0: there is none
+	names  []string         // of the groups
 }
 
 func newDraw(rng *rand.Rand) *draw {
-	return &draw{rng: rng, last: map[string]int64{}, values: map[string]float64{}, names: []string{"A", "B", "P", "Q", "C", "R", "T"}}
+	return &draw{rng: rng, last: map[string]int64{}, values: map[string]float64{}, shapes: map[string]shape{}, starts: map[string]int64{}, names: []string{"A", "B", "P", "Q", "C", "R", "T"}}
 }
 
 // modelRanges are block ranges in ms.
@@ -38,6 +41,7 @@ func drawScript(seed uint64, n int) script {
 	if d.chance(2) {
 		s.Settings.SegmentBytes = []int64{1 << 10, 4 << 10, 16 << 10}[d.rng.IntN(3)]
 	}
+	d.mixed = d.chance(2)
 	for len(s.Ops) < n {
 		s.Ops = append(s.Ops, d.next()...)
 	}
@@ -144,7 +148,7 @@ func (d *draw) delete() op {
 // scrapes fill tiles, and so the next spans.
 func (d *draw) scrapes(name string) []op {
 	from := max(d.now, d.last[name]+1)
-	o := op{Do: doScrapes, Group: name, From: from, Count: 20 + d.rng.IntN(250), Interval: []int64{15, 100, 1_000}[d.rng.IntN(3)], Seed: uint64(d.rng.IntN(1 << 20))}
+	o := op{Do: doScrapes, Group: name, From: from, Count: 20 + d.rng.IntN(250), Interval: []int64{15, 100, 1_000}[d.rng.IntN(3)], Seed: uint64(d.rng.IntN(1 << 20)), Mixed: d.mixed}
 	took := o.Interval * int64(o.Count)
 	d.last[name] = from + took
 	d.now = max(d.now, from+took)
@@ -156,7 +160,7 @@ func (d *draw) scrapes(name string) []op {
 func (d *draw) late(name string) []op {
 	ago := d.rng.Int64N([]int64{30_000, 600_000, 8_000_000}[d.rng.IntN(3)])
 	return []op{{Do: doScrapes, Group: name, Synced: d.chance(2), From: d.now - ago, Count: 1 + d.rng.IntN(60),
-		Interval: []int64{15, 1_000, 5_000}[d.rng.IntN(3)], Seed: uint64(d.rng.IntN(1 << 20))}}
+		Interval: []int64{15, 1_000, 5_000}[d.rng.IntN(3)], Seed: uint64(d.rng.IntN(1 << 20)), Mixed: d.mixed}}
 }
 
 // append is what a sender does next.
@@ -259,5 +263,25 @@ func (d *draw) value(r *row, name string) {
 	if !column.IsStale(v) {
 		d.values[name] = v
 	}
-	r.add(name, v)
+	if !d.mixed {
+		r.add(name, v)
+		return
+	}
+	switch d.rng.IntN(16) {
+	case 0:
+		d.shapes[name] = modelShapes()[d.rng.IntN(4)]
+	case 1:
+		d.shapes[name] = ""
+	case 2:
+		d.starts[name] = d.now - d.rng.Int64N(100_000)
+	case 3:
+		d.starts[name] = 0
+	}
+	x := value{v: v, shape: d.shapes[name], start: d.starts[name]}
+	if column.IsStale(v) {
+		x.shape = ""
+	} else if x.shape != "" {
+		x.v = float64(d.rng.IntN(200))
+	}
+	r.addValue(name, x)
 }

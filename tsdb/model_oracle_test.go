@@ -101,9 +101,8 @@ func (w *writers) prepare(ctx context.Context, name string, r row) (storage.Prep
 		if x.Reason != storage.ReasonNone {
 			return nil, fmt.Errorf("resolve %s: %s", lsets[i], x.Reason)
 		}
-		b.Slots = append(b.Slots, x.Slot)
-		b.Values = append(b.Values, float64(r.Values[i]))
 	}
+	r.fill(b, out)
 	return g.Prepare(ctx, b)
 }
 

@@ -5,11 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"strconv"
 	"strings"
-
-	"github.com/nilometer/nilometer/model/column"
 )
 
 // script is a history of a database as data: what is done, in order, with all
@@ -75,6 +71,8 @@ type op struct {
 	Fault    string `json:"fault,omitempty"`
 	Count    int    `json:"count,omitempty"`
 	Interval int64  `json:"interval,omitempty"`
+	// Mixed scrapes have histograms and start timestamps, too.
+	Mixed bool `json:"mixed,omitempty"`
 }
 
 // row is a batch by names.
@@ -82,41 +80,13 @@ type row struct {
 	At        int64    `json:"at"`
 	BodyStale bool     `json:"body_stale,omitempty"`
 	Names     []string `json:"names,omitempty"`
-	Values    []bits   `json:"values,omitempty"`
+	Values    []value  `json:"values,omitempty"`
 }
 
-func (r *row) add(name string, v float64) {
-	r.Names, r.Values = append(r.Names, name), append(r.Values, bits(v))
-}
+func (r *row) add(name string, v float64) { r.addValue(name, value{v: v}) }
 
-// bits is a value that JSON keeps bit for bit: readable where that is the same.
-type bits float64
-
-func (b bits) MarshalText() ([]byte, error) {
-	v := float64(b)
-	if column.IsStale(v) {
-		return []byte("stale"), nil
-	}
-	text := strconv.FormatFloat(v, 'g', -1, 64)
-	if back, err := strconv.ParseFloat(text, 64); err == nil && math.Float64bits(back) == math.Float64bits(v) {
-		return []byte(text), nil
-	}
-	return fmt.Appendf(nil, "bits %016x", math.Float64bits(v)), nil
-}
-
-func (b *bits) UnmarshalText(text []byte) error {
-	if string(text) == "stale" {
-		*b = bits(column.StaleNaN())
-		return nil
-	}
-	if hex, ok := strings.CutPrefix(string(text), "bits "); ok {
-		u, err := strconv.ParseUint(hex, 16, 64)
-		*b = bits(math.Float64frombits(u))
-		return err
-	}
-	v, err := strconv.ParseFloat(string(text), 64)
-	*b = bits(v)
-	return err
+func (r *row) addValue(name string, v value) {
+	r.Names, r.Values = append(r.Names, name), append(r.Values, v)
 }
 
 // String is a JSON object a line: the settings, then the operations.
@@ -203,6 +173,6 @@ func (s script) with(i int, change func(*op)) script {
 
 func (r row) without(i int) row {
 	r.Names = append(append([]string(nil), r.Names[:i]...), r.Names[i+1:]...)
-	r.Values = append(append([]bits(nil), r.Values[:i]...), r.Values[i+1:]...)
+	r.Values = append(append([]value(nil), r.Values[:i]...), r.Values[i+1:]...)
 	return r
 }

@@ -31,6 +31,10 @@ func (r *run) commit(ctx context.Context, o *op, rows []row) error {
 	if err := r.waitFor(rows); err != nil {
 		return err
 	}
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i] = rows[i].floatsFirst()
+	}
 	var prepared []storage.Prepared
 	for _, x := range rows {
 		p, err := r.w.prepare(ctx, o.Group, x)
@@ -134,7 +138,8 @@ func (r row) spared(rejected []storage.Rejection, all bool) row {
 }
 
 // scrapes are Count positions of a group from From on: its first series count,
-// change seldom, or stay as they are.
+// change seldom, or stay as they are. When they are mixed some of what counts or
+// changes are histograms, and some are of a process that starts anew at times.
 func (r *run) scrapes(ctx context.Context, o *op) error {
 	known := modelGroups()[o.Group]
 	for i := range int64(o.Count) {
@@ -152,11 +157,28 @@ func (r *run) scrapes(ctx context.Context, o *op) error {
 				x.add(name, 1)
 			}
 		}
+		if o.Mixed {
+			x.mix(o, i)
+		}
 		if err := r.commit(ctx, o, []row{x}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mix gives some values of the i-th scrape other shapes and start timestamps.
+func (r *row) mix(o *op, i int64) {
+	for k := range r.Values {
+		v := &r.Values[k]
+		kind := int64(o.Seed) + int64(len(r.Names[k])) + int64(r.Names[k][1])
+		if kind%3 == 0 {
+			v.shape, v.v = modelShapes()[(kind/3+i/30)%4], float64(i)
+		}
+		if kind%4 < 2 {
+			v.start = max(1, o.From+i/40*40*o.Interval)
+		}
+	}
 }
 
 func (r *run) durable() error {
