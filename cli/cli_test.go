@@ -101,7 +101,7 @@ func TestWrongUse(t *testing.T) {
 		{[]string{"check", "rules"}, 2, "use nilometer check rules FILE"},
 		{[]string{"check", "config", missing}, 1, missing},
 		{[]string{"check", "rules", missing}, 1, missing},
-		{[]string{"query", "x"}, 2, "nilometer query instant|range EXPR"},
+		{[]string{"query", "x"}, 2, "nilometer query instant|range|explain EXPR"},
 		{[]string{"query", "instant"}, 2, "use nilometer query instant EXPR"},
 		{[]string{"query", "range", "a", "b"}, 2, "use nilometer query range EXPR"},
 		{[]string{"query", "instant", "-o", "xml", "up"}, 2, "--format=xml: the formats are promql and json"},

@@ -25,14 +25,14 @@ func newQuery(streams Streams) *cobra.Command {
 	query := &cobra.Command{
 		Use:   "query",
 		Short: "Ask a server",
-		Args:  args(cobra.NoArgs, "nilometer query instant|range EXPR"),
+		Args:  args(cobra.NoArgs, "nilometer query instant|range|explain EXPR"),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := query.PersistentFlags()
 	f.StringVar(&o.server, "server", "http://127.0.0.1:9090", "`URL` of the server")
 	f.StringVarP(&o.format, "format", "o", "promql", "output `format`: promql or json")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how `long` to wait")
-	query.AddCommand(newInstant(streams, o), newRange(streams, o))
+	query.AddCommand(newInstant(streams, o), newRange(streams, o), newExplain(streams, o))
 	return query
 }
 

@@ -31,6 +31,9 @@ type Query struct {
 	// points of a series in a range query (11,000).
 	SamplesMax int64 `yaml:"samples_max"`
 	SeriesMax  int64 `yaml:"series_max"`
+	// ReadSamplesMax bounds the samples that a query is expected to read, by an
+	// estimate before it begins (default 20,000,000,000).
+	ReadSamplesMax int64 `yaml:"read_samples_max"`
 	StepsMax   int   `yaml:"steps_max"`
 	// ResultSizeMax bounds an answer in memory (default 512MiB),
 	// ExpressionSizeMax the text of a query (512KiB).
@@ -68,7 +71,7 @@ func QueryFeatures() []string {
 func (q *Query) check(path string, report func(path, text string)) {
 	for key, v := range map[string]int64{
 		"concurrency_max": int64(q.ConcurrencyMax), "tenant_concurrency_max": int64(q.TenantConcurrencyMax), "rules_concurrency_max": int64(q.RulesConcurrencyMax),
-		"queue_max": int64(q.QueueMax), "samples_max": q.SamplesMax, "series_max": q.SeriesMax, "steps_max": int64(q.StepsMax),
+		"queue_max": int64(q.QueueMax), "samples_max": q.SamplesMax, "series_max": q.SeriesMax, "read_samples_max": q.ReadSamplesMax, "steps_max": int64(q.StepsMax),
 		"result_size_max": int64(q.ResultSizeMax), "expression_size_max": int64(q.ExpressionSizeMax),
 		"memory_max": int64(q.MemoryMax), "query_memory_max": int64(q.QueryMemoryMax), "rules_memory": int64(q.RulesMemory),
 	} {

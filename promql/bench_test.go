@@ -102,6 +102,10 @@ type yardView struct {
 
 func (yardView) Close() {}
 
+func (yardView) Estimate(context.Context, storage.Selection) (storage.Estimate, error) {
+	return storage.Estimate{}, nil
+}
+
 func (v yardView) Select(context.Context, storage.Selection) (storage.Scan, error) {
 	return &yardScan{y: v.y}, nil
 }

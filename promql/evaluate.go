@@ -85,6 +85,15 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		return nil, fmt.Errorf("open a view of tenant %s: %w", id, err)
 	}
 	defer view.Close()
+	var cost Cost
+	if q.Trace || q.worthEstimating(storage.IsEssential(ctx)) {
+		if cost, err = e.cost(ctx, view, &q); err != nil {
+			return nil, err
+		}
+		if err := cost.check(&e.options); err != nil {
+			return nil, err
+		}
+	}
 	budget := exec.NewBudget(exec.Limits{
 		SamplesMax: e.options.SamplesMax, BytesMax: e.options.QueryMemoryMaxBytes, SeriesMax: e.options.SeriesMax,
 		ResultBytesMax: e.options.ResultMaxBytes, Essential: storage.IsEssential(ctx),
@@ -98,8 +107,13 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	if storage.IsEssential(ctx) {
 		cores = nil // rules wait for nobody
 	}
+	var traces exec.Traces
+	if q.Trace {
+		traces = exec.Traces{}
+	}
 	run := exec.NewRun(exec.Query{
-		View: view, Budget: budget, Cores: cores, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
+		Traces: traces,
+		View:   view, Budget: budget, Cores: cores, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
 		StartTimestamps: e.options.StartTimestamps, TypeAndUnitLabels: e.options.TypeAndUnitLabels,
 	})
@@ -128,6 +142,9 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	res.Stats = Stats{
 		Steps: grid.Steps, SeriesSelected: stats.SeriesSelected, SamplesRead: stats.SamplesRead,
 		MemoryPeakBytes: budget.PeakBytes(),
+	}
+	if q.Trace {
+		res.Trace = plan.TreeOf(node, cost.nodes, traces)
 	}
 	res.hold(budget)
 	return res, nil

@@ -26,6 +26,9 @@ type Options struct {
 	// SamplesMax bounds the points that the steps of a query hold in memory at
 	// one time; default 50,000,000.
 	SamplesMax int64
+	// ReadSamplesMax bounds the samples that a query is expected to read; default
+	// 20,000,000,000.
+	ReadSamplesMax int64
 	// StepsMax bounds the evaluation times of a query and of each subquery;
 	// default 1,000,000. (The API's own limit on points per series is lower.)
 	StepsMax int
@@ -83,6 +86,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Timeout, 2*time.Minute)
 	setDefault(&o.SubqueryStep, time.Minute)
 	setDefault(&o.SamplesMax, 50_000_000)
+	setDefault(&o.ReadSamplesMax, 20_000_000_000)
 	setDefault(&o.StepsMax, 1_000_000)
 	setDefault(&o.ExprBytesMax, 512<<10)
 	setDefault(&o.SeriesMax, 5_000_000)
@@ -119,6 +123,7 @@ func (o Options) Validate() error {
 	atLeast("SubqueryStep", o.SubqueryStep == 0 || o.SubqueryStep >= time.Millisecond, o.SubqueryStep, "at least 1ms")
 	atLeast("SlowLog", o.SlowLog >= 0, o.SlowLog, "positive")
 	atLeast("SamplesMax", o.SamplesMax >= 0, o.SamplesMax, "positive")
+	atLeast("ReadSamplesMax", o.ReadSamplesMax >= 0, o.ReadSamplesMax, "positive")
 	atLeast("StepsMax", o.StepsMax >= 0, o.StepsMax, "positive")
 	atLeast("ExprBytesMax", o.ExprBytesMax >= 0, o.ExprBytesMax, "positive")
 	atLeast("SeriesMax", o.SeriesMax >= 0, o.SeriesMax, "positive")

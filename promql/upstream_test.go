@@ -34,6 +34,11 @@ type upstreamView struct {
 
 func (*upstreamView) Close() {}
 
+// Estimate knows nothing: upstream's storage has no estimates.
+func (*upstreamView) Estimate(context.Context, storage.Selection) (storage.Estimate, error) {
+	return storage.Estimate{}, nil
+}
+
 func (v *upstreamView) Select(ctx context.Context, sel storage.Selection) (storage.Scan, error) {
 	querier, err := v.q.Querier(sel.MinTime, sel.MaxTime)
 	if err != nil {

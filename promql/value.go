@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/nilometer/nilometer/promql/exec"
+
+	"github.com/nilometer/nilometer/promql/plan"
 )
 
 // Query is what is asked. An instant query reads Time, a range query Start,
@@ -30,6 +32,8 @@ type Query struct {
 	// Limit cuts the result to that many series, in the order of the result,
 	// with a warning; zero does not.
 	Limit int
+	// Trace asks for what every operator did, in Result.Trace.
+	Trace bool
 	// Partial asks for what there is, with a warning, where storage would
 	// answer with storage.ErrReplaying.
 	Partial bool
@@ -57,6 +61,8 @@ type Result struct {
 	Warnings annotations.Annotations
 	// Stats say what the answer took.
 	Stats Stats
+	// Trace is the plan with what its operators did, for Query.Trace.
+	Trace *plan.Tree
 
 	budget *exec.Budget // that counts the answer
 }

@@ -29,7 +29,7 @@ func (s *server) queryOptions(c *config.Config, memoryLimit int64) (promql.Optio
 		ConcurrentMax: cmp.Or(s.opts.QueryConcurrencyMax, q.ConcurrencyMax),
 
 		TenantConcurrentMax: q.TenantConcurrencyMax, RulesConcurrentMax: q.RulesConcurrencyMax, QueueMax: q.QueueMax,
-		SeriesMax: q.SeriesMax, ResultMaxBytes: int64(q.ResultSizeMax), ExprBytesMax: int(q.ExpressionSizeMax),
+		SeriesMax: q.SeriesMax, ReadSamplesMax: q.ReadSamplesMax, ResultMaxBytes: int64(q.ResultSizeMax), ExprBytesMax: int(q.ExpressionSizeMax),
 		MemoryMaxBytes:      cmp.Or(int64(q.MemoryMax), memoryLimit/queriesShare),
 		QueryMemoryMaxBytes: int64(q.QueryMemoryMax), RulesMemoryBytes: int64(q.RulesMemory),
 	}

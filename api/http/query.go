@@ -3,6 +3,7 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nilometer/nilometer/promql"
+	"github.com/nilometer/nilometer/promql/plan"
 )
 
 // pointsMax is Prometheus' bound on the points of one series in a range query:
@@ -29,6 +31,9 @@ func (a *API) query(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	q.Time = at
+	if flagParam(r, "explain") {
+		return a.explain(r, q)
+	}
 	res, err := a.deps.Engine.Instant(origin(r), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)
 }
@@ -56,6 +61,9 @@ func (a *API) queryRange(r *http.Request) (answer, error) {
 	}
 	if most := cmp.Or(a.deps.StepsMax, pointsMax); q.End.Sub(q.Start)/q.Step > time.Duration(most) {
 		return answer{}, badData(fmt.Errorf("exceeded maximum resolution of %s points per timeseries. Try decreasing the query resolution (?step=XX)", grouped(most)))
+	}
+	if flagParam(r, "explain") {
+		return a.explain(r, q)
 	}
 	res, err := a.deps.Engine.Range(origin(r), a.deps.Reader, a.deps.Tenant, q)
 	return queryAnswer(q, r, res, err)
@@ -89,7 +97,7 @@ func requiredTime(r *http.Request, name string) (time.Time, error) {
 
 // commonQuery reads what instant and range queries share.
 func commonQuery(r *http.Request) (promql.Query, error) {
-	q := promql.Query{Expr: r.FormValue("query"), Partial: partialParam(r)}
+	q := promql.Query{Expr: r.FormValue("query"), Partial: partialParam(r), Trace: flagParam(r, "trace")}
 	var err error
 	if q.Limit, err = limitParam(r); err != nil {
 		return q, err
@@ -103,6 +111,34 @@ func commonQuery(r *http.Request) (promql.Query, error) {
 	return q, nil
 }
 
+// flagParam reports whether a parameter is set to 1 or true.
+func flagParam(r *http.Request, name string) bool {
+	on, err := strconv.ParseBool(r.FormValue(name))
+	return err == nil && on
+}
+
+// explain answers what a query would do, without doing it.
+func (a *API) explain(r *http.Request, q promql.Query) (answer, error) {
+	x, err := a.deps.Engine.Plan(origin(r), a.deps.Reader, a.deps.Tenant, q)
+	if err != nil {
+		return queryAnswer(q, r, nil, err)
+	}
+	return answer{data: x}, nil
+}
+
+// appendTrace adds the field trace to an object that is not closed yet, and
+// closes it.
+func appendTrace(dst []byte, t *plan.Tree) []byte {
+	body, err := json.Marshal(struct {
+		Plan *plan.Tree `json:"plan"`
+		Text string     `json:"text"`
+	}{t, t.Text()})
+	if err != nil { // strings and finite numbers always marshal
+		panic("httpapi: marshal a trace: " + err.Error())
+	}
+	return append(append(append(dst, `,"trace":`...), body...), '}')
+}
+
 func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error) (answer, error) {
 	if err != nil {
 		var parse *promql.ParseError
@@ -113,10 +149,13 @@ func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error)
 	}
 	encode := func(dst []byte, out *sink) []byte {
 		dst = appendResult(dst, res, out)
-		if r.FormValue("stats") == "" {
-			return dst
+		if r.FormValue("stats") != "" {
+			dst = append(append(dst[:len(dst)-1], `,"stats":`...), append(statsJSON(res.Stats), '}')...)
 		}
-		return append(append(dst[:len(dst)-1], `,"stats":`...), append(statsJSON(res.Stats), '}')...)
+		if res.Trace != nil {
+			dst = appendTrace(dst[:len(dst)-1], res.Trace)
+		}
+		return dst
 	}
 	return answer{encode: encode, release: res.Close, warnings: res.Warnings, query: q.Expr}, nil
 }

@@ -35,6 +35,8 @@ type Query struct {
 	StartTimestamps bool
 	// TypeAndUnitLabels: what a counter is can be seen from its labels.
 	TypeAndUnitLabels bool
+	// Traces, if not nil, gets what every operator does.
+	Traces Traces
 }
 
 // Stats count what a run did: the series of its selections, those that were
@@ -117,6 +119,13 @@ func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, e
 	if g.Steps < 1 {
 		return Matrix{Grid: g}, nil
 	}
+	if r.q.Traces != nil {
+		return r.traced(ctx, n, g)
+	}
+	return r.evalNode(ctx, n, g)
+}
+
+func (r *Run) evalNode(ctx context.Context, n plan.Node, g function.Grid) (Matrix, error) {
 	switch n := n.(type) {
 	case *plan.Const:
 		return r.constant(n, g)

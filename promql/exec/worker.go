@@ -208,7 +208,7 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 		w.samples.T = w.times
 	}
 	w.samples.V = w.values
-	w.samplesRead += int64(len(w.values))
+	w.samplesRead += int64(win.Hi[len(win.Hi)-1] - win.Lo[0])
 	if w.src.raw != nil {
 		lo, hi := win.Lo[0], win.Hi[0]
 		return w.src.raw(b.Ranks[i], w.samples.T[lo:hi], w.samples.V[lo:hi], nil)
@@ -236,11 +236,13 @@ func (w *worker) seriesOfSpans(b *storage.ColumnBatch, chunks []storage.Chunk, t
 		return err
 	}
 	defer w.run.q.Budget.giveBytes(size)
-	w.samplesRead += int64(len(s.floats) + len(s.hists))
 	if w.src.raw != nil {
 		return s.raw(rank)
 	}
 	some := s.apply()
+	for _, win := range []*function.Windows{&s.floatWin, &s.histWin} {
+		w.samplesRead += int64(win.Hi[len(win.Hi)-1] - win.Lo[0])
+	}
 	if s.noted.remarks != 0 {
 		if w.noted == nil {
 			w.noted = map[uint32]noted{}

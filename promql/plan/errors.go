@@ -28,10 +28,16 @@ type LimitError struct {
 	// Transient says that other queries are in the way: the same query may pass
 	// later.
 	Transient bool
+	// Estimate says that Seen is what the query is expected to need: it was
+	// refused before it read anything.
+	Estimate bool
 }
 
 // Error names limit, value, what was seen, and the way out.
 func (e *LimitError) Error() string {
+	if e.Estimate {
+		return fmt.Sprintf("query exceeds the limit of %d %s: it is expected to need about %d, and was not begun: %s", e.Max, e.Limit, e.Seen, e.Remedy)
+	}
 	return fmt.Sprintf("query exceeds the limit of %d %s in %s (needs at least %d): %s", e.Max, e.Limit, e.Where, e.Seen, e.Remedy)
 }
 

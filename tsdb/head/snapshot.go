@@ -385,23 +385,33 @@ func (s *Snapshot) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples
 			if t.span < s.from || t.span >= s.to || t.times[0] > maxTime || t.times[len(t.times)-1] < minTime {
 				continue
 			}
-			n := t.visibleOf(at.slot, s.commit)
-			for i := range t.stretches {
-				_, chunk, runs := t.stretches[i].Entry(int(at.slot), nil)
-				if len(chunk)+len(runs) > 0 {
-					samples += int64(column.SampleCount(runs, t.stretches[i].to-t.stretches[i].from))
-					bytes += int64(len(chunk))
-				}
-			}
-			if n > t.from && int(at.slot) < len(g.members) {
-				runs := clipRuns(nil, g.runsLocked(t, at.slot, n), t.from, n, t.from)
-				samples += int64(column.SampleCount(runs, n-t.from))
-				if st := g.streamOfLocked(&g.members[at.slot]); st != nil {
-					bytes += int64(st.size)
-				}
-			}
+			lo := sort.Search(len(t.times), func(i int) bool { return t.times[i] >= minTime })
+			hi := sort.Search(len(t.times), func(i int) bool { return t.times[i] > maxTime })
+			all, stored := g.countLocked(t, at.slot, s.commit)
+			samples += (all*int64(hi-lo) + int64(len(t.times)) - 1) / int64(len(t.times))
+			bytes += (stored*int64(hi-lo) + int64(len(t.times)) - 1) / int64(len(t.times))
 		}
 		g.mu.RUnlock()
+	}
+	return samples, bytes
+}
+
+// countLocked returns how many samples a member has on a tile, and what they
+// take encoded.
+func (g *group) countLocked(t *tile, slot uint32, commit uint64) (samples, bytes int64) {
+	for i := range t.stretches {
+		_, chunk, runs := t.stretches[i].Entry(int(slot), nil)
+		if len(chunk)+len(runs) > 0 {
+			samples += int64(column.SampleCount(runs, t.stretches[i].to-t.stretches[i].from))
+			bytes += int64(len(chunk))
+		}
+	}
+	if n := t.visibleOf(slot, commit); n > t.from && int(slot) < len(g.members) {
+		runs := clipRuns(nil, g.runsLocked(t, slot, n), t.from, n, t.from)
+		samples += int64(column.SampleCount(runs, n-t.from))
+		if st := g.streamOfLocked(&g.members[slot]); st != nil {
+			bytes += int64(st.size)
+		}
 	}
 	return samples, bytes
 }

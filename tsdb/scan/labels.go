@@ -136,8 +136,12 @@ func Estimate(ctx context.Context, parts []part.Part, sel storage.Selection) (st
 		return storage.Estimate{}, err
 	}
 	e := storage.Estimate{Series: int64(len(found))}
-	for i, x := range m.members {
-		if i%checkEvery == 0 && ctx.Err() != nil {
+	// Of many series some speak for the others: an estimate is to be quick.
+	every := len(m.members)/estimatedMax + 1
+	asked := 0
+	for i := 0; i < len(m.members); i += every {
+		x := m.members[i]
+		if asked++; asked%checkEvery == 0 && ctx.Err() != nil {
 			return storage.Estimate{}, ctx.Err()
 		}
 		samples, bytes := int64(column.TilePositions), int64(column.TilePositions*bytesPerSample)
@@ -147,5 +151,12 @@ func Estimate(ctx context.Context, parts []part.Part, sel storage.Selection) (st
 		e.Samples += samples
 		e.Bytes += bytes
 	}
+	if asked > 0 && every > 1 {
+		e.Samples = int64(float64(e.Samples) * float64(len(m.members)) / float64(asked))
+		e.Bytes = int64(float64(e.Bytes) * float64(len(m.members)) / float64(asked))
+	}
 	return e, nil
 }
+
+// estimatedMax bounds the series of parts whose costs are looked at one by one.
+const estimatedMax = 4096
