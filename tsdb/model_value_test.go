@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
@@ -119,6 +120,20 @@ func (r row) fill(b *storage.Batch, slots []storage.Resolution) {
 		b.Slots, b.Values = append(b.Slots, slots[i].Slot), append(b.Values, v.v)
 		if b.Starts != nil {
 			b.Starts = append(b.Starts, start)
+		}
+	}
+}
+
+// TestScriptText: a script that is printed and read again is the same.
+func TestScriptText(t *testing.T) {
+	for seed := range uint64(8) {
+		text := drawScript(seed, 200).String()
+		s, err := parseScript(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := s.String(); again != text {
+			t.Errorf("script %d is another one when it is read:\n%s", seed, again)
 		}
 	}
 }
