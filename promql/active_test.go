@@ -65,7 +65,7 @@ func (s *stuckScan) Next(ctx context.Context, b *storage.ColumnBatch) (bool, err
 // be killed, and is gone afterwards.
 func TestActiveQueries(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	e, err := promql.NewEngine(promql.Options{ConcurrentMax: 1, Workers: 1}, promql.Deps{Registerer: reg})
+	e, err := promql.NewEngine(promql.Options{ConcurrentMax: 1, Workers: 1, Cores: 4}, promql.Deps{Registerer: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

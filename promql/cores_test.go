@@ -80,6 +80,59 @@ func TestCoreOfOthers(t *testing.T) {
 	}
 }
 
+// TestRulesKeepACoreFree: while a rule is evaluated others have one core less.
+func TestRulesKeepACoreFree(t *testing.T) {
+	e := newEngine(t, promql.Options{Workers: 1, Cores: 2, ConcurrentMax: 5})
+	begin := func(ctx context.Context, store *stuck) (end func()) {
+		ctx, cancel := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() {
+			_, err := e.Range(ctx, store, tenant.Default, span(`{__name__=~".+"}`))
+			done <- err
+		}()
+		<-store.stopped
+		return func() {
+			cancel()
+			if err := <-done; !errors.Is(err, promql.ErrCanceled) {
+				t.Error(err)
+			}
+		}
+	}
+	store := memory(t, generate(3, 4, 100), storagetest.MemoryOptions{})
+	quick := func(wait time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		_, err := e.Range(ctx, store, tenant.Default, span("up"))
+		return err
+	}
+	endRule := begin(storage.Essential(context.Background()), newStuck(t))
+	endRule2 := begin(storage.Essential(context.Background()), newStuck(t))
+	endOther := begin(context.Background(), newStuck(t))
+	if err := quick(20 * time.Millisecond); !errors.Is(err, promql.ErrTimeout) {
+		t.Errorf("beside rules and another query: %v", err)
+	}
+	endRule()
+	if err := quick(20 * time.Millisecond); !errors.Is(err, promql.ErrTimeout) {
+		t.Errorf("beside a rule and another query: %v", err)
+	}
+	endRule2()
+	if err := quick(time.Minute); err != nil {
+		t.Errorf("beside another query: %v", err)
+	}
+	// A rule that comes when no core is free gets the next.
+	endSecond := begin(context.Background(), newStuck(t))
+	endRule = begin(storage.Essential(context.Background()), newStuck(t))
+	endSecond()
+	if err := quick(20 * time.Millisecond); !errors.Is(err, promql.ErrTimeout) {
+		t.Errorf("beside a rule that came late and another query: %v", err)
+	}
+	endRule()
+	endOther()
+	if err := quick(time.Minute); err != nil {
+		t.Errorf("alone: %v", err)
+	}
+}
+
 // broken is a store whose scans panic.
 type broken struct{ storage.Reader }
 

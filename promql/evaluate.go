@@ -106,6 +106,7 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	cores := e.cores
 	if storage.IsEssential(ctx) {
 		cores = nil // rules wait for nobody
+		defer e.cores.Essential()()
 	}
 	var traces exec.Traces
 	if q.Trace {

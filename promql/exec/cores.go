@@ -14,14 +14,35 @@ import (
 // arrival. It is safe for concurrent use.
 type Cores struct {
 	waits atomic.Int32 // len(queue)
+	owed  atomic.Bool  // free < 0
 
-	mu    sync.Mutex // guards all below
-	free  int
-	queue []chan struct{} // closed when the core is theirs
+	mu        sync.Mutex // guards all below
+	n         int
+	free      int             // -1: the next that is given up is for essential queries
+	essential int             // queries under way
+	queue     []chan struct{} // closed when the core is theirs
 }
 
 // NewCores returns n cores, at least 1.
-func NewCores(n int) *Cores { return &Cores{free: n} }
+func NewCores(n int) *Cores { return &Cores{n: n, free: n} }
+
+// Essential keeps one of several cores free until end is called: essential
+// queries take none, and this leaves them a processor to run on.
+func (c *Cores) Essential() (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.essential++; c.essential == 1 && c.n > 1 {
+		c.free--
+		c.owed.Store(c.free < 0)
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.essential--; c.essential == 0 && c.n > 1 {
+			c.giveLocked()
+		}
+	}
+}
 
 func (c *Cores) take(ctx context.Context) error {
 	c.mu.Lock()
@@ -55,8 +76,13 @@ func (c *Cores) take(ctx context.Context) error {
 func (c *Cores) give() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 {
+	c.giveLocked()
+}
+
+func (c *Cores) giveLocked() {
+	if c.free < 0 || len(c.queue) == 0 {
 		c.free++
+		c.owed.Store(c.free < 0)
 		return
 	}
 	close(c.queue[0])
@@ -108,9 +134,12 @@ func (c *core) give() {
 }
 
 // pause lets another goroutine work if one waits, and this one has had its
-// time. Afterwards the core is held again, or ctx has ended.
+// time, or if the core is owed to essential queries. Afterwards the core is held again, or ctx has ended.
 func (c *core) pause(ctx context.Context) error {
-	if !c.held || c.of.waits.Load() == 0 || time.Since(c.since) < slice {
+	if !c.held {
+		return ctx.Err()
+	}
+	if !c.of.owed.Load() && (c.of.waits.Load() == 0 || time.Since(c.since) < slice) {
 		return ctx.Err()
 	}
 	c.give()
