@@ -130,10 +130,11 @@ func (g *group) stepLocked(st *step) error {
 		g.rebaseLocked(st.base, st.ids)
 		return nil
 	case st.leave:
-		if int(st.slot) >= len(g.members) || g.members[st.slot].state != own {
-			return &record.CorruptError{What: fmt.Sprintf("group %d has no slot %d that a series could leave", g.number, st.slot)}
+		// Where no series is it was forgotten after it had left, and the files of
+		// seals have its slot without it.
+		if int(st.slot) < len(g.members) && g.members[st.slot].state == own {
+			g.leaveLocked(st.slot)
 		}
-		g.leaveLocked(st.slot)
 		return nil
 	}
 	b := st.batch

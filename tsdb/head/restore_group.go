@@ -91,6 +91,12 @@ func (g *group) restoreMembersLocked(rs *restored, f *restoredFrame, st, more *s
 		}
 		ids = ids[x.Count:]
 	}
+	if n := len(f.Members); n > 0 { // the last ones may be forgotten; the log says of them what is in blocks
+		last := &f.Members[n-1]
+		for len(g.members) < int(last.Slot+last.Count) {
+			g.appendMemberLocked(member{state: dead, series: noSeries})
+		}
+	}
 	g.resumeLocked(s.streams, s.records)
 }
 
