@@ -87,10 +87,14 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	defer view.Close()
 	var cost Cost
 	if q.Trace || q.worthEstimating(storage.IsEssential(ctx)) {
-		if cost, err = e.cost(ctx, view, &q); err != nil {
-			return nil, err
-		}
-		if err := cost.check(&e.options); err != nil {
+		// It may match expensive regular expressions: with a core, as all work is.
+		err := e.cores.Do(ctx, func() (err error) {
+			if cost, err = e.cost(ctx, view, &q); err != nil {
+				return err
+			}
+			return cost.check(&e.options)
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
