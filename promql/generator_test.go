@@ -174,6 +174,12 @@ func (g *generator) rangeFunction(depth int) string {
 
 func (g *generator) binary(depth int) string {
 	l, r := g.vector(depth-1), g.vector(depth-1)
+	switch g.rnd.IntN(8) {
+	case 0:
+		r = l
+	case 1:
+		r = "abs(" + l + ")"
+	}
 	labels := pick(g, "job", "instance", "job, instance", "", "path", "instance, path")
 	match := pick(g, "", "on ("+labels+")", "ignoring ("+labels+")")
 	if g.rnd.IntN(3) == 0 {

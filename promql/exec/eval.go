@@ -51,8 +51,11 @@ type Run struct {
 	q    Query
 	core core
 
-	mu    sync.Mutex // guards annos
+	mu    sync.Mutex // guards annos and notes
 	annos annotations.Annotations
+	notes int // how often something was noted
+
+	kept map[*plan.Sharing]*keptMatrix
 
 	seriesSelected, seriesRead, samplesRead atomic.Int64
 }
@@ -79,12 +82,14 @@ func (r *Run) annotate(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.annos.Add(err)
+	r.notes++
 }
 
 func (r *Run) merge(a annotations.Annotations) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.annos.Merge(a)
+	r.notes += len(a)
 }
 
 // Eval computes n, which is neither a string nor a range, on a grid. Of a
@@ -143,6 +148,8 @@ func (r *Run) evalNode(ctx context.Context, n plan.Node, g function.Grid) (Matri
 		return r.unary(ctx, n, g)
 	case *plan.StepInvariant:
 		return r.invariant(ctx, n, g)
+	case *plan.Shared:
+		return r.shared(ctx, n, g)
 	}
 	return Matrix{}, fmt.Errorf("evaluate a %T: not a vector or scalar", n)
 }

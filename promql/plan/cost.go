@@ -16,6 +16,7 @@ type Selection struct {
 	// Steps is the number of evaluation times, WindowMs how far each looks back,
 	// StepMs the distance between two.
 	Steps, WindowMs, StepMs int64
+	under                   *Sharing
 	// Kept: a row of each series is held in memory. Otherwise rows flow into
 	// groups.
 	Kept bool
@@ -53,6 +54,18 @@ func collectSelections(out *[]Selection, n, parent Node, count, step int64) {
 			add(n, n.Scan, n.RangeMs+n.Behind()+n.Ahead())
 			return
 		}
+	case *Shared:
+		for _, s := range *out {
+			if s.under == n.Group && s.Steps == count && s.StepMs == step {
+				return // it is evaluated once
+			}
+		}
+		from := len(*out)
+		collectSelections(out, n.Input, parent, count, step)
+		for i := range (*out)[from:] {
+			(*out)[from+i].under = n.Group
+		}
+		return
 	case *StepInvariant:
 		count = 1
 	case *Subquery:

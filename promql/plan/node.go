@@ -268,5 +268,7 @@ func replaceInputs(n Node, f func(Node) Node) {
 		n.Input = f(n.Input)
 	case *Info:
 		n.Input = f(n.Input)
+	case *Shared:
+		n.Input = f(n.Input)
 	}
 }

@@ -17,6 +17,7 @@ func Rules() []Rule {
 		{Name: "stats", Apply: reduceToStats},
 		{Name: "times", Apply: boundTimes},
 		{Name: "fuse", Apply: fuse},
+		{Name: "share", Apply: share},
 	}
 }
 
