@@ -34,7 +34,7 @@ type Query struct {
 	// ReadSamplesMax bounds the samples that a query is expected to read, by an
 	// estimate before it begins (default 20,000,000,000).
 	ReadSamplesMax int64 `yaml:"read_samples_max"`
-	StepsMax   int   `yaml:"steps_max"`
+	StepsMax       int   `yaml:"steps_max"`
 	// ResultSizeMax bounds an answer in memory (default 512MiB),
 	// ExpressionSizeMax the text of a query (512KiB).
 	ResultSizeMax     units.Base2Bytes `yaml:"result_size_max"`
