@@ -55,6 +55,12 @@ func (r *Row) setHistogram(i int, h *histogram.FloatHistogram) {
 	r.H[i] = h
 }
 
+// firstStep is the first step with a value.
+func (r *Row) firstStep() int {
+	first, _ := r.Present.span(len(r.V))
+	return r.First + first
+}
+
 // hasFloats reports whether any value is a float.
 func (r *Row) hasFloats() bool {
 	for i := range r.V {
