@@ -24,6 +24,10 @@ const resendInterval = time.Minute
 // cannot answer wholly yet.
 const replayWait = 200 * time.Millisecond
 
+// saveTimeout bounds how long a stop waits for the states of the evaluation
+// that it interrupts.
+const saveTimeout = 5 * time.Second
+
 // group is one rule group: its schedule, its rules and their state. Its loop
 // owns everything but what mu guards.
 type group struct {
@@ -214,6 +218,9 @@ func (g *group) step(ctx context.Context, r *rule, res *promql.Result, at time.T
 		return nil, fmt.Errorf("exceeded limit of %d with %d alerts", g.spec.Limit, len(seen))
 	}
 	g.restore(ctx, r)
+	if err := ctx.Err(); err != nil { // what was not restored must not be overwritten
+		return nil, err
+	}
 	next, changes := Step(r.timing, r.alerts, seen, at)
 	for _, c := range changes {
 		g.metrics.transitions.WithLabelValues(string(c.To)).Inc()
@@ -222,7 +229,9 @@ func (g *group) step(ctx context.Context, r *rule, res *promql.Result, at time.T
 	g.mu.Lock()
 	r.alerts = next
 	g.mu.Unlock()
-	if err := g.keeper.save(ctx, r, at); err != nil {
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer cancel()
+	if err := g.keeper.save(saving, r, at); err != nil {
 		g.metrics.saveFailures.Inc()
 		g.deps.Logger.Warn("alert states not saved, trying again at the next evaluation", "alert", r.alert, "err", err)
 	}

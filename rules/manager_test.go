@@ -287,3 +287,50 @@ func TestStatesSurviveARestart(t *testing.T) {
 		t.Errorf("history %+v, want one firing", history)
 	}
 }
+
+// interrupting stops the manager in the middle of the evaluation that fires.
+type interrupting struct {
+	rules.Database
+	stop func()
+}
+
+func (d interrupting) SaveAlertStates(ctx context.Context, id tenant.ID, states []metadb.AlertState) ([]metadb.Outcome, error) {
+	for _, s := range states {
+		if s.State == metadb.InstanceState(rules.Firing) {
+			d.stop()
+		}
+	}
+	return d.Database.SaveAlertStates(ctx, id, states)
+}
+
+func TestAStopSavesTheEvaluationThatItInterrupts(t *testing.T) {
+	store := storagetest.NewMemory(storagetest.MemoryOptions{})
+	db, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	m := newManager(t, store, interrupting{db, cancel}, &inbox{})
+	quick := flood
+	quick.For = 0
+	if err := m.Apply(group(100*time.Millisecond, quick), rules.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, store, 20)
+	if err := m.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		t.Fatal("the alert did not fire")
+	}
+	history, err := db.ListAlerts(context.Background(), tenant.Default, metadb.AlertFilter{})
+	if err != nil || len(history) != 1 || history[0].Status != metadb.AlertFiring {
+		t.Errorf("history %+v, error %v, want one firing", history, err)
+	}
+}
