@@ -30,7 +30,8 @@ type step struct {
 	ids      []seriesID // of the members of base, or of batch.New
 	leave    bool
 	slot     uint32
-	// seq is the record's number in its group, segment where the log has it.
+	// seq is the record's number in its group, segment where the log has it, or the
+	// base that it leans on.
 	seq, segment uint64
 }
 

@@ -197,7 +197,7 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 			if at := p.grow(l.Slot); at.state == own {
 				at.state = foreign
 			}
-			p.steps = append(p.steps, step{leave: true, slot: l.Slot, seq: l.Seq, segment: segment})
+			p.steps = append(p.steps, step{leave: true, slot: l.Slot, seq: l.Seq, segment: p.leansOn(segment)})
 		}
 		return nil
 	}
@@ -326,15 +326,25 @@ func (r *replay) batch(segment uint64, b *record.Batch) {
 	r.out.Samples += b.Count + len(b.Stale)
 	h := p.group.head
 	h.noteLogged(segment, b.Time)
-	if p.group.baseSegment != segment && p.group.baseSegment != 0 { // this segment leans on that one: both are needed
-		h.noteLogged(p.group.baseSegment, b.Time)
+	from := p.leansOn(segment)
+	if from != segment { // both are needed
+		h.noteLogged(from, b.Time)
 	}
 	var ids []seriesID
 	for i, m := range b.New {
 		ids = append(ids, r.renew(p, m.Slot, m.Labels, b.Time))
 		b.New[i].Labels = labels.EmptyLabels()
 	}
-	p.steps = append(p.steps, step{batch: b, ids: ids, seq: b.Seq, segment: segment})
+	p.steps = append(p.steps, step{batch: b, ids: ids, seq: b.Seq, segment: from})
+}
+
+// leansOn is the segment of the base that a record of the group in a segment
+// leans on: an earlier one where the record had to move on after a failed sync.
+func (p *replayed) leansOn(segment uint64) uint64 {
+	if base := p.group.baseSegment; base != 0 {
+		return min(base, segment)
+	}
+	return segment
 }
 
 // missed notes that a group misses records.
