@@ -244,16 +244,17 @@ func (g *group) settleAllLocked(b *backlog) {
 	}
 }
 
-// forgottenLocked makes a member new whose samples are all in blocks: a cut has
-// forgotten it, and only segments that are kept for others brought it back. The
-// next base does not name it, as it would not have without this start.
+// forgottenLocked makes a member new that has no sample after the horizon: a cut
+// has forgotten it (dropFrom), and only segments that are kept for others brought
+// it back. The next base does not name it, as it would not have without this
+// start: of two bases at the same place of the log only the first is read.
 func (g *group) forgottenLocked(slot uint32) {
 	m := &g.members[slot]
 	if g.kind == storage.Closed && m.present {
 		return
 	}
-	if last, ok := g.lastSampleLocked(slot); ok && last < g.head.horizon.Load() {
-		*m = member{state: own, series: m.series, lastTime: last, unlogged: true}
+	if last, ok := g.lastSampleLocked(slot); !ok || last < g.head.horizon.Load() {
+		*m = member{state: own, series: m.series, lastTime: m.lastTime, unlogged: true}
 		delete(g.starts, slot)
 	}
 }
