@@ -28,6 +28,14 @@ type Reader interface {
 	// mint and maxt (ms, both included), that were accepted before the call.
 	Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms ...*labels.Matcher) error
 
+	// Changed tells which answers still hold. now is the number of the last change
+	// to a tenant's samples: a View taken later has all up to it. from is the
+	// earliest time, ms, from mint on that a change after the number `after` has
+	// touched, math.MaxInt64 when there is none: what a View showed of the times
+	// from mint up to from, and was taken when now was `after`, is what a View
+	// shows that is taken next. from may be earlier than it would have to be.
+	Changed(id tenant.ID, after uint64, mint int64) (now uint64, from int64)
+
 	// Tail reads on from a cursor: see Tailer.
 	Tail(ctx context.Context, id tenant.ID, from Cursor) (Tailer, error)
 }

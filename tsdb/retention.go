@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/mask"
 	"github.com/nilometer/nilometer/tsdb/part"
@@ -77,7 +78,26 @@ func (db *DB) SetRetention(r Retention) error {
 		return fmt.Errorf("set retention: %w", err)
 	}
 	db.retention.Store(&r)
+	for _, b := range db.opened() {
+		db.memory.head(b.id).NoteChange(math.MinInt64, math.MaxInt64)
+	}
 	return nil
+}
+
+// Changed implements storage.Reader. What rules of the retention hide grows all
+// the time: what they reach into counts as changed.
+func (db *DB) Changed(id tenant.ID, after uint64, mint int64) (now uint64, from int64) {
+	b, err := db.tenantBlocks(id)
+	if err != nil || b == nil { // whatever it gets is a change
+		return 0, math.MaxInt64
+	}
+	now, from = db.memory.head(id).Changed(after, mint)
+	for _, r := range db.retention.Load().Rules {
+		if mint <= db.now()-r.Time.Milliseconds() {
+			from = mint
+		}
+	}
+	return now, from
 }
 
 // expired returns what the retention's rules hide at a time, ms.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -123,7 +124,42 @@ func (b *blocks) adoptLocked(ctx context.Context, c manifest.Current) error {
 	}
 	after = append(after, b.lateAdopted(old, c)...)
 	b.settleLocked(c.State)
-	return b.swap(c, next, masks, after...)
+	if err := b.swap(c, next, masks, after...); err != nil {
+		return err
+	}
+	if old != nil {
+		b.noteChanges(old.current.State, c.State)
+	}
+	return nil
+}
+
+// noteChanges tells the head which samples a version shows no more, or again:
+// those of new deletions, and of blocks that went without another in their place.
+func (b *blocks) noteChanges(old, now format.State) {
+	known := map[uint64]bool{}
+	for _, t := range old.Tombstones {
+		known[t.Seq] = true
+	}
+	for _, t := range now.Tombstones {
+		if !known[t.Seq] {
+			b.head().NoteChange(t.MinTime, t.MaxTime)
+		}
+	}
+	had, have := map[ulid.ULID]bool{}, map[ulid.ULID]bool{}
+	for _, m := range old.Blocks {
+		had[m.ID] = true
+	}
+	from, to := int64(math.MaxInt64), int64(math.MinInt64) // of what is new
+	for _, m := range now.Blocks {
+		if have[m.ID] = true; !had[m.ID] {
+			from, to = min(from, m.MinTime), max(to, m.MaxTime)
+		}
+	}
+	for _, m := range old.Blocks {
+		if !have[m.ID] && (m.MaxTime < from || m.MinTime > to) {
+			b.head().NoteChange(m.MinTime, m.MaxTime)
+		}
+	}
 }
 
 // open opens a block that the manifest names. One whose index is damaged is set

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +52,11 @@ type memTenant struct {
 	groups   map[storage.GroupSpec]*memGroup
 	metadata map[string]storage.Metadata
 	newest   int64 // the time of the newest sample
+	changes  []memChange
 }
+
+// memChange is a change to samples from a time on; its number is its place.
+type memChange struct{ mint, maxt int64 }
 
 // memSeries is one series. samples is only ever appended to or replaced, so
 // that the slices of views stay as they were.
@@ -140,6 +145,7 @@ func (m *Memory) Commit(ctx context.Context, _ storage.Durability, batches ...st
 	for _, b := range batches {
 		p := b.(*memPrepared)
 		p.result = p.h.g.applyLocked(p.batch)
+		p.h.g.tenant.changes = append(p.h.g.tenant.changes, memChange{p.batch.Time, p.batch.Time})
 		p.batch = nil
 	}
 	return nil
@@ -157,7 +163,23 @@ func (m *Memory) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms 
 			s.samples = slices.DeleteFunc(slices.Clone(s.samples), func(x Sample) bool { return mint <= x.T && x.T <= maxt })
 		}
 	}
+	t := m.tenantLocked(id)
+	t.changes = append(t.changes, memChange{mint, maxt})
 	return nil
+}
+
+// Changed implements storage.Reader.
+func (m *Memory) Changed(id tenant.ID, after uint64, mint int64) (now uint64, from int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.tenantLocked(id).changes
+	from = math.MaxInt64
+	for _, c := range all[min(after, uint64(len(all))):] {
+		if c.maxt >= mint {
+			from = min(from, max(mint, c.mint))
+		}
+	}
+	return uint64(len(all)), from
 }
 
 // Tail is not supported.

@@ -63,6 +63,7 @@ func Run(t *testing.T, h Harness) {
 		{"views", viewCases()},
 		{"ends", endCases()},
 		{"deletion", deleteCases()},
+		{"changes", changeCases()},
 		{"optional", optionalCases()},
 		{"concurrency", concurrencyCases()},
 	} {

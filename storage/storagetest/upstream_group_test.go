@@ -216,6 +216,7 @@ func (g *upstreamGroup) applyLocked(p *upstreamPrepared) error {
 		}
 		g.last, g.begun = b.Time, true
 	}
+	g.tenant.changes = append(g.tenant.changes, [2]int64{b.Time, b.Time})
 	return app.Commit()
 }
 

@@ -47,6 +47,7 @@ type upstreamTenant struct {
 	// series' last and than it are refused.
 	deleted int64
 	groups  map[storage.GroupSpec]*upstreamGroup
+	changes [][2]int64 // the first and the last time of each
 }
 
 // upstreamSeries is what the groups on top have to know of a series.
@@ -178,6 +179,22 @@ func (u *upstream) Commit(ctx context.Context, _ storage.Durability, batches ...
 }
 
 // Delete implements storage.Reader.
+func (u *upstream) Changed(id tenant.ID, after uint64, mint int64) (now uint64, from int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	from = math.MaxInt64
+	t := u.tenants[id]
+	if t == nil {
+		return 0, from
+	}
+	for _, c := range t.changes[after:] {
+		if c[1] >= mint {
+			from = min(from, max(mint, c[0]))
+		}
+	}
+	return uint64(len(t.changes)), from
+}
+
 func (u *upstream) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, ms ...*labels.Matcher) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -190,6 +207,7 @@ func (u *upstream) Delete(ctx context.Context, id tenant.ID, mint, maxt int64, m
 			return err
 		}
 	}
+	t.changes = append(t.changes, [2]int64{mint, maxt})
 	t.deleted = max(t.deleted, maxt)
 	return t.db.Delete(ctx, mint, maxt, orAll(ms)...)
 }

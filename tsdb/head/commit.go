@@ -127,6 +127,9 @@ func (s *Heads) apply(ps []*prepared) (wal.Position, error) {
 		}
 	}
 	c.show()
+	for _, p := range ps { // after it can be seen, before it is acknowledged
+		p.handle.group.head.changes.add(p.batch.Time)
+	}
 	return pos, nil
 }
 

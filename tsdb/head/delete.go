@@ -138,6 +138,7 @@ func (h *Head) Delete(d *Deletion) {
 	h.deleting.Lock()
 	defer h.deleting.Unlock()
 	h.deletions.Store(appended(h.deletions.Load(), d))
+	h.changes.addSpan(d.record.MinTime, d.record.MaxTime)
 }
 
 func appended(old *[]*Deletion, d *Deletion) *[]*Deletion {

@@ -84,6 +84,10 @@ func (s *store) Delete(context.Context, tenant.ID, int64, int64, ...*labels.Matc
 	return storage.ErrUnsupported
 }
 
+func (s *store) Changed(id tenant.ID, after uint64, mint int64) (now uint64, from int64) {
+	return s.Head(id).Changed(after, mint)
+}
+
 func (s *store) Tail(context.Context, tenant.ID, storage.Cursor) (storage.Tailer, error) {
 	return nil, storage.ErrUnsupported
 }

@@ -115,9 +115,10 @@ type Head struct {
 
 	index index // has a lock of its own
 
-	tiles columns
-	defs  definitions
-	about about
+	tiles   columns
+	defs    definitions
+	about   about
+	changes changes // has a lock of its own
 
 	deleting  sync.Mutex                  // held by who changes deletions
 	deletions atomic.Pointer[[]*Deletion] // nil when there are none
@@ -164,7 +165,7 @@ func (s *Heads) Head(id tenant.ID) *Head {
 	if h = s.tenants[id]; h == nil {
 		mem := newMemory(s.deps.Memory.Owner())
 		h = &Head{
-			set: s, memory: mem, id: id, index: newIndex(mem.owner, s.oldest), about: newAbout(), tiles: columns{of: map[part.ColumnID]columnPlace{}},
+			set: s, memory: mem, id: id, index: newIndex(mem.owner, s.oldest), about: newAbout(), changes: newChanges(), tiles: columns{of: map[part.ColumnID]columnPlace{}},
 			byName: map[groupName]*group{}, logged: map[uint64]int64{},
 		}
 		h.late = late.New(late.Options{SpanMs: s.spanMs, BytesMax: s.opts.LateBytesMax})
