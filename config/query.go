@@ -45,6 +45,11 @@ type Query struct {
 	MemoryMax      units.Base2Bytes `yaml:"memory_max"`
 	QueryMemoryMax units.Base2Bytes `yaml:"query_memory_max"`
 	RulesMemory    units.Base2Bytes `yaml:"rules_memory"`
+	// CacheMax bounds the answers of range queries that are kept (default: a
+	// sixteenth of MemoryMax, at most 256MiB); SplitInterval is the longest range
+	// that is evaluated at once (1d).
+	CacheMax      units.Base2Bytes `yaml:"cache_max"`
+	SplitInterval model.Duration   `yaml:"split_interval"`
 	// SlowLog is how long a query takes that is logged as slow. Default 10s.
 	SlowLog model.Duration `yaml:"slow_log"`
 	// Features are names of Prometheus' features that change how queries are
@@ -74,6 +79,7 @@ func (q *Query) check(path string, report func(path, text string)) {
 		"queue_max": int64(q.QueueMax), "samples_max": q.SamplesMax, "series_max": q.SeriesMax, "read_samples_max": q.ReadSamplesMax, "steps_max": int64(q.StepsMax),
 		"result_size_max": int64(q.ResultSizeMax), "expression_size_max": int64(q.ExpressionSizeMax),
 		"memory_max": int64(q.MemoryMax), "query_memory_max": int64(q.QueryMemoryMax), "rules_memory": int64(q.RulesMemory),
+		"cache_max": int64(q.CacheMax),
 	} {
 		if v < 0 {
 			report(path+"."+key, fmt.Sprintf("%d is negative: every limit is at least 1, 0 is the default", v))

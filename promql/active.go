@@ -76,6 +76,7 @@ type entry struct {
 	cancel context.CancelCauseFunc
 	run    *exec.Run
 	budget *exec.Budget
+	before exec.Stats // of the parts before run's
 }
 
 func newRegistry() *registry { return &registry{all: map[uint64]*entry{}} }
@@ -113,10 +114,16 @@ func (r *registry) admitted(e *entry, at time.Time) {
 	e.State, e.Admitted = StateRunning, at
 }
 
-// follow says where a query's progress is counted.
+// follow says where the progress of a query, or of its next part, is counted.
 func (r *registry) follow(e *entry, run *exec.Run, budget *exec.Budget) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if e.run != nil {
+		s := e.run.Stats()
+		e.before.SeriesSelected += s.SeriesSelected
+		e.before.SeriesRead += s.SeriesRead
+		e.before.SamplesRead += s.SamplesRead
+	}
 	e.run, e.budget = run, budget
 }
 
@@ -136,7 +143,8 @@ func (e *entry) shownLocked() ActiveQuery {
 	q := e.ActiveQuery
 	if e.run != nil {
 		s := e.run.Stats()
-		q.SeriesSelected, q.SeriesRead, q.SamplesRead = s.SeriesSelected, s.SeriesRead, s.SamplesRead
+		q.SeriesSelected, q.SeriesRead = e.before.SeriesSelected+s.SeriesSelected, e.before.SeriesRead+s.SeriesRead
+		q.SamplesRead = e.before.SamplesRead + s.SamplesRead
 		q.MemoryBytes, q.MemoryPeakBytes = e.budget.Bytes(), e.budget.PeakBytes()
 	}
 	return q

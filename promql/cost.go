@@ -69,6 +69,39 @@ const (
 	estimateSteps  = 256
 )
 
+// checkCost estimates what of a query is to be evaluated, where that is worth it,
+// and refuses what is expected to go over a limit.
+func (e *Engine) checkCost(ctx context.Context, view storage.View, q *prepared, pieces []piece) (Cost, error) {
+	var total Cost
+	for _, p := range pieces {
+		part := *q
+		part.node, part.start, part.end = p.node, p.grid.Start, p.grid.End
+		if p.kept || !q.Trace && !part.worthEstimating(storage.IsEssential(ctx)) {
+			continue
+		}
+		// It may match expensive regular expressions: with a core, as all work is.
+		err := e.cores.Do(ctx, func() error {
+			c, err := e.cost(ctx, view, &part)
+			total.add(c)
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, total.check(&e.options)
+}
+
+// add adds the cost of another part: what one has in memory the next one has
+// again.
+func (c *Cost) add(o Cost) {
+	c.Series = max(c.Series, o.Series)
+	c.Samples += o.Samples
+	c.Bytes += o.Bytes
+	c.Points = max(c.Points, o.Points)
+	c.nodes = o.nodes
+}
+
 // worthEstimating tells whether a query's cost is estimated before it begins.
 // Rules are few, small and not to wait.
 func (q *prepared) worthEstimating(essential bool) bool {

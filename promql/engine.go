@@ -12,6 +12,7 @@ import (
 
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/promql/exec"
+	"github.com/nilometer/nilometer/promql/frontend"
 	"github.com/nilometer/nilometer/promql/plan"
 	"github.com/nilometer/nilometer/storage"
 )
@@ -24,6 +25,8 @@ type Engine struct {
 	pool    *exec.Pool
 	cores   *exec.Cores
 	active  *registry
+	cache   *frontend.Cache // nil: answers are not kept
+	flights frontend.Flights
 	metrics *metrics
 	logger  *slog.Logger
 	// subqueryStep is Options.SubqueryStep, which may change, in ms.
@@ -39,17 +42,24 @@ func NewEngine(o Options, d Deps) (*Engine, error) {
 	}
 	o = o.withDefaults()
 	pool := exec.NewPool(o.MemoryMaxBytes, o.RulesMemoryBytes)
-	m, err := newMetrics(d.Registerer, o, pool)
+	var cache *frontend.Cache
+	if o.CacheMaxBytes >= cacheLeastBytes {
+		cache = frontend.NewCache(o.CacheMaxBytes)
+	}
+	m, err := newMetrics(d.Registerer, o, pool, cache)
 	if err != nil {
 		return nil, fmt.Errorf("register query engine metrics: %w", err)
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, cores: exec.NewCores(o.Cores), active: newRegistry(), metrics: m, logger: d.Logger}
+	e := &Engine{options: o, parser: NewParser(), gate: newGate(o, m), pool: pool, cores: exec.NewCores(o.Cores), active: newRegistry(), cache: cache, metrics: m, logger: d.Logger}
 	e.SetSubqueryStep(o.SubqueryStep)
 	return e, nil
 }
+
+// cacheLeastBytes is the smallest cache that is worth its bookkeeping.
+const cacheLeastBytes = 64 << 10
 
 // SetSubqueryStep changes Options.SubqueryStep for queries that begin later. It
 // is at least 1 ms.
@@ -160,7 +170,14 @@ func (e *Engine) parse(text string) (parser.Expr, error) {
 }
 
 // admit evaluates a query when it has got a place.
-func (e *Engine) admit(ctx context.Context, r storage.Reader, id tenant.ID, q prepared, listed *entry) (*Result, error) {
+func (e *Engine) admit(ctx context.Context, r storage.Reader, id tenant.ID, q prepared, listed *entry) (res *Result, err error) {
+	if e.keeps(&q) {
+		leave, err := e.flights.Enter(ctx, q.key(id), q.frontendGrid())
+		if err != nil {
+			return nil, err
+		}
+		defer func() { leave(err == nil) }()
+	}
 	ticket, err := e.gate.enter(ctx, id, storage.IsEssential(ctx))
 	if err != nil {
 		return nil, err

@@ -21,7 +21,12 @@ type prepared struct {
 	Query
 	evaluation
 	grid function.Grid
+	expr parser.Expr
 	node plan.Node
+	// reach is set where steps are answered one without the other: parted.
+	reach  plan.Reach
+	parted bool
+	params plan.Params
 }
 
 // exprShort is the size of a text that is parsed at once: it takes a few
@@ -48,11 +53,17 @@ func (e *Engine) prepare(ctx context.Context, q Query, ev evaluation) (p prepare
 	if err != nil {
 		return p, err
 	}
-	p = prepared{Query: q, evaluation: ev}
+	p = prepared{Query: q, evaluation: ev, expr: expr, params: e.params(q, ev)}
 	if p.grid, err = e.grid(ev, expr); err != nil {
 		return p, err
 	}
-	p.node, err = e.plan(q, expr, ev)
+	if p.node, err = build(expr, p.params); err != nil {
+		return p, err
+	}
+	if p.grid.Steps > 1 && !q.Trace && !q.Partial {
+		p.reach, p.parted = plan.ReachOf(expr, p.node, p.params, e.options.DelayedNameRemoval)
+	}
+	p.node = plan.Optimize(p.node, p.params)
 	return p, err
 }
 
@@ -80,23 +91,19 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		res.String = String{T: q.start, V: t.Value}
 		return res, nil
 	}
+	known := e.known(r, id, &q) // before the view: what it says is in the view
 	view, err := r.View(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("open a view of tenant %s: %w", id, err)
 	}
 	defer view.Close()
-	var cost Cost
-	if q.Trace || q.worthEstimating(storage.IsEssential(ctx)) {
-		// It may match expensive regular expressions: with a core, as all work is.
-		err := e.cores.Do(ctx, func() (err error) {
-			if cost, err = e.cost(ctx, view, &q); err != nil {
-				return err
-			}
-			return cost.check(&e.options)
-		})
-		if err != nil {
-			return nil, err
-		}
+	pieces, err := e.pieces(&q, &known)
+	if err != nil {
+		return nil, err
+	}
+	cost, err := e.checkCost(ctx, view, &q, pieces)
+	if err != nil {
+		return nil, err
 	}
 	budget := exec.NewBudget(exec.Limits{
 		SamplesMax: e.options.SamplesMax, BytesMax: e.options.QueryMemoryMaxBytes, SeriesMax: e.options.SeriesMax,
@@ -116,36 +123,31 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 	if q.Trace {
 		traces = exec.Traces{}
 	}
-	run := exec.NewRun(exec.Query{
+	x := &execution{engine: e, listed: listed, budget: budget, query: exec.Query{
 		Traces: traces,
 		View:   view, Budget: budget, Cores: cores, Workers: e.options.Workers, StepsMax: e.options.StepsMax,
 		Partial: q.Partial, DelayedNames: e.options.DelayedNameRemoval,
 		StartTimestamps: e.options.StartTimestamps, TypeAndUnitLabels: e.options.TypeAndUnitLabels,
-	})
-	e.active.follow(listed, run, budget)
-	defer run.End()
-	if err := run.Begin(ctx); err != nil {
-		return nil, err
-	}
+	}}
 	if node.Type() == parser.ValueTypeMatrix {
-		err = e.ranges(ctx, run, node, grid, budget, res)
+		err = x.run(ctx, func(run *exec.Run) error { return e.ranges(ctx, run, node, grid, budget, res) })
 	} else {
 		var m exec.Matrix
-		if m, err = run.Eval(ctx, node, grid); err == nil {
+		if m, err = x.matrix(ctx, &q, pieces, &known); err == nil {
+			e.keep(&q, id, &known, m, x.warnings)
 			err = res.fill(m, q.instant, budget)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	res.Warnings = run.Annotations()
+	res.Warnings = x.warnings
 	res.limit(q.Limit)
 	if err := res.own(budget); err != nil {
 		return nil, err
 	}
-	stats := run.Stats()
 	res.Stats = Stats{
-		Steps: grid.Steps, SeriesSelected: stats.SeriesSelected, SamplesRead: stats.SamplesRead,
+		Steps: grid.Steps, StepsKept: x.stepsKept, SeriesSelected: x.stats.SeriesSelected, SamplesRead: x.stats.SamplesRead,
 		MemoryPeakBytes: budget.PeakBytes(),
 	}
 	if q.Trace {
@@ -171,14 +173,12 @@ func (e *Engine) grid(ev evaluation, expr parser.Expr) (function.Grid, error) {
 	return function.NewGrid(ev.start, ev.end, ev.step), nil
 }
 
-// plan builds and improves a query's plan.
-func (e *Engine) plan(q Query, expr parser.Expr, ev evaluation) (plan.Node, error) {
-	p := e.params(q, ev)
+func build(expr parser.Expr, p plan.Params) (plan.Node, error) {
 	node, err := plan.Build(expr, p)
 	if err != nil {
 		return nil, planError(err)
 	}
-	return plan.Optimize(node, p), nil
+	return node, nil
 }
 
 func (e *Engine) params(q Query, ev evaluation) plan.Params {

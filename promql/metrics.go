@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/nilometer/nilometer/promql/exec"
+	"github.com/nilometer/nilometer/promql/frontend"
 )
 
 // metrics are the engine's own. Every outcome is one of outcomes.
@@ -15,6 +16,7 @@ type metrics struct {
 	duration               prometheus.Histogram
 	queued                 prometheus.Histogram
 	samples, slow          prometheus.Counter
+	stepsKept, steps       prometheus.Counter
 	queries                *prometheus.CounterVec
 }
 
@@ -31,7 +33,7 @@ const (
 	outcomeNotSupported = "not_supported"
 )
 
-func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool, cache *frontend.Cache) (*metrics, error) {
 	buckets := []float64{.001, .005, .025, .1, .5, 2, 10, 60}
 	m := &metrics{
 		running:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "nilometer_query_running", Help: "Queries being evaluated, those of rules aside."}),
@@ -44,6 +46,8 @@ func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool) (*metrics
 		queued:       prometheus.NewHistogram(prometheus.HistogramOpts{Name: "nilometer_query_queued_seconds", Help: "Time a query waited to be evaluated.", Buckets: buckets}),
 		samples:      prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_samples_read_total", Help: "Samples decoded for queries."}),
 		slow:         prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_slow_total", Help: "Queries that took longer than nilometer.query.slow_log."}),
+		steps:        prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_steps_total", Help: "Steps of range queries that were asked for."}),
+		stepsKept:    prometheus.NewCounter(prometheus.CounterOpts{Name: "nilometer_query_steps_kept_total", Help: "Steps of range queries that were answered from the cache."}),
 		queries:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nilometer_queries_total", Help: "Queries answered, by outcome."}, []string{"outcome"}),
 	}
 	for _, o := range []string{
@@ -56,8 +60,8 @@ func newMetrics(reg prometheus.Registerer, o Options, pool *exec.Pool) (*metrics
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range append(poolMetrics(o, pool), []prometheus.Collector{
-		m.running, m.waiting, m.rulesRunning, m.rulesWaiting, m.runningMax, m.waitingMax, m.duration, m.queued, m.samples, m.slow, m.queries,
+	for _, c := range append(append(poolMetrics(o, pool), cacheMetrics(o, cache)...), []prometheus.Collector{
+		m.steps, m.stepsKept, m.running, m.waiting, m.rulesRunning, m.rulesWaiting, m.runningMax, m.waitingMax, m.duration, m.queued, m.samples, m.slow, m.queries,
 	}...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -82,5 +86,23 @@ func poolMetrics(o Options, pool *exec.Pool) []prometheus.Collector {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "nilometer_query_memory_refusals_total", Help: "Queries ended because the memory of all queries was taken.",
 		}, func() float64 { return float64(pool.Usage().Refused) }),
+	}
+}
+
+// cacheMetrics show the answers that are kept.
+func cacheMetrics(o Options, cache *frontend.Cache) []prometheus.Collector {
+	if cache == nil {
+		return nil
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	return []prometheus.Collector{
+		gauge("nilometer_query_cache_bytes", "Memory of the answers that are kept.", func() float64 { return float64(cache.Usage().Bytes) }),
+		gauge("nilometer_query_cache_max_bytes", "Limit on the memory of answers that are kept.", func() float64 { return float64(o.CacheMaxBytes) }),
+		gauge("nilometer_query_cache_answers", "Answers that are kept.", func() float64 { return float64(cache.Usage().Extents) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "nilometer_query_cache_replaced_total", Help: "Answers that went for others.",
+		}, func() float64 { return float64(cache.Usage().Replaced) }),
 	}
 }

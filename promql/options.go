@@ -47,6 +47,13 @@ type Options struct {
 	// RulesMemoryBytes is what of MemoryMaxBytes only the queries of rules get
 	// (storage.Essential); default an eighth of it.
 	RulesMemoryBytes int64
+	// CacheMaxBytes bounds the answers of range queries that are kept; default a
+	// sixteenth of MemoryMaxBytes, at most 256 MiB. Less than 64 KiB, and negative,
+	// keeps none.
+	CacheMaxBytes int64
+	// SplitInterval is the longest range that is evaluated at once, where a query
+	// allows it; default 1 d. Negative does not split.
+	SplitInterval time.Duration
 	// Workers is the number of goroutines that work on one query; default
 	// GOMAXPROCS.
 	Workers int
@@ -94,6 +101,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MemoryMaxBytes, 4<<30)
 	setDefault(&o.QueryMemoryMaxBytes, max(o.MemoryMaxBytes/4, 1))
 	setDefault(&o.RulesMemoryBytes, o.MemoryMaxBytes/8)
+	setDefault(&o.CacheMaxBytes, min(o.MemoryMaxBytes/16, 256<<20))
+	setDefault(&o.SplitInterval, 24*time.Hour)
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Cores, runtime.GOMAXPROCS(0))
 	setDefault(&o.ConcurrentMax, 20)

@@ -34,6 +34,8 @@ type Query struct {
 	Limit int
 	// Trace asks for what every operator did, in Result.Trace.
 	Trace bool
+	// NoCache evaluates all steps, and keeps none for later queries.
+	NoCache bool
 	// Partial asks for what there is, with a warning, where storage would
 	// answer with storage.ErrReplaying.
 	Partial bool
@@ -102,8 +104,9 @@ type Stats struct {
 	// Queued is the time spent waiting for admission, Total the time from the
 	// call to the answer, Queued included.
 	Queued, Total time.Duration
-	// Steps is the number of evaluation times.
-	Steps int
+	// Steps is the number of evaluation times, StepsKept that of those of them that
+	// were answered before.
+	Steps, StepsKept int
 	// SeriesSelected counts the series of all selections, SamplesRead the
 	// samples decoded for them.
 	SeriesSelected, SamplesRead int64

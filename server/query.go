@@ -32,6 +32,7 @@ func (s *server) queryOptions(c *config.Config, memoryLimit int64) (promql.Optio
 		SeriesMax: q.SeriesMax, ReadSamplesMax: q.ReadSamplesMax, ResultMaxBytes: int64(q.ResultSizeMax), ExprBytesMax: int(q.ExpressionSizeMax),
 		MemoryMaxBytes:      cmp.Or(int64(q.MemoryMax), memoryLimit/queriesShare),
 		QueryMemoryMaxBytes: int64(q.QueryMemoryMax), RulesMemoryBytes: int64(q.RulesMemory),
+		CacheMaxBytes: int64(q.CacheMax), SplitInterval: time.Duration(q.SplitInterval),
 	}
 	applyFeatures(&o, q.Features, s.opts.Features, s.logger)
 	return o, o.Validate()

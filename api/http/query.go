@@ -97,7 +97,7 @@ func requiredTime(r *http.Request, name string) (time.Time, error) {
 
 // commonQuery reads what instant and range queries share.
 func commonQuery(r *http.Request) (promql.Query, error) {
-	q := promql.Query{Expr: r.FormValue("query"), Partial: partialParam(r), Trace: flagParam(r, "trace")}
+	q := promql.Query{Expr: r.FormValue("query"), Partial: partialParam(r), Trace: flagParam(r, "trace"), NoCache: flagParam(r, "nocache")}
 	var err error
 	if q.Limit, err = limitParam(r); err != nil {
 		return q, err
@@ -163,6 +163,6 @@ func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error)
 // statsJSON has Prometheus' names for what we know.
 func statsJSON(s promql.Stats) []byte {
 	return fmt.Appendf(nil,
-		`{"timings":{"evalTotalTime":%g,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":%g,"execQueueTime":%g,"execTotalTime":%g},"samples":{"totalQueryableSamples":%d,"peakSamples":%d}}`,
-		(s.Total - s.Queued).Seconds(), (s.Total - s.Queued).Seconds(), s.Queued.Seconds(), s.Total.Seconds(), s.SamplesRead, s.MemoryPeakBytes/16)
+		`{"timings":{"evalTotalTime":%g,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":%g,"execQueueTime":%g,"execTotalTime":%g},"samples":{"totalQueryableSamples":%d,"peakSamples":%d},"steps":{"asked":%d,"kept":%d}}`,
+		(s.Total - s.Queued).Seconds(), (s.Total - s.Queued).Seconds(), s.Queued.Seconds(), s.Total.Seconds(), s.SamplesRead, s.MemoryPeakBytes/16, s.Steps, s.StepsKept)
 }

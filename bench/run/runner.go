@@ -147,7 +147,7 @@ the ratios. In every row less is better.
   data and index after a forced merge. Nilometer: the store after everything
   was cut and merged offline.
 - **Latencies** are of whole answers over HTTP on loopback, one request at a
-  time, systems taking turns query by query. VictoriaMetrics runs with
+  time, systems taking turns query by query. Nilometer runs with nocache=1, VictoriaMetrics with
   nocache=1 and latency_offset=1ms: what is measured is evaluation.
 - Settings are defaults, except for addresses, paths and what is said here.
 `

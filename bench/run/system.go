@@ -46,7 +46,8 @@ func systems(nilometerBinary, peers string) ([]system, error) {
 			args: func(data, address, config string) []string {
 				return []string{"--config.file=" + config, "--data.dir=" + data, "--web.listen-address=" + address}
 			},
-			ready: "/-/ready", write: "/api/v1/write", settle: settleNilometer,
+			// What is measured is evaluation.
+			ready: "/-/ready", write: "/api/v1/write", queryExtra: "&nocache=1", settle: settleNilometer,
 		},
 		{
 			name: prometheus, binary: filepath.Join(peers, "prometheus"), module: "github.com/prometheus/prometheus",

@@ -167,6 +167,17 @@ func (b *Budget) TakeResult(n int64) error {
 	return b.takeBytes(n, where)
 }
 
+// NextPart says that another part of the same query begins: the limit on series
+// is for each.
+func (b *Budget) NextPart() { b.series.Store(0) }
+
+// Restart gives up all that was held: the query begins again.
+func (b *Budget) Restart() {
+	b.samples.Store(0)
+	b.bytes.Store(0)
+	b.NextPart()
+}
+
 // Settle ends the query's own use of memory: what stays counted until Close is
 // the result.
 func (b *Budget) Settle() {
