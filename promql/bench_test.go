@@ -156,7 +156,7 @@ func (y *yardstick) upstream(tb testing.TB) *teststorage.TestStorage {
 }
 
 func runYardstick(b *testing.B, y *yardstick, workers int, q promql.Query) {
-	e := newEngine(b, promql.Options{Workers: workers})
+	e := newEngine(b, whole(promql.Options{Workers: workers}))
 	b.ReportAllocs()
 	for b.Loop() {
 		res, err := e.Range(context.Background(), yardReader{y: y}, tenant.Default, q)
@@ -216,7 +216,7 @@ func BenchmarkSumRateUpstream(b *testing.B) {
 func BenchmarkShapes(b *testing.B) {
 	y := newYardstick(b, 20, 100, 480)
 	theirs := y.upstream(b)
-	p := newPair(b, theirs, yardReader{y: y}, promql.Options{Workers: 1})
+	p := newPair(b, theirs, yardReader{y: y}, whole(promql.Options{Workers: 1}))
 	q := y.query()
 	for _, expr := range []string{
 		`x_total`, `rate(x_total[5m])`, `x_total / x_total`, `sum by (instance) (x_total)`, `count(x_total)`, `max_over_time(x_total[30m])`,

@@ -58,7 +58,7 @@ func TestEstimateRefuses(t *testing.T) {
 		{"subquery", promql.Query{Expr: `max_over_time(x[30d:1s])`, Time: start}, storage.Estimate{Series: 1000, Samples: 172_800_000}, promql.Options{StepsMax: 10_000_000}, "samples in memory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := newEngine(t, c.options)
+			e := newEngine(t, whole(c.options))
 			r := unread{t: t, estimate: c.estimate}
 			ask := e.Range
 			if c.q.Step == 0 {

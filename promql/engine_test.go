@@ -224,7 +224,7 @@ func (replayingView) Select(context.Context, storage.Selection) (storage.Scan, e
 
 func TestQueueIsBounded(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	e, err := promql.NewEngine(promql.Options{ConcurrentMax: 1, QueueMax: 1}, promql.Deps{Registerer: reg})
+	e, err := promql.NewEngine(whole(promql.Options{ConcurrentMax: 1, QueueMax: 1}), promql.Deps{Registerer: reg})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ type prepared struct {
 	grid function.Grid
 	expr parser.Expr
 	node plan.Node
-	// reach is set where steps are answered one without the other: parted.
+	// reach is set where the answer may be put together of parts: parted.
 	reach  plan.Reach
 	parted bool
 	params plan.Params
@@ -60,7 +60,7 @@ func (e *Engine) prepare(ctx context.Context, q Query, ev evaluation) (p prepare
 	if p.node, err = build(expr, p.params); err != nil {
 		return p, err
 	}
-	if p.grid.Steps > 1 && !q.Trace && !q.Partial {
+	if p.grid.Steps > 1 && !q.Trace && !q.Partial && !storage.IsEssential(ctx) { // rules wait for nobody
 		p.reach, p.parted = plan.ReachOf(expr, p.node, p.params, e.options.DelayedNameRemoval)
 	}
 	p.node = plan.Optimize(p.node, p.params)

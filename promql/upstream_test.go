@@ -17,7 +17,8 @@ import (
 )
 
 // upstreamReader is a storage.Reader over upstream's storage: series with the
-// same timestamps share a batch. Only View, Select and Close work.
+// same timestamps share a batch. Only View, Select and Close work, and Changed,
+// which says that all has changed.
 type upstreamReader struct {
 	storage.Reader
 	q upstream.Queryable
@@ -25,6 +26,10 @@ type upstreamReader struct {
 
 func (r upstreamReader) View(context.Context, tenant.ID) (storage.View, error) {
 	return &upstreamView{q: r.q}, nil
+}
+
+func (r upstreamReader) Changed(_ tenant.ID, _ uint64, mint int64) (now uint64, from int64) {
+	return 0, mint
 }
 
 type upstreamView struct {

@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string) (err error) {
 		end()
 		err = errors.Join(err, <-ended, db.Close())
 	}()
-	e, err := promql.NewEngine(promql.Options{Workers: s.workers}, promql.Deps{})
+	e, err := promql.NewEngine(promql.Options{Workers: s.workers, CacheMaxBytes: -1, SplitInterval: -1}, promql.Deps{})
 	if err != nil {
 		return err
 	}
