@@ -47,7 +47,8 @@ type Options struct {
 	// RulesMemoryBytes is what of MemoryMaxBytes only the queries of rules get
 	// (storage.Essential); default an eighth of it.
 	RulesMemoryBytes int64
-	// CacheMaxBytes bounds the answers of range queries that are kept; default a
+	// CacheMaxBytes bounds the answers of range queries that are kept, of one
+	// storage.Reader: who asks several has an engine for each, or keeps none. Default a
 	// sixteenth of MemoryMaxBytes, at most 256 MiB. Less than 64 KiB, and negative,
 	// keeps none.
 	CacheMaxBytes int64
