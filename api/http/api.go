@@ -155,7 +155,7 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 			if ans.nothing {
 				status = http.StatusNoContent
 			}
-			err = writeAnswer(w, ans)
+			err = writeAnswer(w, r, ans)
 		}
 		if err != nil && r.Context().Err() == nil {
 			a.deps.Logger.Warn("answer not written", "path", path, "err", err)

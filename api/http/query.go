@@ -157,7 +157,24 @@ func queryAnswer(q promql.Query, r *http.Request, res *promql.Result, err error)
 		}
 		return dst
 	}
-	return answer{encode: encode, release: res.Close, warnings: res.Warnings, query: q.Expr}, nil
+	return answer{encode: encode, release: res.Close, warnings: res.Warnings, query: q.Expr, rows: inRows(res)}, nil
+}
+
+// rowPoints is how many points there are to a series at least, on average, for
+// labels to be little of an answer, and rowsMin how many at all for it to be worth
+// a code of its own.
+const (
+	rowPoints = 16
+	rowsMin   = 128
+)
+
+// inRows tells whether an answer is mostly rows of points.
+func inRows(res *promql.Result) bool {
+	points := 0
+	for i := range res.Matrix {
+		points += len(res.Matrix[i].Points)
+	}
+	return points >= max(rowsMin, rowPoints*len(res.Matrix))
 }
 
 // statsJSON has Prometheus' names for what we know.

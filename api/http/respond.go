@@ -84,6 +84,7 @@ type answer struct {
 	data     any
 	encode   func(dst []byte, out *sink) []byte // used when data is nil
 	release  func()                             // if not nil, called when the answer was sent
+	rows     bool                               // mostly rows of points
 	warnings annotations.Annotations
 	query    string // the expression that warnings point into
 	nothing  bool   // 204, without a body
@@ -102,7 +103,7 @@ type envelope struct {
 // annotationsMax bounds the warnings and the infos in one answer.
 const annotationsMax = 10
 
-func writeAnswer(w http.ResponseWriter, a answer) error {
+func writeAnswer(w http.ResponseWriter, r *http.Request, a answer) error {
 	if a.nothing {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
@@ -127,9 +128,11 @@ func writeAnswer(w http.ResponseWriter, a answer) error {
 	body := append([]byte(nil), `{"status":"success","data":`...)
 	w.Header().Set("Content-Type", "application/json")
 	out := &sink{w: w}
+	if a.rows {
+		out.compressed(r)
+	}
 	body = a.encode(body, out)
-	out.send(append(body, tail[len(`{"status":"success"`):]...))
-	return out.err
+	return out.end(append(body, tail[len(`{"status":"success"`):]...))
 }
 
 func writeError(w http.ResponseWriter, err error) error {

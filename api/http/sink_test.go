@@ -2,11 +2,14 @@ package httpapi_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 )
@@ -94,5 +97,41 @@ func TestLongAnswer(t *testing.T) {
 	}
 	if held := s.queryMemory(); held != "0" {
 		t.Errorf("%s bytes are counted after the client went", held)
+	}
+}
+
+// TestCompressedAnswer: rows of points come compressed to those who say that
+// they read it, and are the same as for the others.
+func TestCompressedAnswer(t *testing.T) {
+	s := newSite(t, "", nil)
+	const long = `/api/v1/query_range?query={__name__=~".%2B"}&start=1000&end=1360&step=0.1`
+	ask := func(method, encodings string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(method, long, nil)
+		r.Header.Set("Accept-Encoding", encodings)
+		s.handler.ServeHTTP(w, r)
+		return w
+	}
+	plain := ask(http.MethodGet, "identity").Body.Bytes()
+	for _, encodings := range []string{"gzip", "br, gzip", "gzip;q=0.5"} {
+		w := ask(http.MethodGet, encodings)
+		if got, vary := w.Header().Get("Content-Encoding"), w.Header().Values("Vary"); got != "gzip" || !slices.Equal(vary, []string{"Accept-Encoding"}) {
+			t.Fatalf("%q: encoded as %q, varies by %q", encodings, got, vary)
+		}
+		size := w.Body.Len()
+		z, err := gzip.NewReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(z)
+		if err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%q: %d bytes are not the %d of a plain answer: %v", encodings, len(got), len(plain), err)
+		}
+		if size > len(plain)/3 {
+			t.Errorf("%q: %d bytes of %d", encodings, size, len(plain))
+		}
+	}
+	if w := ask(http.MethodGet, "gzip;q=0"); w.Header().Get("Content-Encoding") != "" || !bytes.Equal(w.Body.Bytes(), plain) {
+		t.Errorf("a client that refuses gzip gets %q", w.Header().Get("Content-Encoding"))
 	}
 }
