@@ -1,6 +1,7 @@
 package column
 
 import (
+	"encoding/binary"
 	"math"
 )
 
@@ -40,6 +41,13 @@ func ContinueStream(dst []float64, st *StreamState, data []byte, endPos int) ([]
 	}
 	s := *st
 	for r.off < len(data) {
+		if data[r.off] < fastTags && len(data)-r.off >= fastBytes && !s.Empty() {
+			var n int
+			if dst, n = s.deltas(dst, data[r.off:], endPos); n > 0 {
+				r.off += n
+				continue
+			}
+		}
 		before := s
 		if err := s.read(&r); err != nil {
 			return dst, err
@@ -59,6 +67,49 @@ func ContinueStream(dst []float64, st *StreamState, data []byte, endPos int) ([]
 	*st = s
 	return dst, nil
 }
+
+// fastTags are the tags of records that deltas reads, those below it: of kind
+// recDelta with a gap of one or two. fastBytes is what has to be there from such a
+// tag on: eight bytes are loaded at once.
+const (
+	fastTags  = recDelta<<6 | gapByte<<4
+	fastBytes = 9
+)
+
+// deltas reads the records of fastTags that data begins with, up to endPos, and
+// returns how many bytes they take. They are nearly all of a counter's. Reading
+// them apart from the others keeps the state in registers: it is a third of the
+// time.
+func (st *StreamState) deltas(dst []float64, data []byte, endPos int) (_ []float64, n int) {
+	next, k, p := int(st.next), st.scaled, pow10[st.exp&31]
+	v := math.Float64frombits(st.last)
+	for len(data)-n >= fastBytes {
+		tag := data[n]
+		gap, code := int(tag>>4)+1, tag&15
+		if tag >= fastTags || next+gap > endPos {
+			break
+		}
+		if n++; code >= inlineFirst {
+			k += inlineDelta(code)
+		} else {
+			k += unzigzag(binary.LittleEndian.Uint64(data[n:]) & lowMasks[code])
+			n += int(code)
+		}
+		if gap > 1 {
+			dst = append(dst, v)
+		}
+		next += gap
+		v = float64(k) / p
+		dst = append(dst, v)
+	}
+	if next != int(st.next) {
+		st.next, st.scaled, st.last, st.misses = uint16(next), k, math.Float64bits(v), 0
+	}
+	return dst, n
+}
+
+// lowMasks keep the low n bytes of a word.
+var lowMasks = [inlineFirst]uint64{0, 1<<8 - 1, 1<<16 - 1, 1<<24 - 1, 1<<32 - 1, 1<<40 - 1, 1<<48 - 1, 1<<56 - 1, 1<<64 - 1}
 
 func appendRepeated(dst []float64, v float64, n int) []float64 {
 	for ; n > 0; n-- {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -185,11 +186,43 @@ func FuzzDecodeStream(f *testing.F) {
 		if len(got) > int(end) {
 			t.Fatalf("%d values of a stream that ends at %d", len(got), end)
 		}
+		want, werr := byRecords(data, int(end))
+		if (err == nil) != (werr == nil) || err == nil && !slices.EqualFunc(got, want, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
+			t.Fatalf("%v, %v; record by record %v, %v", got, err, want, werr)
+		}
 		if err != nil || len(got) == 0 {
 			return
 		}
 		checkStream(t, got, int(end)-len(got))
 	})
+}
+
+// byRecords is DecodeStream, one record after another.
+func byRecords(data []byte, end int) (out []float64, err error) {
+	var st column.StreamState
+	for len(data) > 0 {
+		before := st
+		n, err := column.ReadStream(data, &st)
+		if err != nil {
+			return nil, err
+		}
+		if st.Position() >= end {
+			st = before
+			break
+		}
+		data = data[n:]
+		for range st.Position() - before.Position() - 1 {
+			if !before.Empty() {
+				out = append(out, before.Value())
+			}
+		}
+		out = append(out, st.Value())
+	}
+	for !st.Empty() && len(out) > 0 && st.Position() < end-1 {
+		out = append(out, st.Value())
+		end--
+	}
+	return out, nil
 }
 
 func floatBytes(values []float64) []byte {
