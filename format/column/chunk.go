@@ -189,6 +189,13 @@ func Inspect(chunk []byte, n int) (Info, error) {
 	return info, nil
 }
 
+// Rises reports whether no value of a chunk is smaller than the one before it, as
+// far as its first byte can tell: it is constant, or has Info.NonDecreasing. The
+// chunk is one that decodes.
+func Rises(chunk []byte) bool {
+	return len(chunk) > 0 && (chunk[0]&kindStream == 0 || chunk[0]&flagNonDecreasing != 0)
+}
+
 // toOrdered maps a value's bits to an integer so that the integers are ordered
 // like the values: -0 is -1, 0 is 0.
 func toOrdered(v float64) int64 {

@@ -61,6 +61,9 @@ func checkInfo(t *testing.T, chunk []byte, values []float64) {
 	if rising && ordinary && !info.NonDecreasing && !info.HasSpecials {
 		t.Fatal("values do not decrease, but the summary does not say so")
 	}
+	if got, want := column.Rises(chunk), info.Constant || info.NonDecreasing; got != want {
+		t.Fatalf("Rises is %v, want %v", got, want)
+	}
 	if info.Ends && !same && math.Float64bits(info.Delta()) != math.Float64bits(last-first) {
 		t.Fatalf("delta %v, want %v", info.Delta(), last-first)
 	}

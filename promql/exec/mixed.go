@@ -216,7 +216,7 @@ func (s *spans) byKinds() bool {
 	}
 	samples := &function.Samples{T: s.floatTimes, V: s.values}
 	if fn.Resets {
-		s.resets = appendResets(s.resets[:0], s.values)
+		s.resets = appendResets(s.resets[:0], s.values, 1)
 		samples.Resets = s.resets
 	}
 	s.kernel(samples, &s.floatWin)
@@ -313,10 +313,10 @@ func (s *spans) raw(rank uint32) error {
 	return s.src.raw(rank, s.floatTimes, s.values, span.Histograms)
 }
 
-// appendResets appends the positions whose value is smaller than the one
-// before.
-func appendResets(dst []int32, v []float64) []int32 {
-	for i := 1; i < len(v); i++ {
+// appendResets appends the positions from from on, at least 1, whose value is
+// smaller than the one before.
+func appendResets(dst []int32, v []float64, from int) []int32 {
+	for i := from; i < len(v); i++ {
 		if v[i] < v[i-1] {
 			dst = append(dst, int32(i))
 		}

@@ -187,7 +187,7 @@ func (rw *rowWindows) apply(ctx context.Context, c *core, row *Row) ([]float64, 
 	}
 	s := function.Samples{T: rw.t, V: rw.v}
 	if rw.src.fn.Resets {
-		s.Resets = appendResets(nil, rw.v)
+		s.Resets = appendResets(nil, rw.v, 1)
 	}
 	err := c.paced(ctx, &rw.src.fn, rw.out, &s, win, rw.src.params, &rw.sc, 0, rw.grid.Steps)
 	return rw.out, present, true, err

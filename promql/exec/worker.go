@@ -181,12 +181,8 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 		if !any {
 			return nil
 		}
-		w.values = w.values[:0]
-		for j := range chunks {
-			var err error
-			if w.values, err = w.decode(w.values, &chunks[j], tiles[j].Len()); err != nil {
-				return err
-			}
+		if err := w.whole(chunks, tiles); err != nil {
+			return err
 		}
 		w.samples.T = win.T
 	} else {
@@ -214,10 +210,34 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 		return w.src.raw(b.Ranks[i], w.samples.T[lo:hi], w.samples.V[lo:hi], nil)
 	}
 	if w.src.fn.Resets {
-		w.resets = appendResets(w.resets[:0], w.values)
+		if !whole {
+			w.resets = appendResets(w.resets[:0], w.values, 1)
+		}
 		w.samples.Resets = w.resets
 	}
 	return w.emit(ctx, win, present, b.Ranks[i], lane)
+}
+
+// whole collects the values of a series that is present throughout, and where
+// they fall.
+func (w *worker) whole(chunks []storage.Chunk, tiles []storage.Tile) error {
+	w.values, w.resets = w.values[:0], w.resets[:0]
+	for j := range chunks {
+		was := len(w.values)
+		var err error
+		if w.values, err = w.decode(w.values, &chunks[j], tiles[j].Len()); err != nil {
+			return err
+		}
+		if !w.src.fn.Resets || len(w.values) == was {
+			continue
+		}
+		to := len(w.values)
+		if chunks[j].Kind == storage.Encoded && format.Rises(chunks[j].Data) {
+			to = was + 1 // what comes before the chunk is not its to know
+		}
+		w.resets = appendResets(w.resets, w.values[:to], max(was, 1))
+	}
+	return nil
 }
 
 // seriesOfSpans makes the row of a series for which kernels are not enough.
