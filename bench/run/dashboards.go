@@ -157,7 +157,7 @@ func (r *runner) dashboardQueries(ctx context.Context, ps []*process, all time.D
 		memory.Add(q.name(), "MiB", peak)
 	}
 	r.summarize(wall, set)
-	return nil
+	return r.clientsAtOnce(ctx, ps, set, end)
 }
 
 // heavyMs is from which wall time of Prometheus on a query counts as heavy.
