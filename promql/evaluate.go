@@ -189,6 +189,7 @@ func (e *Engine) params(q Query, ev evaluation) plan.Params {
 	p := plan.Params{
 		Start: ev.start, End: ev.end, Step: ev.step,
 		Lookback: lookback.Milliseconds(), SubqueryStep: e.subqueryStep.Load(),
+		CounterRemarks: e.options.StartTimestamps || e.options.TypeAndUnitLabels,
 	}
 	if ev.instant {
 		p.Step = 0

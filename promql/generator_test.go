@@ -112,7 +112,9 @@ func (g *generator) vector(depth int) string {
 	if g.histograms && g.rnd.IntN(4) == 0 {
 		return g.ofHistograms(depth)
 	}
-	switch g.rnd.IntN(12) {
+	switch g.rnd.IntN(13) {
+	case 12:
+		return g.join(depth)
 	case 0, 1:
 		return g.rangeFunction(depth)
 	case 2, 3:

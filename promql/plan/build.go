@@ -21,6 +21,9 @@ type Params struct {
 	Lookback         int64
 	// SubqueryStep is the resolution of subqueries that name none.
 	SubqueryStep int64
+	// CounterRemarks: functions of counters remark on single series, whatever the
+	// metric's name: start timestamps or the labels of types are looked at.
+	CounterRemarks bool
 }
 
 // Build turns expr into a plan. It does not keep expr, but shares its

@@ -16,6 +16,7 @@ func Rules() []Rule {
 		{Name: "invariant", Apply: hoistInvariant},
 		{Name: "stats", Apply: reduceToStats},
 		{Name: "times", Apply: boundTimes},
+		{Name: "propagate", Apply: propagate},
 		{Name: "fuse", Apply: fuse},
 		{Name: "share", Apply: share},
 	}
