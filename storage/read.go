@@ -129,6 +129,16 @@ type Scan interface {
 	Close()
 }
 
+// Grouper is implemented by scans that put series into groups faster than by
+// asking for the labels of each.
+type Grouper interface {
+	// Groups sets of[rank] for every rank to the number of its group: that of the
+	// series that agree in the labels with these names, or, without, in all labels
+	// but these. names is sorted. Groups are numbered in the order of their first
+	// series, whose ranks are returned.
+	Groups(names []string, without bool, of []int32) (first []uint32)
+}
+
 // ColumnBatch is a set of series that share a path of time columns. Its
 // slices are owned by the scan and valid until the next call of Next with this
 // batch, except for chunk bytes, which are valid until the view closes.

@@ -73,6 +73,11 @@ func (p headPart) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece
 	return p.Part.(part.Outliner).Outline(ref, minTime, maxTime, dst)
 }
 
+// GroupKeys implements part.Grouper.
+func (p headPart) GroupKeys(names []string, without bool, refs []part.Ref, keys []uint64) bool {
+	return p.Part.(part.Grouper).GroupKeys(names, without, refs, keys)
+}
+
 // visible returns what deletions leave of a snapshot.
 func visible(s *head.Snapshot) headPart {
 	if !s.Deletes() {

@@ -53,9 +53,7 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 		return 0, err
 	}
 	f.groupOf, f.nonEmpty = make([]int32, n), make([]bool, n)
-	for rank := range f.groupOf {
-		f.groupOf[rank] = f.group(s, uint32(rank))
-	}
+	f.groupAll(s)
 	groups := len(f.grouping.labels)
 	if int64(n)*int64(f.grid.Steps) <= orderedMax {
 		return f.beginOrdered(n, groups)
@@ -70,6 +68,37 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 	}
 	return lanes, nil
 }
+
+// groupAll finds the groups of all series.
+func (f *fused) groupAll(s storage.Scan) {
+	g, ok := s.(storage.Grouper)
+	if !ok {
+		for rank := range f.groupOf {
+			f.groupOf[rank] = f.group(s, uint32(rank))
+		}
+		return
+	}
+	gr := f.grouping
+	names := gr.names
+	if f.loseName {
+		names = slices.DeleteFunc(slices.Clone(names), schema.IsMetadataLabel)
+		if gr.without {
+			names = appendSorted(names, metadataLabels...)
+		}
+	}
+	for _, rank := range g.Groups(names, gr.without, f.groupOf) {
+		b := labels.NewBuilder(s.Labels(rank))
+		if gr.without {
+			b.Del(names...)
+		} else {
+			b.Keep(names...)
+		}
+		gr.labels = append(gr.labels, b.Labels())
+	}
+}
+
+// metadataLabels are those that go where a name is lost.
+var metadataLabels = []string{model.MetricNameLabel, model.MetricTypeLabel, model.MetricUnitLabel}
 
 // group finds the group of a series. Grouping by labels asks for those alone.
 func (f *fused) group(s storage.Scan, rank uint32) int32 {
@@ -267,17 +296,28 @@ func (r *Run) checkRows(s storage.Scan, src *rowSource, f *fused) error {
 // described reports whether a series with a row has labels besides the name
 // that are dropped with it.
 func (f *fused) described(s storage.Scan) bool {
+	if g, ok := s.(storage.Grouper); ok {
+		describing := metadataLabels[1:]
+		first := g.Groups(describing, false, make([]int32, s.Series()))
+		if len(first) == 0 || len(first) == 1 && !f.describedBy(s, first[0]) { // nearly always
+			return false
+		}
+	}
 	for rank, some := range f.nonEmpty {
-		if some && (s.LabelValue(uint32(rank), "__type__") != "" || s.LabelValue(uint32(rank), "__unit__") != "") {
+		if some && f.describedBy(s, uint32(rank)) {
 			return true
 		}
 	}
 	return false
 }
 
-// appendSorted returns a copy of names with name in its place.
-func appendSorted(names []string, name string) []string {
-	out := append(slices.Clone(names), name)
+func (f *fused) describedBy(s storage.Scan, rank uint32) bool {
+	return s.LabelValue(rank, model.MetricTypeLabel) != "" || s.LabelValue(rank, model.MetricUnitLabel) != ""
+}
+
+// appendSorted returns a copy of names with more in their places.
+func appendSorted(names []string, more ...string) []string {
+	out := append(slices.Clone(names), more...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/storage/storagetest"
 	"github.com/nilometer/nilometer/tsdb/head"
+	"github.com/nilometer/nilometer/tsdb/part"
 	"github.com/nilometer/nilometer/vfs/mem"
 )
 
@@ -194,6 +195,7 @@ func compare(t *testing.T, h *head.Head, w world, ms []*labels.Matcher) {
 			t.Fatalf("label k of %s is %q, want %q", got[i], v, want)
 		}
 	}
+	groupKeys(t, snap, refs)
 	want := w.find(ms)
 	if slices.Equal(got, want) {
 		return
@@ -201,6 +203,36 @@ func compare(t *testing.T, h *head.Head, w world, ms []*labels.Matcher) {
 	for i := range max(len(got), len(want)) {
 		if i >= len(got) || i >= len(want) || got[i] != want[i] {
 			t.Fatalf("%v selects %d series, want %d: number %d is %q, want %q", ms, len(got), len(want), i, at(got, i), at(want, i))
+		}
+	}
+}
+
+// groupKeys holds the keys of groups against labels: equal ones are of series that
+// agree, and series that agree have few different ones.
+func groupKeys(t *testing.T, snap *head.Snapshot, refs []part.Ref) {
+	t.Helper()
+	for _, names := range [][]string{nil, {"job"}, {"Before", "a", "unknown"}, {"__name__", "k"}} {
+		for _, without := range []bool{false, true} {
+			keys := make([]uint64, len(refs))
+			if !snap.GroupKeys(names, without, refs, keys) {
+				t.Fatal("a head has no keys of groups")
+			}
+			of, groups := map[uint64]string{}, map[string]bool{}
+			b := labels.NewScratchBuilder(8)
+			for i, ref := range refs {
+				snap.Labels(ref, &b)
+				of1 := string(b.Labels().BytesWithLabels(nil, names...))
+				if without {
+					of1 = string(b.Labels().BytesWithoutLabels(nil, names...))
+				}
+				if had, ok := of[keys[i]]; ok && had != of1 {
+					t.Fatalf("%q without %v: %q and %q have one key", names, without, had, of1)
+				}
+				of[keys[i]], groups[of1] = of1, true
+			}
+			if len(of) > 3*len(groups) {
+				t.Fatalf("%q without %v: %d keys of %d groups", names, without, len(of), len(groups))
+			}
 		}
 	}
 }

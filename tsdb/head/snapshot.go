@@ -47,6 +47,7 @@ var (
 	_ part.Part      = (*Snapshot)(nil)
 	_ part.Estimator = (*Snapshot)(nil)
 	_ part.Outliner  = (*Snapshot)(nil)
+	_ part.Grouper   = (*Snapshot)(nil)
 )
 
 // Snapshot pins what is published now, without what lies in spans before from:

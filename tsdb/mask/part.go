@@ -32,6 +32,7 @@ var (
 	_ part.Part      = (*Part)(nil)
 	_ part.Estimator = (*Part)(nil)
 	_ part.Outliner  = (*Part)(nil)
+	_ part.Grouper   = (*Part)(nil)
 )
 
 // New returns p without what the hider says.
@@ -85,6 +86,12 @@ func (p *Part) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples, by
 		return e.EstimateSeries(ref, minTime, maxTime)
 	}
 	return 0, 0
+}
+
+// GroupKeys implements part.Grouper.
+func (p *Part) GroupKeys(names []string, without bool, refs []part.Ref, keys []uint64) bool {
+	g, ok := p.Part.(part.Grouper)
+	return ok && g.GroupKeys(names, without, refs, keys)
 }
 
 // labelledMax bounds the series whose labels are read one by one to find the

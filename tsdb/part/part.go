@@ -84,6 +84,15 @@ type Outliner interface {
 	Outline(ref Ref, minTime, maxTime int64, dst []Piece) ([]Piece, error)
 }
 
+// Grouper is implemented by parts that can tell series with some labels in common
+// without making their labels.
+type Grouper interface {
+	// GroupKeys sets keys[i] for refs[i]: series with equal keys agree in the labels
+	// with these names, or, without, in all labels but these. Series with different
+	// keys may agree, too. false: this part cannot.
+	GroupKeys(names []string, without bool, refs []Ref, keys []uint64) bool
+}
+
 // DamageError names a page that cannot be read. The query goes on without it
 // and carries it as a warning.
 type DamageError struct {
