@@ -87,20 +87,6 @@ func (m *Mean) Value() float64 {
 	return m.sum/m.count + m.c/m.count
 }
 
-func variance(v []float64) float64 {
-	var n, mu, cMu, sum, c float64
-	for _, x := range v {
-		n++
-		delta := x - (mu + cMu)
-		mu, cMu = addOne(delta/n, mu, cMu)
-		sum, c = addOne(float64(delta*(x-(mu+cMu))), sum, c)
-	}
-	if finite(mu) && finite(sum) {
-		return (sum + c) / n
-	}
-	return carefulVariance(v)
-}
-
 // carefulVariance is variance where something is not finite.
 func carefulVariance(v []float64) float64 {
 	var count, mean, cMean, aux, cAux float64
@@ -112,8 +98,6 @@ func carefulVariance(v []float64) float64 {
 	}
 	return (aux + cAux) / count
 }
-
-func deviation(v []float64) float64 { return math.Sqrt(variance(v)) }
 
 // timeOfExtreme is when the minimum or maximum was last reached, in seconds.
 func timeOfExtreme(atLeast func(v, best float64) bool) kernel {

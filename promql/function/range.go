@@ -89,9 +89,9 @@ func Range(name string) (RangeFunc, bool) {
 	case "ts_of_max_over_time":
 		f.Kernel = timeOfExtreme(func(v, best float64) bool { return v >= best })
 	case "stddev_over_time":
-		f.Kernel = overTime(deviation)
+		f.Kernel = variances(deviation)
 	case "stdvar_over_time":
-		f.Kernel = overTime(variance)
+		f.Kernel = variances(itself)
 	case "count_over_time":
 		f.TimesOnly, f.Kernel, f.Kinds = true, countOverTime, false
 	case "present_over_time", "absent_over_time":
