@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -34,7 +35,15 @@ type view struct {
 	parts  []part.Part    // blocks in order of acceptance, then the head and late samples
 	head   *head.Snapshot // nil until it is pinned
 	pinned bool
+	found  []*scan.Found // what estimates have found, for the selections that follow
 }
+
+// What a view keeps of estimates: a few of not too many series, 40 bytes for each
+// block that has it.
+const (
+	foundMax       = 4
+	foundSeriesMax = 100_000
+)
 
 var _ storage.View = (*view)(nil)
 
@@ -120,14 +129,43 @@ func (v *view) Select(ctx context.Context, s storage.Selection) (storage.Scan, e
 	if err != nil {
 		return nil, fmt.Errorf("select: %w", err)
 	}
-	found, err := scan.Select(ctx, parts, s)
+	found := v.takeFound(parts, s)
+	if found == nil {
+		if found, err = scan.Find(ctx, parts, s); err != nil {
+			return nil, fmt.Errorf("select: %w", err)
+		}
+	}
+	columns, err := found.Scan(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("select: %w", err)
 	}
 	if len(warnings) > 0 {
-		return &partialScan{Scan: found, warnings: warnings}, nil
+		return &partialScan{Scan: columns, warnings: warnings}, nil
 	}
-	return found, nil
+	return columns, nil
+}
+
+// takeFound returns what an estimate of the same selection has found, nil when
+// there was none.
+func (v *view) takeFound(parts []part.Part, s storage.Selection) *scan.Found {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, f := range v.found {
+		if f.Of(parts, s) {
+			v.found = slices.Delete(v.found, i, i+1)
+			return f
+		}
+	}
+	return nil
+}
+
+// keepFound keeps what an estimate has found.
+func (v *view) keepFound(f *scan.Found) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.closed && len(v.found) < foundMax && f.Series() <= foundSeriesMax {
+		v.found = append(v.found, f)
+	}
 }
 
 // partialScan is a scan of what there was.
@@ -179,7 +217,12 @@ func (v *view) Estimate(ctx context.Context, s storage.Selection) (storage.Estim
 	if err != nil {
 		return storage.Estimate{}, fmt.Errorf("estimate: %w", err)
 	}
-	return scan.Estimate(ctx, parts, s)
+	found, err := scan.Find(ctx, parts, s)
+	if err != nil {
+		return storage.Estimate{}, err
+	}
+	defer v.keepFound(found)
+	return found.Estimate(ctx)
 }
 
 // Exemplars returns the exemplars of the series that match. The head keeps the
@@ -206,7 +249,7 @@ func (v *view) Close() {
 	if v.closed {
 		return
 	}
-	v.closed = true
+	v.closed, v.found = true, nil
 	if v.head != nil {
 		v.head.Release()
 	}

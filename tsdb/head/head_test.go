@@ -127,7 +127,11 @@ func (v *view) Series(ctx context.Context, s storage.Selection, limit int) ([]la
 }
 
 func (v *view) Estimate(ctx context.Context, s storage.Selection) (storage.Estimate, error) {
-	return scan.Estimate(ctx, v.parts(), s)
+	f, err := scan.Find(ctx, v.parts(), s)
+	if err != nil {
+		return storage.Estimate{}, err
+	}
+	return f.Estimate(ctx)
 }
 
 func (v *view) Exemplars(_ context.Context, s storage.Selection) ([]storage.SeriesExemplars, error) {

@@ -279,7 +279,7 @@ func (g *group) outlineLocked(t *tile, slot uint32, from, to int) storage.Chunk 
 			continue
 		}
 		n := min(st.to, to) - at
-		switch c := st.entry(slot); {
+		switch c := st.outline(slot); {
 		case c.Kind == storage.None:
 			runs = addRun(runs, at-from, at-from+n, column.Absent)
 		case at == from && n == to-from && st.to == to: // nearly always
@@ -318,6 +318,15 @@ func (st *stretch) entry(slot uint32) storage.Chunk {
 		panic("head: a chunk of a stretch is none: " + err.Error())
 	}
 	return c
+}
+
+// outline is entry without a look at the chunk.
+func (st *stretch) outline(slot uint32) storage.Chunk {
+	_, data, runs := st.Entry(int(slot), nil)
+	if len(data)+len(runs) == 0 {
+		return storage.Chunk{}
+	}
+	return storage.Chunk{Kind: storage.Decoded, Runs: runs}
 }
 
 // trimmed cuts absence off both ends of a piece.

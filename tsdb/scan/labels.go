@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/util/annotations"
 
-	"github.com/nilometer/nilometer/model/column"
 	"github.com/nilometer/nilometer/storage"
 	"github.com/nilometer/nilometer/tsdb/part"
 )
@@ -122,41 +121,3 @@ func Series(ctx context.Context, parts []part.Part, sel storage.Selection, limit
 	}
 	return out, w.all(), nil
 }
-
-// bytesPerSample is what Estimate assumes of a part that cannot tell.
-const bytesPerSample = 2
-
-// Estimate says what Select would touch. A part that is no part.Estimator
-// counts with one full tile a series.
-func Estimate(ctx context.Context, parts []part.Part, sel storage.Selection) (storage.Estimate, error) {
-	parts = overlapping(parts, sel.MinTime, sel.MaxTime)
-	var w warnings // of no concern to an estimate
-	m, found, err := mergeParts(ctx, parts, sel.Matchers, &w)
-	if err != nil {
-		return storage.Estimate{}, err
-	}
-	e := storage.Estimate{Series: int64(len(found))}
-	// Of many series some speak for the others: an estimate is to be quick.
-	every := len(m.members)/estimatedMax + 1
-	asked := 0
-	for i := 0; i < len(m.members); i += every {
-		x := m.members[i]
-		if asked++; asked%checkEvery == 0 && ctx.Err() != nil {
-			return storage.Estimate{}, ctx.Err()
-		}
-		samples, bytes := int64(column.TilePositions), int64(column.TilePositions*bytesPerSample)
-		if p, ok := parts[x.part].(part.Estimator); ok {
-			samples, bytes = p.EstimateSeries(x.ref, sel.MinTime, sel.MaxTime)
-		}
-		e.Samples += samples
-		e.Bytes += bytes
-	}
-	if asked > 0 && every > 1 {
-		e.Samples = int64(float64(e.Samples) * float64(len(m.members)) / float64(asked))
-		e.Bytes = int64(float64(e.Bytes) * float64(len(m.members)) / float64(asked))
-	}
-	return e, nil
-}
-
-// estimatedMax bounds the series of parts whose costs are looked at one by one.
-const estimatedMax = 4096

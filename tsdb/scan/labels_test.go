@@ -86,7 +86,11 @@ func TestLabels(t *testing.T) {
 			if err != nil || !slices.Equal(series, c.series) || (len(w) > 0) != c.warned {
 				t.Errorf("series %q, warnings %v, error %v; want %q", series, w, err, c.series)
 			}
-			e, err := scan.Estimate(ctx, twoParts(), c.sel)
+			f, err := scan.Find(ctx, twoParts(), c.sel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := f.Estimate(ctx)
 			if err != nil || e != c.estimate {
 				t.Errorf("estimate %+v, error %v; want %+v", e, err, c.estimate)
 			}

@@ -66,7 +66,7 @@ type Scan struct {
 	batches []batch
 	next    atomic.Int64 // index of the next batch to hand out
 
-	warnings warnings
+	warnings *warnings
 
 	mu      sync.Mutex // guards scratch
 	scratch map[*storage.ColumnBatch]*scratch
@@ -85,17 +85,11 @@ type batch struct {
 // samples in the selection's range. The parts stand in order of acceptance
 // (I2). Selection.Partial is of no concern here.
 func Select(ctx context.Context, parts []part.Part, sel storage.Selection) (*Scan, error) {
-	s := &Scan{minTime: sel.MinTime, maxTime: sel.MaxTime, timesOnly: sel.TimesOnly, scratch: map[*storage.ColumnBatch]*scratch{}}
-	s.parts = overlapping(parts, sel.MinTime, sel.MaxTime)
-	m, found, err := mergeParts(ctx, s.parts, sel.Matchers, &s.warnings)
+	f, err := Find(ctx, parts, sel)
 	if err != nil {
 		return nil, err
 	}
-	s.members = m.members
-	if err := s.layOut(ctx, found); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return f.Scan(ctx, sel)
 }
 
 // overlapping returns the parts that may have samples in the range.
