@@ -83,10 +83,10 @@ func (db *DB) deleteSamples(ctx context.Context, b *blocks, mint, maxt int64, ms
 	if err != nil {
 		return err
 	}
-	if d == nil && !b.newest.Load().has(ctx, mask.Rule{Matchers: ms, Hidden: part.Hidden{MinTime: mint, MaxTime: maxt}}) {
+	if (d == nil || !d.Lasting()) && !b.newest.Load().has(ctx, mask.Rule{Matchers: ms, Hidden: part.Hidden{MinTime: mint, MaxTime: maxt}}) {
 		return nil
 	}
-	if d != nil {
+	if d != nil && d.Lasting() {
 		t.ID = d.ID()
 		if err := db.keepDeletion(ctx, d); err != nil {
 			return err
@@ -117,13 +117,16 @@ func (db *DB) commitDeletion(ctx context.Context, b *blocks, t format.Tombstone,
 	switch {
 	case err == nil:
 	case errors.Is(err, manifest.ErrUncertain):
-		if d != nil {
+		switch {
+		case t.ID != "":
 			b.uncertain = append(b.uncertain, d)
+		case d != nil:
+			db.memory.head(b.id).Delete(d) // at worst a repeat is not known as one
 		}
 		return errors.Join(err, b.resumeLocked(ctx))
 	default:
-		if d != nil {
-			err = errors.Join(err, db.dropDeletion(d.ID()))
+		if t.ID != "" {
+			err = errors.Join(err, db.dropDeletion(t.ID))
 		}
 		return err
 	}

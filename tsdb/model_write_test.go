@@ -116,7 +116,8 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 		}
 		slices.SortFunc(got.Rejected, func(a, b storage.Rejection) int { return a.Index - b.Index })
 		got.Appended = min(got.Appended, want.Appended)
-	} else if err := r.forgive(group, x, &got, want); err != nil {
+	}
+	if err := r.forgive(group, x, &got, want); err != nil {
 		return err
 	}
 	if got.Appended != want.Appended || !slices.EqualFunc(got.Rejected, want.Rejected, same) {
@@ -126,35 +127,39 @@ func (r *run) applied(group string, x row, got storage.Result) error {
 	return nil
 }
 
-// forgive makes the rejections of a scrape those that are wanted where they
+// forgive makes the rejections of a batch those that are wanted where they
 // differ for a reason: what was taken late and is in a block already the head
-// does not know any more, and a closed group takes nothing late. Then a repeat
-// and a conflict are out of order like any other sample; reads tell that the
-// first value stands.
+// does not know any more. A closed group takes nothing late: then a repeat and a
+// conflict are out of order like any other sample. An open group has perhaps
+// taken another value late since: then the repeat of the first one is a conflict
+// with that. Reads tell that the first value stands.
 func (r *run) forgive(group string, x row, got *storage.Result, want storage.Result) error {
-	byIndex := func(i int) func(storage.Rejection) bool {
-		return func(r storage.Rejection) bool { return r.Index == i }
+	due := make([]storage.Reason, len(x.Names))
+	for _, w := range want.Rejected {
+		due[w.Index] = w.Reason
 	}
-	unknown := slices.ContainsFunc(got.Rejected, func(g storage.Rejection) bool {
-		k := slices.IndexFunc(want.Rejected, byIndex(g.Index))
-		return g.Reason == storage.ReasonOutOfOrder && (k < 0 || want.Rejected[k].Reason == storage.ReasonConflict)
-	})
-	if !unknown {
+	unknown := func(g storage.Rejection) bool {
+		switch g.Reason {
+		case storage.ReasonOutOfOrder:
+			return due[g.Index] == storage.ReasonNone || due[g.Index] == storage.ReasonConflict
+		case storage.ReasonConflict:
+			return due[g.Index] == storage.ReasonNone
+		}
+		return false
+	}
+	if !slices.ContainsFunc(got.Rejected, unknown) {
 		return nil
 	}
 	in, err := r.inBlock(modelGroups()[group].tenant, base+x.At)
 	if err != nil || !in {
 		return err
 	}
-	got.Rejected = slices.DeleteFunc(got.Rejected, func(g storage.Rejection) bool {
-		return g.Reason == storage.ReasonOutOfOrder && !slices.ContainsFunc(want.Rejected, byIndex(g.Index))
-	})
 	for i := range got.Rejected {
-		g := &got.Rejected[i]
-		if k := slices.IndexFunc(want.Rejected, byIndex(g.Index)); k >= 0 && g.Reason == storage.ReasonOutOfOrder {
-			g.Reason = want.Rejected[k].Reason
+		if g := &got.Rejected[i]; unknown(*g) {
+			g.Reason = due[g.Index]
 		}
 	}
+	got.Rejected = slices.DeleteFunc(got.Rejected, func(g storage.Rejection) bool { return g.Reason == storage.ReasonNone })
 	return nil
 }
 

@@ -24,6 +24,7 @@ type Deletion struct {
 	record   *record.Tombstone
 	matchers []*labels.Matcher
 	last     int64 // the highest time that is hidden
+	lasting  bool
 }
 
 // ID is the deletion's name.
@@ -31,6 +32,11 @@ func (d *Deletion) ID() string { return d.record.ID }
 
 // Record is what is kept of the deletion.
 func (d *Deletion) Record() *record.Tombstone { return d.record }
+
+// Lasting tells whether the deletion hides something that is in no block, so
+// that it must outlive a start. One that does not says of samples which the head
+// still has, for views of before, that they are no repeats any more.
+func (d *Deletion) Lasting() bool { return d.lasting }
 
 // hidden returns what the deletion hides of a series.
 func (d *Deletion) hidden(hash series.Hash) (part.Hidden, bool) {
@@ -47,29 +53,31 @@ func (d *Deletion) hidden(hash series.Hash) (part.Hidden, bool) {
 // the call. It changes nothing. It is nil when the head has none of it. What is
 // older than horizon is in blocks: the head's own horizon may be ahead, of a cut
 // that failed.
-func (h *Head) NewDeletion(ctx context.Context, id string, horizon, minTime, maxTime int64, ms ...*labels.Matcher) (*Deletion, error) {
-	s := h.Snapshot(horizon)
+func (h *Head) NewDeletion(ctx context.Context, id string, horizon, mint, maxt int64, ms ...*labels.Matcher) (*Deletion, error) {
+	s := h.Snapshot(minTime) // what is in blocks and not dropped yet, too
 	defer s.Release()
 	refs, err := s.Select(ctx, ms...)
 	if err != nil {
 		return nil, fmt.Errorf("select in the head: %w", err)
 	}
-	d := &Deletion{last: math.MinInt64, matchers: ms, record: &record.Tombstone{Tenant: string(h.id), ID: id, MinTime: minTime, MaxTime: maxTime}}
+	d := &Deletion{last: math.MinInt64, matchers: ms, record: &record.Tombstone{Tenant: string(h.id), ID: id, MinTime: mint, MaxTime: maxt}}
 	for i, ref := range refs {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		last, ok := h.lastSample(seriesID(ref))
-		if !ok || last < minTime || last < horizon {
+		if !ok || last < mint {
 			continue
 		}
-		last = min(last, maxTime)
+		d.lasting = d.lasting || last >= horizon
+		last = min(last, maxt)
 		d.record.Series = append(d.record.Series, record.TombstoneSeries{Hash: uint64(s.Hash(ref)), Last: last})
 		d.last = max(d.last, last)
 	}
-	var late bool
-	late, d.record.Late = h.lateIn(minTime, maxTime, math.MaxUint64)
-	if len(d.record.Series) == 0 && !late {
+	spans, last := h.late.Spans()
+	d.record.Late = last
+	d.lasting = d.lasting || slices.ContainsFunc(spans, func(s late.Span) bool { return s.From <= maxt && s.To > mint })
+	if len(d.record.Series) == 0 && !d.lasting && !h.late.Holds(mint, maxt, last) {
 		return nil, nil
 	}
 	slices.SortFunc(d.record.Series, func(a, b record.TombstoneSeries) int {
@@ -102,13 +110,6 @@ func (h *Head) lastSample(id seriesID) (last int64, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// lateIn tells whether there are late samples that are in no block, between two
-// times and up to a sequence, and which is the last one that was committed.
-func (h *Head) lateIn(minTime, maxTime int64, seq uint64) (is bool, last uint64) {
-	spans, last := h.late.Spans()
-	return slices.ContainsFunc(spans, func(s late.Span) bool { return s.From <= maxTime && s.To > minTime && s.Lowest <= seq }), last
 }
 
 // HiddenLate says what deletions hide of late samples; nil: nothing.
@@ -153,7 +154,7 @@ func appended(old *[]*Deletion, d *Deletion) *[]*Deletion {
 // RestoreDeletion makes a deletion of before a start visible. It is called before
 // the replay, and ForgetDeletions after it.
 func (s *Heads) RestoreDeletion(t *record.Tombstone) error {
-	d := &Deletion{record: t, last: math.MinInt64}
+	d := &Deletion{record: t, last: math.MinInt64, lasting: true}
 	for _, x := range t.Series {
 		d.last = max(d.last, min(x.Last, t.MaxTime))
 	}
@@ -175,15 +176,14 @@ func matchTypeOf(op string) (labels.MatchType, bool) {
 }
 
 // ForgetDeletions lets the deletions go that hide nothing at or after a time, nor
-// of late samples that are in no block. No snapshot is made any more that sees
+// of late samples that the buffer has. No snapshot is made any more that sees
 // what is before.
 func (h *Head) ForgetDeletions(before int64) {
 	h.deleting.Lock()
 	defer h.deleting.Unlock()
 	if old := h.deletions.Load(); old != nil {
 		left := slices.DeleteFunc(slices.Clone(*old), func(d *Deletion) bool {
-			late, _ := h.lateIn(d.record.MinTime, d.record.MaxTime, d.record.Late)
-			return d.last < before && !late
+			return d.last < before && !h.late.Holds(d.record.MinTime, d.record.MaxTime, d.record.Late)
 		})
 		if len(left) == 0 {
 			h.deletions.Store(nil)

@@ -108,7 +108,12 @@ func (c *commit) takeLate(g *group, id seriesID, t int64, value sample) (reason 
 		}
 		h.index.mu.RLock()
 		defer h.index.mu.RUnlock()
-		return h.late.Check(h.index.hashes.All()[id], h.index.labelsLocked(id), x, reason), false
+		lset := h.index.labelsLocked(id)
+		var ranges []late.Hidden
+		if hidden := h.HiddenLate(); hidden != nil {
+			ranges = hidden(lset)
+		}
+		return h.late.Check(h.index.hashes.All()[id], lset, x, ranges, reason), false
 	}
 	l := c.late.under(h)
 	ref, seq, reason := l.add(id, x, now)

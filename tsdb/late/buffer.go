@@ -140,8 +140,8 @@ func (b *Buffer) insertLocked(series uint32, seq uint64, x Sample, nowMs int64) 
 
 // Check tells what Add would say of a sample that must not be added:
 // storage.ReasonNone of a repeat, storage.ReasonConflict, and otherwise when
-// the buffer has nothing of that time.
-func (b *Buffer) Check(hash series.Hash, lset labels.Labels, x Sample, otherwise storage.Reason) storage.Reason {
+// the buffer has nothing of that time that is not hidden.
+func (b *Buffer) Check(hash series.Hash, lset labels.Labels, x Sample, hidden []Hidden, otherwise storage.Reason) storage.Reason {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.spans[floor(x.Time, b.spanMs)] == nil {
@@ -152,7 +152,7 @@ func (b *Buffer) Check(hash series.Hash, lset labels.Labels, x Sample, otherwise
 		return otherwise
 	}
 	have, ok := b.lookupLocked(n, x.Time)
-	if !ok {
+	if !ok || Hides(hidden, x.Time, have.seq) {
 		return otherwise
 	}
 	return b.verdictLocked(have, x)
@@ -265,6 +265,9 @@ func (b *Buffer) Drop(m Marks) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.removeLocked(func(s *span, x sample) bool { return x.seq <= m.of(s.from, s.to) })
+	for _, s := range b.spans {
+		s.lowest = max(s.lowest, m.of(s.from, s.to)+1)
+	}
 }
 
 func (b *Buffer) removeLocked(gone func(*span, sample) bool) {
@@ -309,6 +312,20 @@ func (b *Buffer) Full() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.usedLocked() >= b.bytesMax/2
+}
+
+// Holds tells whether the buffer may have samples between two times (ms, both
+// included) up to a sequence, those included that are in blocks and wait for
+// Drop.
+func (b *Buffer) Holds(minTime, maxTime int64, seq uint64) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, s := range b.spans {
+		if s.from <= maxTime && s.to > minTime && s.samples > 0 && s.lowest <= seq {
+			return true
+		}
+	}
+	return false
 }
 
 // Samples is the number of samples in the buffer.

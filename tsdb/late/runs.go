@@ -94,7 +94,7 @@ type span struct {
 
 	touched         bool // Buffer.touched has it
 	samples         int
-	lowest, highest uint64 // of all sequences that it ever had
+	lowest, highest uint64 // of all sequences that it had since Drop, and ever
 	min, max        int64  // likewise of the times
 }
 
