@@ -58,6 +58,7 @@ type server struct {
 	queries     promql.Options
 	memoryLimit int64       // of the process, in bytes; 0: not known
 	setHeap     func(int64) // sets the Go runtime's share of it; nil: the environment has
+	pacer       pacer
 	listener    net.Listener
 	externalURL *url.URL
 	hostname    string
@@ -97,6 +98,7 @@ func Run(ctx context.Context, opts Options, deps Deps) error {
 		started: time.Now(), lastRules: map[string]rules.File{},
 	}
 	defer l.Close() //nolint:errcheck // closed by the HTTP server already when all went well
+	defer s.pacer.stop()
 	if s.externalURL, err = externalURL(opts.ExternalURL, l.Addr()); err != nil {
 		return fmt.Errorf("--web.external-url: %w", err)
 	}
@@ -158,7 +160,7 @@ func (s *server) openData(ctx context.Context, conf *config.Config, admitter *li
 	opts.MemoryLimit = s.memoryLimit
 	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
 		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
-		Beside: s.openBeside, SetHeapLimit: s.setHeap, CaughtUp: caughtUp,
+		Beside: s.openBeside, SetHeapLimit: s.setHeap, CaughtUp: s.pacer.begin,
 	})
 	if err != nil && s.meta != nil {
 		err = errors.Join(err, s.meta.Close())
