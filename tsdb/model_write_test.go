@@ -36,29 +36,15 @@ func (r *run) commit(ctx context.Context, o *op, rows []row) error {
 	for i := range rows {
 		rows[i] = rows[i].floatsFirst()
 	}
-	var prepared []storage.Prepared
-	for _, x := range rows {
-		p, err := r.w.prepare(ctx, o.Group, x)
-		if err != nil {
-			for _, p := range prepared {
-				p.Abort()
-			}
-			return r.failed(ctx, fmt.Errorf("prepare: %w", err))
-		}
-		prepared = append(prepared, p)
-	}
 	d := storage.Logged
 	if o.Synced {
 		d = storage.Synced
 	}
-	err := r.db.Commit(ctx, d, prepared...)
+	prepared, err := r.send(ctx, o.Group, rows, d)
 	if problem := r.failed(ctx, err); problem != nil {
-		return fmt.Errorf("commit: %w", problem)
+		return problem
 	}
 	if err != nil && !errors.Is(err, storage.ErrUncertain) {
-		for _, p := range prepared {
-			p.Abort()
-		}
 		return nil // nothing of it was applied
 	}
 	for i, x := range rows {
@@ -71,6 +57,39 @@ func (r *run) commit(ctx context.Context, o *op, rows []row) error {
 	}
 	return nil
 }
+
+// send commits rows. A drop, which comes after a cut when its time has come, may
+// change the members between any two steps: then all begins again, as every
+// writer does it.
+func (r *run) send(ctx context.Context, group string, rows []row, d storage.Durability) (prepared []storage.Prepared, err error) {
+	for range sendAttempts {
+		prepared, err = nil, nil
+		for _, x := range rows {
+			var p storage.Prepared
+			if p, err = r.w.prepare(ctx, group, x); err != nil {
+				err = fmt.Errorf("prepare: %w", err)
+				break
+			}
+			prepared = append(prepared, p)
+		}
+		if err == nil {
+			if err = r.db.Commit(ctx, d, prepared...); err == nil || errors.Is(err, storage.ErrUncertain) {
+				return prepared, err
+			}
+			err = fmt.Errorf("commit: %w", err)
+		}
+		for _, p := range prepared {
+			p.Abort()
+		}
+		if !errors.Is(err, storage.ErrVersion) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// sendAttempts bounds how often members may change under a commit.
+const sendAttempts = 5
 
 // applied compares what became of a row with what the oracle makes of it.
 func (r *run) applied(group string, x row, got storage.Result) error {
