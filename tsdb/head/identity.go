@@ -155,7 +155,8 @@ func (r *replay) sealedLater(h *Head, id seriesID, t int64) bool {
 }
 
 // vacate ends a slot that the log gives another series at t: all that it stood
-// for was in blocks when that was written.
+// for was in blocks when that was written. A seal that a start has made may say
+// that the slot still had a series which another place has by then.
 func (r *replay) vacate(p *replayed, slot uint32, t int64) {
 	if int(slot) >= len(p.slots) {
 		return
@@ -163,11 +164,19 @@ func (r *replay) vacate(p *replayed, slot uint32, t int64) {
 	was := p.slots[slot]
 	p.slots[slot] = place{series: noSeries, state: dead}
 	switch {
-	case was.state == own && !r.sealedLater(p.group.head, was.series, t):
+	case was.state == own && p.has(was.series, slot) && !r.sealedLater(p.group.head, was.series, t):
 		r.forget(p.group.head, was.series)
 	case was.state == own, was.state == foreign:
 		r.leave(p.group.head, was.series, owner{p.group.index, slot})
 	}
+}
+
+// has tells whether the index says that a slot has a series.
+func (p *replayed) has(id seriesID, slot uint32) bool {
+	x := &p.group.head.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.ownerLocked(id) == owner{p.group.index, slot}
 }
 
 // leave takes a series out of a place that it is no more in, where it is not to
@@ -215,7 +224,7 @@ func (r *replay) empty(g *group) {
 		for slot, at := range p.slots {
 			switch {
 			case at.state != own:
-			case r.sealedLater(g.head, at.series, minTime):
+			case r.sealedLater(g.head, at.series, minTime), !p.has(at.series, uint32(slot)):
 				r.leave(g.head, at.series, owner{g.index, uint32(slot)})
 			default:
 				r.forget(g.head, at.series)
