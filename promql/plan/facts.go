@@ -91,12 +91,12 @@ func knownOfBinary(n *Binary) []*labels.Matcher {
 	case n.Op == parser.LUNLESS:
 		return known(n.Left)
 	case n.Op == parser.LAND:
-		return slices.Concat(known(n.Left), matchedOf(n, n.Right))
+		return union(known(n.Left), matchedOf(n, n.Right))
 	case n.Matching.Card == parser.CardOneToOne:
-		return slices.Concat(matchedOf(n, n.Left), matchedOf(n, n.Right))
+		return union(matchedOf(n, n.Left), matchedOf(n, n.Right))
 	}
 	own := func(label string) bool { return !slices.Contains(n.Matching.Include, label) }
-	return slices.Concat(only(known(manySide(n)), own), only(matchedOf(n, oneSide(n)), own))
+	return union(only(known(manySide(n)), own), only(matchedOf(n, oneSide(n)), own))
 }
 
 // matchedOf is what is known of a side's labels that are matched by.
@@ -114,6 +114,22 @@ func only(ms []*labels.Matcher, wanted func(label string) bool) []*labels.Matche
 	}
 	return out
 }
+
+// union returns the matchers of both. Those that were propagated are the same
+// ones in many selectors.
+func union(a, b []*labels.Matcher) []*labels.Matcher {
+	out := slices.Clip(a)
+	for _, m := range b {
+		if len(out) < knownMax && !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// knownMax bounds what is remembered of an operator: planning would take a second
+// for a hundred selectors with a hundred matchers.
+const knownMax = 16
 
 // fixes: every series of n has the same value of the label, if any.
 func fixes(n Node, label string) bool {

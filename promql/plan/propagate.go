@@ -29,8 +29,8 @@ func propagate(n Node, p Params) Node {
 }
 
 // propagatedNodesMax bounds the plans that are looked at: what is known of a
-// part is found again at every level above it.
-const propagatedNodesMax = 1024
+// part is found again at every level above it, for every matcher.
+const propagatedNodesMax = 128
 
 type propagator struct {
 	counterRemarks bool
