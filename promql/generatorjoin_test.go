@@ -10,6 +10,9 @@ import (
 // that they are matched by: what the rule "propagate" looks for, and what is
 // beside it.
 func (g *generator) join(depth int) string {
+	if g.rnd.IntN(3) == 0 {
+		return g.again()
+	}
 	on := pick(g, "", "", "on (job)", "on (job, instance)", "on (instance, path)", "ignoring (path)", "ignoring (mode)", "ignoring (job, sensor)", "ignoring (le)")
 	op := pick(g, "+", "/", "*", ">", "== bool", "and", "and", "unless", "unless", "or")
 	switch op {
@@ -85,4 +88,58 @@ func (g *generator) around(depth int, sel, on string) string {
 
 func newGenerator(seed uint64) *generator {
 	return &generator{rnd: rand.New(rand.NewPCG(seed, 7))}
+}
+
+// again makes operators of two readings of the same series, or of some of them:
+// what the rule "merge" looks for.
+func (g *generator) again() string {
+	name := pick(g, "requests_total", "cpu_seconds_total", "latency_bucket", "depth", "odd", `{__name__=~"up|depth"}`)
+	if g.histograms {
+		name = pick(g, "sizes", "custom", "mixed", "requests_total", "level")
+	}
+	ms := pick(g, "", "", `{job="api"}`, `{path="/",job=~"a.*"}`)
+	if strings.HasSuffix(name, "}") {
+		ms = ""
+	}
+	reading := func() string {
+		sel := name + ms
+		if !strings.HasPrefix(name, "{") && g.rnd.IntN(3) == 0 {
+			more := pick(g, `instance=~"host-[01].*"`, `path="/"`, `le!="0.5"`, `mode=""`)
+			sel = strings.Replace(name+"{"+strings.TrimPrefix(ms, "{"), "{", "{"+more+",", 1)
+			if ms == "" {
+				sel = name + "{" + more + "}"
+			}
+		}
+		at := pick(g, "", "", "", " offset 1m", " offset 3m", " @ start()")
+		v := sel + at
+		switch g.rnd.IntN(4) {
+		case 0, 1, 2:
+			f := pick(g, "rate", "increase", "irate", "delta", "deriv", "max_over_time", "min_over_time", "last_over_time", "count_over_time", "present_over_time", "changes", "resets", "quantile_over_time", "sum_over_time", "double_exponential_smoothing")
+			in := sel + "[" + g.span() + "]" + g.extended(at)
+			switch f {
+			case "quantile_over_time":
+				in = pick(g, "0.5, ", "2, ", "time(), ") + in
+			case "double_exponential_smoothing":
+				in += pick(g, ", 0.5, 0.1", ", 2, 0.1")
+			}
+			v = f + "(" + in + ")"
+		}
+		switch g.rnd.IntN(6) {
+		case 0, 1, 2:
+			return pick(g, "sum", "sum", "avg", "count", "max", "group") + g.grouping() + " (" + v + ")"
+		case 3:
+			return pick(g, "abs", "timestamp", "absent", "-", "sort") + "(" + v + ")"
+		case 4:
+			return "max_over_time((" + v + ")[3m:1m])"
+		}
+		return v
+	}
+	op := func() string {
+		return pick(g, "/", "-", "> bool", "and", "or", "unless") + pick(g, "", "", " on ()", " on (job)")
+	}
+	expr := "(" + reading() + ") " + op() + " (" + reading() + ")"
+	if g.rnd.IntN(3) == 0 {
+		expr = "(" + expr + ") " + op() + " (" + reading() + ")"
+	}
+	return expr
 }

@@ -78,6 +78,9 @@ func (b *Budget) takeSeries(n int64, where string) error {
 	return nil
 }
 
+// giveSeries undoes takeSeries, also one that was refused.
+func (b *Budget) giveSeries(n int64) { b.series.Add(-n) }
+
 // takePoints counts n points of a matrix.
 func (b *Budget) takePoints(n int64, where string) error {
 	if s := b.samples.Add(n); s > b.limits.SamplesMax {

@@ -11,6 +11,12 @@
 // and an aggregation that meets one while rows flow into accumulators begins
 // again with materialised rows.
 //
+// Nodes that the plan has merged read one scan together: the first of them to be
+// evaluated reads for all, with a worker for each on every unit, and keeps the
+// rows of the others until it is their turn. What is remarked or refused, is then.
+// When reading together fails, each reads by itself, so that an error is always
+// that of the node that it belongs to.
+//
 // Invariants:
 //
 //   - I1: a result does not depend on the number of workers: series are cut

@@ -55,7 +55,8 @@ type Run struct {
 	annos annotations.Annotations
 	notes int // how often something was noted
 
-	kept map[*plan.Sharing]*keptMatrix
+	kept     map[*plan.Sharing]*keptMatrix
+	together togetherness
 
 	seriesSelected, seriesRead, samplesRead atomic.Int64
 }
@@ -68,7 +69,10 @@ func NewRun(q Query) *Run { return &Run{q: q, core: core{of: q.Cores}} }
 func (r *Run) Begin(ctx context.Context) error { return r.core.take(ctx) }
 
 // End gives up what Begin took.
-func (r *Run) End() { r.core.give() }
+func (r *Run) End() {
+	r.together.close(r.q.Budget)
+	r.core.give()
+}
 
 // Annotations returns the warnings and infos of what was evaluated so far.
 func (r *Run) Annotations() annotations.Annotations { return r.annos }
@@ -131,6 +135,11 @@ func (r *Run) eval(ctx context.Context, n plan.Node, g function.Grid) (Matrix, e
 }
 
 func (r *Run) evalNode(ctx context.Context, n plan.Node, g function.Grid) (Matrix, error) {
+	if of := plan.MergedOf(n); of != nil {
+		if m, ok, err := r.merged(ctx, n, of, g); ok || err != nil {
+			return m, err
+		}
+	}
 	switch n := n.(type) {
 	case *plan.Const:
 		return r.constant(n, g)

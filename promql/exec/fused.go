@@ -225,6 +225,11 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 	if err != nil {
 		return Matrix{}, err
 	}
+	return r.do(ctx, r.aggregation(n, src, g), g)
+}
+
+// aggregation is the work of aggregateFused.
+func (r *Run) aggregation(n *plan.Aggregate, src *rowSource, g function.Grid) *job {
 	if n.Op == parser.COUNT || n.Op == parser.GROUP {
 		// Which steps have a value depends on times alone.
 		src.fn = src.fn.Presence()
@@ -234,31 +239,30 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 		loseName: !src.fn.KeepsName && !r.q.DelayedNames,
 		where:    "the aggregation " + n.Op.String(),
 	}
-	defer f.release()
-	err = r.rows(ctx, src, g, f, func(s storage.Scan) error {
+	end := func(s storage.Scan) error {
 		if err := r.checkParams(src, g); err != nil {
 			return err
 		}
 		return r.checkRows(s, src, f)
-	})
-	if err != nil {
-		return Matrix{}, err
 	}
-	rows, err := f.merged()
-	if err != nil {
-		return Matrix{}, err
-	}
-	m := Matrix{Grid: g}
-	for i, c := range rows {
-		if c.v == nil {
-			continue
+	result := func() (Matrix, error) {
+		rows, err := f.merged()
+		if err != nil {
+			return Matrix{}, err
 		}
-		if row, ok := newRow(f.grouping.labels[i], c.v, c.present); ok {
-			row.DropName = !src.fn.KeepsName
-			m.Rows = append(m.Rows, row)
+		m := Matrix{Grid: g}
+		for i, c := range rows {
+			if c.v == nil {
+				continue
+			}
+			if row, ok := newRow(f.grouping.labels[i], c.v, c.present); ok {
+				row.DropName = !src.fn.KeepsName
+				m.Rows = append(m.Rows, row)
+			}
 		}
+		return r.hold(m, f.where)
 	}
-	return r.hold(m, f.where)
+	return &job{src: src, sink: f, end: end, result: result, drop: f.release, done: f.release}
 }
 
 // checkRows does for rows that were never made what collect does for those

@@ -59,9 +59,14 @@ func (c *collector) takeMixed(_ int, rank uint32, v []float64, h []*histogram.Fl
 
 // collect runs a source into a matrix whose rows are in label order.
 func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, loseName bool) (Matrix, error) {
+	return r.do(ctx, r.collection(src, g, loseName), g)
+}
+
+// collection is the work of collect.
+func (r *Run) collection(src *rowSource, g function.Grid, loseName bool) *job {
 	c := &collector{run: r, grid: g, where: src.where}
 	m := Matrix{Grid: g}
-	err := r.rows(ctx, src, g, c, func(s storage.Scan) error {
+	end := func(s storage.Scan) error {
 		for rank := range c.rows {
 			row := c.rows[rank]
 			if len(row.V) == 0 {
@@ -82,17 +87,28 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 		}
 		r.q.Budget.giveBytes(int64(s.Series()) * rowBytes)
 		return nil
-	})
-	if err != nil {
-		return Matrix{}, err
 	}
-	if err := r.checkParams(src, g); err != nil {
-		return Matrix{}, err
+	result := func() (Matrix, error) {
+		if err := r.checkParams(src, g); err != nil {
+			return Matrix{}, err
+		}
+		if loseName && !r.q.DelayedNames {
+			if err := checkDistinct(m.Rows); err != nil {
+				return m, err
+			}
+		}
+		return m, nil
 	}
-	if loseName && !r.q.DelayedNames {
-		err = checkDistinct(m.Rows)
+	return &job{src: src, sink: c, end: end, result: result, drop: c.drop}
+}
+
+// drop gives up what was collected.
+func (c *collector) drop() {
+	for rank := range c.held {
+		c.run.q.Budget.givePoints(c.held[rank])
 	}
-	return m, err
+	c.run.q.Budget.giveBytes(int64(len(c.rows)) * rowBytes)
+	c.rows, c.held = nil, nil
 }
 
 // typeLabel is where the feature of type and unit labels has a metric's type.

@@ -71,30 +71,51 @@ type rowSink interface {
 	piece() int
 }
 
+// timesOnly: nothing is made of values.
+func (s *rowSource) timesOnly() bool {
+	return s.fn.TimesOnly && !s.fn.Kinds && !s.general && s.raw == nil
+}
+
 // rows runs a source into a sink and calls end before the scan is closed.
 func (r *Run) rows(ctx context.Context, src *rowSource, g function.Grid, sink rowSink, end func(storage.Scan) error) error {
-	scan, err := r.q.View.Select(ctx, storage.Selection{
+	scan, err := r.selects(ctx, storage.Selection{
 		Matchers: src.scan.Matchers, MinTime: src.scan.MinTime, MaxTime: src.scan.MaxTime, Partial: r.q.Partial,
-		TimesOnly: src.fn.TimesOnly && !src.fn.Kinds && !src.general && src.raw == nil,
-	})
+		TimesOnly: src.timesOnly(),
+	}, src.where)
 	if err != nil {
-		return fmt.Errorf("select series: %w", err)
+		return err
 	}
 	defer scan.Close()
-	if err := r.q.Budget.takeSeries(int64(scan.Series()), src.where); err != nil {
+	st := &strand{src: src, sink: sink}
+	if err := st.begin(scan); err != nil {
 		return err
 	}
-	r.seriesSelected.Add(int64(scan.Series()))
-	lanes, err := sink.begin(scan)
-	if err != nil {
-		return err
-	}
-	if err := r.work(ctx, src, g, scan, sink, lanes); err != nil {
+	if err := r.work(ctx, g, scan, st); err != nil {
 		return err
 	}
 	r.merge(scan.Warnings())
+	r.remarkAll(src, scan)
+	return end(scan)
+}
+
+// selects asks storage, and counts the series.
+func (r *Run) selects(ctx context.Context, sel storage.Selection, where string) (storage.Scan, error) {
+	scan, err := r.q.View.Select(ctx, sel)
+	if err != nil {
+		return nil, fmt.Errorf("select series: %w", err)
+	}
+	if err := r.q.Budget.takeSeries(int64(scan.Series()), where); err != nil {
+		r.q.Budget.giveSeries(int64(scan.Series()))
+		scan.Close()
+		return nil, err
+	}
+	r.seriesSelected.Add(int64(scan.Series()))
+	return scan, nil
+}
+
+// remarkAll says what was noted about the series of a scan.
+func (r *Run) remarkAll(src *rowSource, scan storage.Scan) {
 	for rank, n := range src.noted {
 		r.remark(n, scan.LabelValue(rank, model.MetricNameLabel), src.pos, src.firstPos)
 	}
-	return end(scan)
 }

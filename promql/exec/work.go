@@ -20,24 +20,39 @@ type Panic struct {
 // Error is the panic's value.
 func (p *Panic) Error() string { return fmt.Sprint(p.Value) }
 
+// strand is one of the sources that read a scan together, and where its rows go.
+type strand struct {
+	src  *rowSource
+	sink rowSink
+	// rankOf, if not nil, has the ranks of its series by those of the scan, -1 for
+	// those that it leaves out.
+	rankOf []int32
+	order  *turns // nil: the order of rows does not matter
+}
+
+// begin tells the sink of the scan, as the strand sees it.
+func (st *strand) begin(scan storage.Scan) error {
+	lanes, err := st.sink.begin(scan)
+	if lanes > 0 {
+		st.order = newTurns(lanes)
+	}
+	return err
+}
+
 // crew is the workers of one scan and what they share.
 type crew struct {
-	run   *Run
-	src   *rowSource
-	grid  function.Grid
-	sink  rowSink
-	feed  *feed
-	order *turns // nil: the order of rows does not matter
+	run     *Run
+	grid    function.Grid
+	strands []*strand
+	feed    *feed
 
 	touched sync.Mutex // held while a worker hands in what it counted
 }
 
-// work reads a scan into a sink with as many workers as the query has.
-func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan storage.Scan, sink rowSink, lanes int) error {
-	c := &crew{run: r, src: src, grid: g, sink: sink, feed: &feed{scan: scan}}
-	if lanes > 0 {
-		c.order = newTurns(lanes)
-	}
+// work reads a scan into the sinks of its strands with as many workers as the
+// query has.
+func (r *Run) work(ctx context.Context, g function.Grid, scan storage.Scan, strands ...*strand) error {
+	c := &crew{run: r, grid: g, strands: strands, feed: &feed{scan: scan}}
 	// The workers take cores of their own while this goroutine waits.
 	r.core.give()
 	if r.q.Workers == 1 || scan.Series() < 2 {
@@ -60,17 +75,23 @@ func (r *Run) work(ctx context.Context, src *rowSource, g function.Grid, scan st
 	return r.core.take(ctx)
 }
 
-// one is a worker from its first unit to the end of the scan.
+// one is a goroutine from its first unit to the end of the scan: it has a worker
+// for every strand.
 func (c *crew) one(ctx context.Context) {
-	w := newWorker(c.run, c.src, c.grid, c.sink, c.order)
-	defer w.close(&c.touched)
+	own := &core{of: c.run.q.Cores}
+	defer own.give()
+	workers := make([]*worker, len(c.strands))
+	for i, st := range c.strands {
+		workers[i] = newWorker(c.run, st, c.grid, own)
+		defer workers[i].close(&c.touched)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			c.fail(&Panic{Value: p, Stack: debug.Stack()})
 		}
 	}()
 	for {
-		if err := w.core.take(ctx); err != nil {
+		if err := own.take(ctx); err != nil {
 			c.fail(err)
 			return
 		}
@@ -81,9 +102,13 @@ func (c *crew) one(ctx context.Context) {
 			}
 			return
 		}
-		err = w.unit(ctx, u)
+		for _, w := range workers {
+			if err == nil {
+				err = w.unit(ctx, u)
+			}
+		}
 		c.feed.finish(u)
-		w.report(u.to - u.from)
+		workers[0].report(u.to - u.from)
 		if err != nil {
 			c.fail(err)
 			return
@@ -94,8 +119,10 @@ func (c *crew) one(ctx context.Context) {
 // fail ends all workers.
 func (c *crew) fail(err error) {
 	c.feed.fail(err)
-	if c.order != nil {
-		c.order.fail()
+	for _, st := range c.strands {
+		if st.order != nil {
+			st.order.fail()
+		}
 	}
 }
 

@@ -21,7 +21,10 @@ type worker struct {
 	grid  function.Grid
 	sink  rowSink
 	order *turns
-	core  core
+	core  *core // of the goroutine
+	// rankOf, if not nil, has the ranks of the series by those of the scan, -1 for
+	// those that are left out.
+	rankOf []int32
 
 	// What is shared by the series of the batch with id batch.
 	batch                          int
@@ -50,8 +53,9 @@ type worker struct {
 	zeros [column.TilePositions]float64
 }
 
-func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *turns) *worker {
-	w := &worker{run: r, src: src, grid: g, sink: sink, order: order, core: core{of: r.q.Cores}, batch: -1}
+func newWorker(r *Run, st *strand, g function.Grid, c *core) *worker {
+	src, sink := st.src, st.sink
+	w := &worker{run: r, src: src, grid: g, sink: sink, order: st.order, core: c, rankOf: st.rankOf, batch: -1}
 	for _, win := range []*function.Windows{&w.shared, &w.private} {
 		win.Grid, win.RangeMs = g, src.rangeMs
 		win.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
@@ -66,7 +70,6 @@ func newWorker(r *Run, src *rowSource, g function.Grid, sink rowSink, order *tur
 
 // close hands in what the worker counted.
 func (w *worker) close(touched *sync.Mutex) {
-	w.core.give()
 	w.tell()
 	w.run.q.Budget.giveBytes(w.taken)
 	touched.Lock()
@@ -90,7 +93,7 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 	lane := 0
 	if w.order != nil {
 		var ok bool
-		if lane, ok = w.order.wait(u.seq, &w.core); !ok {
+		if lane, ok = w.order.wait(u.seq, w.core); !ok {
 			return nil // whoever failed reports it
 		}
 		defer w.order.done(u.seq)
@@ -102,8 +105,15 @@ func (w *worker) unit(ctx context.Context, u unit) error {
 		if err := w.core.pause(ctx); err != nil {
 			return err
 		}
-		if err := w.series(ctx, &u.ColumnBatch, i, lane); err != nil {
-			return fmt.Errorf("series of rank %d: %w", u.Ranks[i], err)
+		rank := u.Ranks[i]
+		if w.rankOf != nil {
+			if w.rankOf[rank] < 0 {
+				continue
+			}
+			rank = uint32(w.rankOf[rank])
+		}
+		if err := w.series(ctx, &u.ColumnBatch, i, rank, lane); err != nil {
+			return fmt.Errorf("series of rank %d: %w", rank, err)
 		}
 	}
 	return nil
@@ -160,7 +170,7 @@ func presence(win *function.Windows, least int32, bits Bits, mutable bool) (Bits
 }
 
 // series makes the row of the i-th series of the batch.
-func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int) error {
+func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i int, rank uint32, lane int) error {
 	chunks := b.Series(i)[w.tileFrom:w.tileTo]
 	tiles := b.Tiles[w.tileFrom:w.tileTo]
 	whole, starts, mixed := true, false, w.src.general
@@ -173,7 +183,7 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 		}
 	}
 	if mixed || starts && w.src.starts {
-		return w.seriesOfSpans(b, chunks, tiles, b.Ranks[i], lane, starts)
+		return w.seriesOfSpans(b, chunks, tiles, rank, lane, starts)
 	}
 	win, present, any := &w.shared, w.sharedPresent, w.sharedAny
 	if whole {
@@ -207,7 +217,7 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 	w.samplesRead += int64(win.Hi[len(win.Hi)-1] - win.Lo[0])
 	if w.src.raw != nil {
 		lo, hi := win.Lo[0], win.Hi[0]
-		return w.src.raw(b.Ranks[i], w.samples.T[lo:hi], w.samples.V[lo:hi], nil)
+		return w.src.raw(rank, w.samples.T[lo:hi], w.samples.V[lo:hi], nil)
 	}
 	if w.src.fn.Resets {
 		if !whole {
@@ -215,7 +225,7 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i, lane int
 		}
 		w.samples.Resets = w.resets
 	}
-	return w.emit(ctx, win, present, b.Ranks[i], lane)
+	return w.emit(ctx, win, present, rank, lane)
 }
 
 // whole collects the values of a series that is present throughout, and where

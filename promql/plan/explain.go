@@ -53,6 +53,9 @@ func (s *Scan) describe() string {
 	if s.StatsOnly {
 		out += " count and sum"
 	}
+	if s.Merged != nil {
+		out += ", one of " + s.Merged.describe()
+	}
 	return out
 }
 

@@ -50,6 +50,11 @@ type Scan struct {
 	// NameFixed: the matchers allow one metric name only, in Name.
 	NameFixed bool
 	Name      string
+	// Merged, if not nil, is a selection that has this one's series and times and
+	// serves others, too; Rest are the matchers that it does not have. The rule
+	// "merge" sets them.
+	Merged *Merged
+	Rest   []*labels.Matcher
 }
 
 // When says relative to what a selector or subquery looks back.

@@ -19,6 +19,7 @@ func Rules() []Rule {
 		{Name: "propagate", Apply: propagate},
 		{Name: "fuse", Apply: fuse},
 		{Name: "share", Apply: share},
+		{Name: "merge", Apply: merge},
 	}
 }
 
