@@ -7,20 +7,6 @@ import (
 
 type kernel = func(dst []float64, s *Samples, w *Windows, params [][]float64, sc *Scratch, from, to int)
 
-// overTime makes a kernel of a function of the values in a window, of which
-// there is at least one.
-func overTime(f func(v []float64) float64) kernel {
-	return func(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
-		for i := from; i < to; i++ {
-			if w.Lo[i] == w.Hi[i] {
-				dst[i-from] = 0
-				continue
-			}
-			dst[i-from] = f(s.V[w.Lo[i]:w.Hi[i]])
-		}
-	}
-}
-
 func sum(v []float64) float64 {
 	if sum, c := addAll(v, 0, 0); finite(sum) {
 		return sum + c
