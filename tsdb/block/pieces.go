@@ -53,16 +53,26 @@ func (b *Block) pieces(q query, dst []part.Piece) ([]part.Piece, error) {
 			errs = append(errs, err)
 		}
 	}
+	return b.ordered(dst, was, errs)
+}
+
+// ordered puts dst[was:] in order.
+func (b *Block) ordered(dst []part.Piece, was int, errs []error) ([]part.Piece, error) {
 	if err := b.order(dst[was:]); err != nil {
 		errs = append(errs, err)
 	}
+	return dst, joined(errs)
+}
+
+// joined is errors.Join that leaves a single error as it is.
+func joined(errs []error) error {
 	switch len(errs) {
 	case 0:
-		return dst, nil
+		return nil
 	case 1:
-		return dst, errs[0]
+		return errs[0]
 	}
-	return dst, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.Piece, error) {
@@ -71,6 +81,7 @@ func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.
 		return dst, b.damage(b.prefix+indexName, 0, err)
 	}
 	var failed error
+	tiles := rowTiles{row: row.Number}
 	for ; i < row.EndPage; i++ {
 		info, err := b.index.Page(i)
 		if err != nil {
@@ -89,7 +100,7 @@ func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.
 		}
 		entries := p.Entries()
 		for k := p.Find(uint32(q.ref)); k < len(entries) && entries[k].Series == uint32(q.ref); k++ {
-			if dst, err = b.entryPieces(p, k, row.Number, q, dst); err != nil {
+			if dst, err = b.entryPieces(p, k, &tiles, q, dst); err != nil {
 				failed = errors.Join(failed, b.damage(b.files[info.File-1].name, int64(info.Offset), err))
 			}
 		}
@@ -97,14 +108,35 @@ func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.
 	return dst, failed
 }
 
-func (b *Block) entryPieces(p *loadedPage, entry int, row int64, q query, dst []part.Piece) ([]part.Piece, error) {
+// rowTiles are the tiles of a column in a row: those of the last one asked for,
+// since series after series is on the same.
+type rowTiles struct {
+	row    int64
+	known  bool
+	column uint32
+	tiles  []index.Tile
+}
+
+func (b *Block) tiles(r *rowTiles, column uint32) ([]index.Tile, error) {
+	if r.known && r.column == column {
+		return r.tiles, nil
+	}
+	c, err := b.column(part.ColumnID(column))
+	if err != nil {
+		return nil, err
+	}
+	from, to := c.RowTiles(r.row, b.index.RowMs())
+	r.known, r.column, r.tiles = true, column, c.Tiles[from:to]
+	return r.tiles, nil
+}
+
+func (b *Block) entryPieces(p *loadedPage, entry int, row *rowTiles, q query, dst []part.Piece) ([]part.Piece, error) {
 	e := p.Entries()[entry]
-	c, err := b.column(part.ColumnID(e.Column))
+	tiles, err := b.tiles(row, e.Column)
 	if err != nil {
 		return dst, err
 	}
-	from, to := c.RowTiles(row, b.index.RowMs())
-	for i, t := range c.Tiles[from:to] {
+	for i, t := range tiles {
 		if t.First > q.maxTime || t.Last < q.minTime {
 			continue
 		}

@@ -84,6 +84,14 @@ type Outliner interface {
 	Outline(ref Ref, minTime, maxTime int64, dst []Piece) ([]Piece, error)
 }
 
+// Walker is implemented by parts that find the pieces of series faster when these
+// are asked for in order.
+type Walker interface {
+	// Walk returns Pieces for one range of times, without values Outline, to be used
+	// by one goroutine for many series.
+	Walk(minTime, maxTime int64, values bool) func(ref Ref, dst []Piece) ([]Piece, error)
+}
+
 // Grouper is implemented by parts that can tell series with some labels in common
 // without making their labels.
 type Grouper interface {

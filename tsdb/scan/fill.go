@@ -11,6 +11,8 @@ import (
 // scratch is the memory that goes with one caller's batch and is valid as long
 // as the batch's content.
 type scratch struct {
+	walks   walks
+	private walks // with values, whatever the selection
 	pieces  []part.Piece
 	runs    []column.Run
 	samples []column.Sample
@@ -31,11 +33,7 @@ func (s *Scan) fill(b *storage.ColumnBatch, w *scratch, p path) error {
 		for at := s.series[rank].head; at >= 0; at = s.members[at].next {
 			m := s.members[at]
 			var err error
-			if s.timesOnly {
-				w.pieces, err = s.outline(m, w.pieces[:0])
-			} else {
-				w.pieces, err = s.pieces(m, w.pieces[:0])
-			}
+			w.pieces, err = s.pieces(&w.walks, m, w.pieces[:0])
 			if err != nil {
 				return err
 			}

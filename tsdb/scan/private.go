@@ -17,7 +17,7 @@ func (s *Scan) fillPrivate(b *storage.ColumnBatch, w *scratch) error {
 	for at := s.series[b.Ranks[0]].head; at >= 0; at = s.members[at].next {
 		m := s.members[at]
 		var err error
-		if w.pieces, err = s.pieces(m, w.pieces[:0]); err != nil {
+		if w.pieces, err = s.walk(&w.private, m, true, w.pieces[:0]); err != nil {
 			return err
 		}
 		for i := range w.pieces {

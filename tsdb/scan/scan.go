@@ -108,6 +108,7 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 	in := newInterner(s.parts)
 	pathOf := make([]int32, 0, len(found))
 	s.series = found[:0]
+	var outlines walks
 	var pieces []part.Piece
 	var own []stretch
 	for i, e := range found {
@@ -118,7 +119,7 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 		for at := e.head; at >= 0; at = s.members[at].next {
 			m := s.members[at]
 			var err error
-			if pieces, err = s.outline(m, pieces[:0]); err != nil {
+			if pieces, err = s.walk(&outlines, m, false, pieces[:0]); err != nil {
 				return err
 			}
 			if own, err = in.locate(own, m.part, pieces); err != nil && !s.warnings.addDamage(err) {
@@ -136,26 +137,41 @@ func (s *Scan) layOut(ctx context.Context, found []entry) error {
 	return nil
 }
 
+// walks read the pieces of series, part by part, for one goroutine.
+type walks []func(part.Ref, []part.Piece) ([]part.Piece, error)
+
 // pieces reads the pieces of a series in one part; damage becomes a warning.
-func (s *Scan) pieces(m member, dst []part.Piece) ([]part.Piece, error) {
-	dst, err := s.parts[m.part].Pieces(m.ref, s.minTime, s.maxTime, dst)
+func (s *Scan) pieces(w *walks, m member, dst []part.Piece) ([]part.Piece, error) {
+	return s.walk(w, m, !s.timesOnly, dst)
+}
+
+// walk is pieces with values or without, always the same of one w.
+func (s *Scan) walk(w *walks, m member, values bool, dst []part.Piece) ([]part.Piece, error) {
+	if *w == nil {
+		*w = make(walks, len(s.parts))
+	}
+	if (*w)[m.part] == nil {
+		(*w)[m.part] = s.walkOf(s.parts[m.part], values)
+	}
+	dst, err := (*w)[m.part](m.ref, dst)
 	if err != nil && !s.warnings.addDamage(err) {
 		return dst, err
 	}
 	return dst, nil
 }
 
-// outline is pieces for who does not look at what the chunks hold.
-func (s *Scan) outline(m member, dst []part.Piece) ([]part.Piece, error) {
-	p, ok := s.parts[m.part].(part.Outliner)
-	if !ok {
-		return s.pieces(m, dst)
+func (s *Scan) walkOf(p part.Part, values bool) func(part.Ref, []part.Piece) ([]part.Piece, error) {
+	if walker, ok := p.(part.Walker); ok {
+		return walker.Walk(s.minTime, s.maxTime, values)
 	}
-	dst, err := p.Outline(m.ref, s.minTime, s.maxTime, dst)
-	if err != nil && !s.warnings.addDamage(err) {
-		return dst, err
+	if outliner, ok := p.(part.Outliner); ok && !values {
+		return func(ref part.Ref, dst []part.Piece) ([]part.Piece, error) {
+			return outliner.Outline(ref, s.minTime, s.maxTime, dst)
+		}
 	}
-	return dst, nil
+	return func(ref part.Ref, dst []part.Piece) ([]part.Piece, error) {
+		return p.Pieces(ref, s.minTime, s.maxTime, dst)
+	}
 }
 
 // times returns the time column of a piece, nil when the selection did not meet
