@@ -116,7 +116,7 @@ func (r *Run) aggregateRows(ctx context.Context, n *plan.Aggregate, g function.G
 		case parser.STDDEV, parser.STDVAR:
 			acc = &deviations{d: make([]deviation, g.Steps), root: n.Op == parser.STDDEV}
 		case parser.QUANTILE:
-			acc = &quantiles{v: make([][]float64, g.Steps), q: params}
+			acc = newQuantiles(g.Steps, in, byGroup[gi], params)
 		default:
 			return nil, &plan.NotSupportedError{What: "the aggregation " + n.Op.String()}
 		}
@@ -187,6 +187,26 @@ func (a *deviations) value(step int) float64 {
 type quantiles struct {
 	v [][]float64
 	q []float64
+}
+
+// newQuantiles makes room for the values of some rows, at every step for as many
+// as there can be, in one piece.
+func newQuantiles(steps int, in []Row, members []int32, q []float64) *quantiles {
+	more := make([]int, steps+1) // rows that begin at a step, less those that end
+	points := 0
+	for _, i := range members {
+		more[in[i].First]++
+		more[in[i].First+len(in[i].V)]--
+		points += len(in[i].V)
+	}
+	a := &quantiles{v: make([][]float64, steps), q: q}
+	room := make([]float64, points)
+	n := 0
+	for step := range a.v {
+		n += more[step]
+		a.v[step], room = room[:0:n], room[n:]
+	}
+	return a
 }
 
 func (a *quantiles) add(step int, v float64) { a.v[step] = append(a.v[step], v) }
