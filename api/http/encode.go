@@ -60,6 +60,7 @@ func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 // left out.
 func appendPoints(dst []byte, field string, points []promql.Point, histograms bool, out *sink) []byte {
 	some := false
+	var c clock
 	for _, p := range points {
 		if (p.H != nil) != histograms {
 			continue
@@ -73,7 +74,9 @@ func appendPoints(dst []byte, field string, points []promql.Point, histograms bo
 		if histograms {
 			dst = appendHistogramPoint(dst, p.T, p.H)
 		} else {
-			dst = appendPoint(dst, p.T, p.V)
+			dst = c.append(append(dst, '['), p.T)
+			dst = appendFloat(append(dst, ',', '"'), p.V)
+			dst = append(dst, '"', ']')
 		}
 		dst = out.pass(dst)
 	}
@@ -170,6 +173,31 @@ func appendTime(dst []byte, t int64) []byte {
 	}
 	dst = strconv.AppendInt(dst, t/1000, 10)
 	if ms := t % 1000; ms != 0 {
+		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	}
+	return dst
+}
+
+// clock writes times, of which one after the other differ in the last digits
+// alone.
+type clock struct {
+	high int64 // seconds before the last four digits
+	text []byte
+}
+
+// append is appendTime.
+func (c *clock) append(dst []byte, t int64) []byte {
+	s, ms := t/1000, t%1000
+	high, low := s/10_000, s%10_000
+	if t < 0 || high == 0 {
+		return appendTime(dst, t)
+	}
+	if high != c.high {
+		c.high, c.text = high, strconv.AppendInt(c.text[:0], high, 10)
+	}
+	dst = append(dst, c.text...)
+	dst = append(dst, byte('0'+low/1000), byte('0'+low/100%10), byte('0'+low/10%10), byte('0'+low%10))
+	if ms != 0 {
 		dst = append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
 	}
 	return dst

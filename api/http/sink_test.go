@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -133,5 +135,30 @@ func TestCompressedAnswer(t *testing.T) {
 	}
 	if w := ask(http.MethodGet, "gzip;q=0"); w.Header().Get("Content-Encoding") != "" || !bytes.Equal(w.Body.Bytes(), plain) {
 		t.Errorf("a client that refuses gzip gets %q", w.Header().Get("Content-Encoding"))
+	}
+}
+
+// TestTimes: times of points are those of the steps, wherever digits change.
+func TestTimes(t *testing.T) {
+	s := newSite(t, "", nil)
+	for _, c := range []struct{ startMs, stepMs int64 }{
+		{-3000, 500}, {-20_000_500, 10_000_000}, {9_998_500, 125}, {19_999_999, 1}, {1_699_999_998_000, 777}, {1_000_000_000_000, 60_000}, {123_456_789, 9_999_999},
+	} {
+		const steps = 9
+		seconds := func(ms int64) string { return strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64) }
+		_, body, _ := s.do(http.MethodGet, "/api/v1/query_range?query=vector(1)&start="+seconds(c.startMs)+"&end="+seconds(c.startMs+steps*c.stepMs)+"&step="+seconds(c.stepMs), "")
+		want := `"values":[`
+		for i := range int64(steps) + 1 {
+			if i > 0 {
+				want += ","
+			}
+			// As Prometheus has it: three digits or none.
+			ms := c.startMs + i*c.stepMs
+			text := strconv.FormatFloat(float64(ms)/1000, 'f', 3, 64)
+			want += "[" + strings.TrimSuffix(text, ".000") + `,"1"]`
+		}
+		if want += "]"; !strings.Contains(body, want) {
+			t.Errorf("from %d by %d ms: %s\nwant %s", c.startMs, c.stepMs, body, want)
+		}
 	}
 }
