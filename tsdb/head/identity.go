@@ -94,13 +94,49 @@ func (r *replay) settleClaims() {
 		if at := c.p.slots[c.slot]; at.state != own || at.series != c.id {
 			continue
 		}
+		has := c.p.has(c.id, c.slot)
 		if c.p.last < h.horizon.Load() {
 			c.p.slots[c.slot] = place{series: noSeries, state: dead}
+			if has { // the other one has left it
+				r.forget(h, c.id)
+			}
+			continue
+		}
+		if has {
 			continue
 		}
 		h.index.mu.Lock()
 		r.giveLocked(h, c.id, owner{c.p.group.index, c.slot})
 		h.index.mu.Unlock()
+	}
+}
+
+// claimed tells whether a private group claims a series, and gives the series to
+// it: who had it has it no more.
+func (r *replay) claimed(h *Head, id seriesID, by owner) bool {
+	for _, c := range r.claims {
+		if at := c.p.slots[c.slot]; c.p.group.head != h || c.id != id || at.state != own || at.series != id {
+			continue
+		}
+		r.leave(h, id, by)
+		here := owner{c.p.group.index, c.slot}
+		x := &h.index
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.notAtLocked(id, func(at owner) bool { return at == here })
+		x.owners.All()[id] = here
+		return true
+	}
+	return false
+}
+
+// dropClaims ends the claims to a series that was forgotten: vacate sees to who
+// has it.
+func (r *replay) dropClaims(h *Head, id seriesID) {
+	for _, c := range r.claims {
+		if at := &c.p.slots[c.slot]; c.p.group.head == h && c.id == id && at.series == id && !c.p.has(id, c.slot) {
+			*at = place{series: noSeries, state: dead}
+		}
 	}
 }
 
@@ -137,6 +173,7 @@ func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) se
 	}
 	x.mu.Unlock()
 	if ok && !r.sealedLater(p.group.head, id, t) && !r.restoredElsewhere(p, id, at, t) {
+		r.dropClaims(p.group.head, id)
 		if g := p.group.head.groupAt(at.group); g != nil && r.groups[g.number] != nil {
 			r.vacate(r.groups[g.number], at.slot, t)
 		} else {
@@ -161,13 +198,15 @@ func (r *replay) vacate(p *replayed, slot uint32, t int64) {
 	if int(slot) >= len(p.slots) {
 		return
 	}
-	was := p.slots[slot]
+	was, here := p.slots[slot], owner{p.group.index, slot}
 	p.slots[slot] = place{series: noSeries, state: dead}
 	switch {
 	case was.state == own && p.has(was.series, slot) && !r.sealedLater(p.group.head, was.series, t):
-		r.forget(p.group.head, was.series)
+		if !r.claimed(p.group.head, was.series, here) {
+			r.forget(p.group.head, was.series)
+		}
 	case was.state == own, was.state == foreign:
-		r.leave(p.group.head, was.series, owner{p.group.index, slot})
+		r.leave(p.group.head, was.series, here)
 	}
 }
 
