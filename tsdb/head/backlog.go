@@ -28,8 +28,11 @@ type step struct {
 	base     *record.Base // its members have no labels any more
 	batch    *record.Batch
 	ids      []seriesID // of the members of base, or of batch.New
-	leave    bool
-	slot     uint32
+	// elsewhere are slots of those whose series another group has since: what is
+	// sealed on the way must not say otherwise.
+	elsewhere []uint32
+	leave     bool
+	slot      uint32
 	// seq is the record's number in its group, segment where the log has it, or the
 	// base that it leans on.
 	seq, segment uint64
@@ -129,6 +132,7 @@ func (g *group) stepLocked(st *step) error {
 		return g.restoreLocked(st.restored)
 	case st.base != nil:
 		g.rebaseLocked(st.base, st.ids)
+		g.elsewhereLocked(st.elsewhere)
 		return nil
 	case st.leave:
 		// Where no series is it was forgotten after it had left, and the files of
@@ -152,7 +156,17 @@ func (g *group) stepLocked(st *step) error {
 	for _, m := range b.New {
 		g.members[m.Slot].unlogged = false
 	}
+	g.elsewhereLocked(st.elsewhere)
 	return err
+}
+
+// elsewhereLocked makes members foreign.
+func (g *group) elsewhereLocked(slots []uint32) {
+	for _, slot := range slots {
+		if g.members[slot].state == own {
+			g.leaveLocked(slot)
+		}
+	}
 }
 
 // seatLocked gives a slot a series that it did not stand for before.

@@ -256,12 +256,13 @@ func (r *replay) base(segment uint64, body []byte) error {
 	}
 	p.seq, p.broken = b.Seq, false
 	p.last = max(p.last, b.Last)
-	ids := make([]seriesID, len(b.Members))
+	st := step{base: b, ids: make([]seriesID, len(b.Members)), seq: b.Seq, segment: segment}
 	for i := range b.Members {
-		ids[i] = r.adopt(p, b.Members[i].Slot, b.Members[i].Labels, b.Members[i].Time)
+		st.ids[i] = r.adopt(p, b.Members[i].Slot, b.Members[i].Labels, b.Members[i].Time)
+		st.note(p, b.Members[i].Slot)
 		b.Members[i].Labels = labels.EmptyLabels() // only the index needs them
 	}
-	p.steps = append(p.steps, step{base: b, ids: ids, seq: b.Seq, segment: segment})
+	p.steps = append(p.steps, st)
 	return nil
 }
 
@@ -330,12 +331,20 @@ func (r *replay) batch(segment uint64, b *record.Batch) {
 	if from != segment { // both are needed
 		h.noteLogged(from, b.Time)
 	}
-	var ids []seriesID
+	st := step{batch: b, seq: b.Seq, segment: from}
 	for i, m := range b.New {
-		ids = append(ids, r.renew(p, m.Slot, m.Labels, b.Time))
+		st.ids = append(st.ids, r.renew(p, m.Slot, m.Labels, b.Time))
+		st.note(p, m.Slot)
 		b.New[i].Labels = labels.EmptyLabels()
 	}
-	p.steps = append(p.steps, step{batch: b, ids: ids, seq: b.Seq, segment: from})
+	p.steps = append(p.steps, st)
+}
+
+// note remembers a slot whose series has turned out to be in another group.
+func (st *step) note(p *replayed, slot uint32) {
+	if p.slots[slot].state == foreign {
+		st.elsewhere = append(st.elsewhere, slot)
+	}
 }
 
 // leansOn is the segment of the base that a record of the group in a segment
