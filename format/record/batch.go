@@ -37,6 +37,7 @@ type BatchWriter struct {
 	valueCount, staleCount int
 	lastMember, lastValue  int64
 	lastStale              int64
+	lastSeries             uint64
 	histograms, starts     section
 }
 
@@ -50,10 +51,11 @@ func (w *BatchWriter) Reset(group, seq uint64, time int64, flags byte) {
 }
 
 // AddMember introduces a new member; slots increase.
-func (w *BatchWriter) AddMember(slot uint32, lset labels.Labels) {
+func (w *BatchWriter) AddMember(slot uint32, series uint64, lset labels.Labels) {
 	w.members = appendSlot(w.members, w.lastMember, slot)
+	w.members = appendSeries(w.members, w.lastSeries, series)
 	w.members = appendLabels(w.members, lset)
-	w.lastMember = int64(slot)
+	w.lastMember, w.lastSeries = int64(slot), series
 	w.memberCount++
 }
 
@@ -102,7 +104,7 @@ type Batch struct {
 	Group, Seq uint64
 	Time       int64
 	Flags      byte
-	New        []Member // Slot and Labels only
+	New        []Member // Slot, Series and Labels only
 	Stale      []uint32
 	Count      int // of values
 	// Histograms and Starts tell whether there are any behind the values.
@@ -132,12 +134,12 @@ func ReadBatch(body []byte) (*Batch, error) {
 	}
 	b.Histograms, b.Starts = b.Flags&flagHistograms != 0, b.Flags&flagStarts != 0
 	b.Flags &^= flagHistograms | flagStarts
-	n := r.count(2)
+	n := r.count(3)
 	builder := labels.NewScratchBuilder(16)
-	prev := int64(-1)
+	prev, series := int64(-1), uint64(0)
 	for range n {
-		prev = r.slot(prev)
-		m := Member{Slot: uint32(prev), Labels: r.labels(&builder)}
+		prev, series = r.slot(prev), r.series(series)
+		m := Member{Slot: uint32(prev), Series: series, Labels: r.labels(&builder)}
 		if r.err != nil {
 			break
 		}

@@ -83,7 +83,7 @@ func TestHistogramsAreSmall(t *testing.T) {
 func exampleMore() []byte {
 	var w record.BatchWriter
 	w.Reset(7, 43, 1_700_000_030_000, 0)
-	w.AddMember(5, labels.FromStrings("__name__", "h"))
+	w.AddMember(5, 1<<64-1, labels.FromStrings("__name__", "h"))
 	var hint record.Hint
 	w.AddValue(4, math.Float64bits(0.25), math.Float64bits(0.5), &hint)
 	first := &histogram.Histogram{Schema: 3, ZeroThreshold: 0x1p-128, Count: 9, Sum: 4.5, PositiveSpans: []histogram.Span{{Offset: 2, Length: 3}}, PositiveBuckets: []int64{2, 1, 1}}
@@ -168,15 +168,15 @@ func TestBaseOfHistograms(t *testing.T) {
 	base := exampleBase()
 	h := integer(tsdbutil.GenerateTestHistogram(3))
 	base.Members = append(base.Members,
-		record.Member{Slot: 5, Labels: labels.FromStrings("__name__", "h"), HasValue: true, Histogram: h, Time: base.Last - 15000, Present: true, Start: base.Last - 1e6},
-		record.Member{Slot: 6, Labels: labels.FromStrings("__name__", "i"), HasValue: true, Bits: 7, Time: base.Last, Start: 1})
+		record.Member{Slot: 5, Series: 1<<64 - 1, Labels: labels.FromStrings("__name__", "h"), HasValue: true, Histogram: h, Time: base.Last - 15000, Present: true, Start: base.Last - 1e6},
+		record.Member{Slot: 6, Series: 10, Labels: labels.FromStrings("__name__", "i"), HasValue: true, Bits: 7, Time: base.Last, Start: 1})
 	got, err := record.ReadBase(record.AppendBase(nil, base))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, m := range base.Members {
 		g := got.Members[i]
-		if !g.Histogram.Equal(m.Histogram) || g.Start != m.Start || g.Bits != m.Bits || g.Time != m.Time || g.Present != m.Present || !labels.Equal(g.Labels, m.Labels) {
+		if !g.Histogram.Equal(m.Histogram) || g.Start != m.Start || g.Series != m.Series || g.Bits != m.Bits || g.Time != m.Time || g.Present != m.Present || !labels.Equal(g.Labels, m.Labels) {
 			t.Errorf("member %d is %+v, want %+v", i, g, m)
 		}
 	}

@@ -99,6 +99,13 @@ func appendSlot(dst []byte, prev int64, slot uint32) []byte {
 	return binary.AppendUvarint(dst, uint64(int64(slot)-prev-1))
 }
 
+// series reads the number of a series that follows one.
+func (r *reader) series(prev uint64) uint64 { return prev + 1 + uint64(r.varint()) }
+
+func appendSeries(dst []byte, prev, series uint64) []byte {
+	return binary.AppendVarint(dst, int64(series-prev-1))
+}
+
 func appendString[S ~string | ~[]byte](dst []byte, s S) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)

@@ -66,7 +66,10 @@ type Base struct {
 
 // Member is one series of a group.
 type Member struct {
-	Slot   uint32
+	Slot uint32
+	// Series is the number of the series: a label set that is forgotten and comes
+	// again is another series, with a higher number.
+	Series uint64
 	Labels labels.Labels
 	// Bits is the last value, Time the last sample's time; only with HasValue.
 	Bits     uint64
@@ -105,12 +108,13 @@ func AppendBase(dst []byte, b *Base) []byte {
 		dst = append(dst, 0)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Members)))
-	prev := int64(-1)
+	prev, series := int64(-1), uint64(0)
 	refs := make(map[labels.Label]uint64, len(b.Members))
 	for i := range b.Members {
 		m := &b.Members[i]
 		dst = appendSlot(dst, prev, m.Slot)
-		prev = int64(m.Slot)
+		dst = appendSeries(dst, series, m.Series)
+		prev, series = int64(m.Slot), m.Series
 		flags := byte(0)
 		if m.HasValue {
 			flags |= memberHasValue
@@ -169,14 +173,14 @@ func readBaseHeader(r *reader) *Base {
 func ReadBase(body []byte) (*Base, error) {
 	r := reader{data: body}
 	b := readBaseHeader(&r)
-	n := r.count(3)
+	n := r.count(4)
 	builder := labels.NewScratchBuilder(16)
-	prev := int64(-1)
+	prev, series := int64(-1), uint64(0)
 	b.Members = make([]Member, 0, n)
 	var known []labels.Label
 	for range n {
-		prev = r.slot(prev)
-		m := Member{Slot: uint32(prev)}
+		prev, series = r.slot(prev), r.series(series)
+		m := Member{Slot: uint32(prev), Series: series}
 		flags := r.byte()
 		if flags&^memberFlagsMask != 0 {
 			r.fail("unknown flags of a member")

@@ -25,8 +25,8 @@ func exampleBase() *record.Base {
 	return &record.Base{
 		Tenant: "default", Group: 7, Kind: 1, Key: 0x1122334455667788, Name: "scrape:a", Seq: 41, HasLast: true, Last: 1_700_000_000_000,
 		Members: []record.Member{
-			{Slot: 0, Labels: labels.FromStrings("__name__", "up"), HasValue: true, Bits: math.Float64bits(1), Time: 1_700_000_000_000, Present: true},
-			{Slot: 3, Labels: labels.FromStrings("__name__", "x", "le", "0.5")},
+			{Slot: 0, Series: 12, Labels: labels.FromStrings("__name__", "up"), HasValue: true, Bits: math.Float64bits(1), Time: 1_700_000_000_000, Present: true},
+			{Slot: 3, Series: 9, Labels: labels.FromStrings("__name__", "x", "le", "0.5")},
 		},
 	}
 }
@@ -34,7 +34,7 @@ func exampleBase() *record.Base {
 func exampleBatch() []byte {
 	var w record.BatchWriter
 	w.Reset(7, 42, 1_700_000_015_000, record.FlagBodyStale)
-	w.AddMember(4, labels.FromStrings("__name__", "y"))
+	w.AddMember(4, 14, labels.FromStrings("__name__", "y"))
 	var hint record.Hint
 	w.AddValue(0, math.Float64bits(1), math.Float64bits(5), &hint)
 	w.AddValue(4, 0, math.Float64bits(0.25), &hint)

@@ -28,11 +28,8 @@ type step struct {
 	base     *record.Base // its members have no labels any more
 	batch    *record.Batch
 	ids      []seriesID // of the members of base, or of batch.New
-	// elsewhere are slots of those whose series another group has since: what is
-	// sealed on the way must not say otherwise.
-	elsewhere []uint32
-	leave     bool
-	slot      uint32
+	leave    bool
+	slot     uint32
 	// seq is the record's number in its group, segment where the log has it, or the
 	// base that it leans on.
 	seq, segment uint64
@@ -132,7 +129,6 @@ func (g *group) stepLocked(st *step) error {
 		return g.restoreLocked(st.restored)
 	case st.base != nil:
 		g.rebaseLocked(st.base, st.ids)
-		g.elsewhereLocked(st.elsewhere)
 		return nil
 	case st.leave:
 		// Where no series is it was forgotten after it had left, and the files of
@@ -156,20 +152,11 @@ func (g *group) stepLocked(st *step) error {
 	for _, m := range b.New {
 		g.members[m.Slot].unlogged = false
 	}
-	g.elsewhereLocked(st.elsewhere)
 	return err
 }
 
-// elsewhereLocked makes members foreign.
-func (g *group) elsewhereLocked(slots []uint32) {
-	for _, slot := range slots {
-		if g.members[slot].state == own {
-			g.leaveLocked(slot)
-		}
-	}
-}
-
-// seatLocked gives a slot a series that it did not stand for before.
+// seatLocked gives a slot a series that it did not stand for before; noSeries
+// where that one is forgotten since.
 func (g *group) seatLocked(slot uint32, id seriesID) *member {
 	for int(slot) >= len(g.members) {
 		g.appendMemberLocked(member{state: dead, series: noSeries})
@@ -182,6 +169,9 @@ func (g *group) seatLocked(slot uint32, id seriesID) *member {
 		g.presents--
 	}
 	*m = member{state: own, series: id}
+	if id == noSeries {
+		m.state = dead
+	}
 	delete(g.starts, slot)
 	return m
 }
@@ -230,6 +220,9 @@ func (g *group) settleAllLocked(b *backlog) {
 		case m.state == want.state && m.series == want.series:
 		case m.state == own && want.state == foreign: // the record that it left is lost
 			g.leaveLocked(uint32(slot))
+		case m.state == foreign && want.state == own && m.series == want.series: // where it went to is lost
+			delete(g.slots, m.series)
+			m.state = own
 		default:
 			if m.present {
 				g.presents--

@@ -286,7 +286,7 @@ func (g *group) settleLocked(slot uint32) {
 	defer x.mu.Unlock()
 	id, exists := x.findLocked(hash, lset)
 	if !exists {
-		m.series, m.state, m.unlogged = x.addLocked(hash, lset, owner{g.index, slot}), own, true
+		m.series, m.state, m.unlogged = x.addLocked(hash, lset, owner{g.index, slot}, x.newest+1), own, true
 		g.irregular--
 		return
 	}
@@ -327,7 +327,7 @@ func (g *group) baseLocked() *record.Base {
 		last, hasLast := g.lastSampleLocked(uint32(slot))
 		value := g.unboxLocked(m.bits)
 		b.Members = append(b.Members, record.Member{
-			Slot: uint32(slot), Labels: x.labelsLocked(m.series), Bits: value.bits, Histogram: value.hist, Time: last,
+			Slot: uint32(slot), Series: x.numberLocked(m.series), Labels: x.labelsLocked(m.series), Bits: value.bits, Histogram: value.hist, Time: last,
 			HasValue: m.hasValue && hasLast, Present: m.present, Start: g.startLocked(uint32(slot)),
 		})
 	}
@@ -348,7 +348,8 @@ func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
 		x := &g.head.index
 		x.mu.RLock()
 		for _, slot := range fresh {
-			c.writer.AddMember(slot, x.labelsLocked(g.members[slot].series))
+			id := g.members[slot].series
+			c.writer.AddMember(slot, x.numberLocked(id), x.labelsLocked(id))
 		}
 		x.mu.RUnlock()
 	}

@@ -7,7 +7,7 @@ import (
 
 // definitions returns the labels of series as a frame has them. A series whose
 // number is another one by now was forgotten, and is left out.
-func (x *index) definitions(tenant string, numbers []uint64, defs []definition) *seal.Definitions {
+func (x *index) definitions(tenant string, defs []definition) *seal.Definitions {
 	d := &seal.Definitions{Tenant: tenant, Series: make([]seal.Definition, 0, len(defs))}
 	tuples, symbols := map[tupleID]uint32{0: 0}, map[symbolID]uint32{}
 	x.mu.RLock()
@@ -38,7 +38,7 @@ func (x *index) definitions(tenant string, numbers []uint64, defs []definition) 
 	}
 	for _, f := range defs {
 		left, right := x.left.All()[f.id], x.right.All()[f.id]
-		if numbers[f.id] != f.number || left|right == 0 {
+		if x.numberLocked(f.id) != f.number || left|right == 0 {
 			continue
 		}
 		d.Series = append(d.Series, seal.Definition{Number: f.number, Hash: x.hashOf(uint32(f.id)), Left: tuple(left), Right: tuple(right)})
@@ -47,7 +47,8 @@ func (x *index) definitions(tenant string, numbers []uint64, defs []definition) 
 }
 
 // define makes the series of a frame, which are in no group yet, and calls do
-// with the number and the series of each.
+// with the number and the series of each. A series that there is already keeps
+// the number that it has.
 func (x *index) define(d *seal.Definitions, do func(number uint64, id seriesID)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -65,13 +66,13 @@ func (x *index) define(d *seal.Definitions, do func(number uint64, id seriesID))
 		tuples = append(tuples, t.add(x.pairs))
 	}
 	for _, s := range d.Series {
-		do(s.Number, x.defineLocked(series.Hash(s.Hash), tuples[s.Left], tuples[s.Right]))
+		do(s.Number, x.defineLocked(s.Number, series.Hash(s.Hash), tuples[s.Left], tuples[s.Right]))
 	}
 }
 
 // defineLocked returns the series of two tuples of labels, made when there is
 // none.
-func (x *index) defineLocked(hash series.Hash, left, right tupleID) seriesID {
+func (x *index) defineLocked(number uint64, hash series.Hash, left, right tupleID) seriesID {
 	if x.byHash.used > 0 {
 		for id, at, ok := x.byHash.next(x.byHash.home(uint64(hash))); ok; id, at, ok = x.byHash.next(at) {
 			if x.hashes.All()[id] == hash && x.sameLocked(seriesID(id), left, right) {
@@ -79,7 +80,7 @@ func (x *index) defineLocked(hash series.Hash, left, right tupleID) seriesID {
 			}
 		}
 	}
-	return x.newLocked(hash, left, right, nowhere)
+	return x.newLocked(hash, left, right, nowhere, number)
 }
 
 // sameLocked tells whether a series has the labels of two tuples, which may

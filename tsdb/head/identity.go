@@ -1,10 +1,12 @@
 package head
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/format/record"
 	"github.com/nilometer/nilometer/model/series"
 )
 
@@ -16,197 +18,88 @@ func (p *replayed) grow(slot uint32) *place {
 	return &p.slots[slot]
 }
 
-// adopt gives a slot of a group the series of a label set: the log says that it
-// is there now, wherever it was before. t is the time of a sample of it.
-func (r *replay) adopt(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
-	hash, _ := series.HashOf(lset, nil)
-	return r.adoptHashed(p, slot, hash, lset, t)
+// adopt gives a slot of a group a series: a record says that it is there. It
+// returns noSeries for one that was forgotten: all that it had is in blocks, and
+// another one has its labels.
+func (r *replay) adopt(p *replayed, m *record.Member) (seriesID, error) {
+	id, err := r.series(p.group.head, m.Series, m.Labels)
+	if err != nil {
+		return noSeries, err
+	}
+	if at := p.grow(m.Slot); at.series != noSeries && at.series != id {
+		r.vacate(p, m.Slot)
+	}
+	if id != noSeries {
+		x := &p.group.head.index
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		p.slots[m.Slot] = place{id, r.seatLocked(p, m.Slot, id)}
+	}
+	return id, nil
 }
 
-func (r *replay) adoptHashed(p *replayed, slot uint32, hash series.Hash, lset labels.Labels, t int64) seriesID {
-	at := p.grow(slot)
-	x := &p.group.head.index
+// series returns the series of a number, made when there is none. The labels
+// were given to one number after the other: an older one was forgotten when the
+// newer one came.
+func (r *replay) series(h *Head, number uint64, lset labels.Labels) (seriesID, error) {
+	hash, _ := series.HashOf(lset, nil)
+	numbers, x := r.numbersOf(h), &h.index
 	x.mu.Lock()
-	id, ok := x.findLocked(hash, lset)
+	id, known := numbers.of(number)
+	same := known && x.hashes.All()[id] == hash && x.equalLocked(id, lset)
+	if !known {
+		id, same = x.findLocked(hash, lset)
+	}
+	newer := same && x.numberLocked(id) > number
 	x.mu.Unlock()
-	if at.series != noSeries && (!ok || at.series != id) {
-		r.vacate(p, slot, t)
+	switch {
+	case number == 0 || known && !same:
+		return noSeries, &record.CorruptError{What: fmt.Sprintf("series %d is %s, and something else before", number, lset)}
+	case known:
+		return id, nil
+	case newer:
+		return noSeries, nil
+	case same:
+		r.forget(h, id)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	here, was := owner{p.group.index, slot}, nowhere
-	if ok {
-		was = x.ownerLocked(id)
-	}
-	elsewhere := was != nowhere && r.restoredElsewhere(p, id, was, t)
-	switch {
-	case !ok:
-		id = x.addLocked(hash, lset, here)
-	case was == nowhere:
+	id = x.addLocked(hash, lset, nowhere, number)
+	numbers.set(number, id)
+	return id, nil
+}
+
+// seatLocked makes a slot one of the places of a series, and tells whether it is
+// there or was there before; where it was until now it is foreign, which agree
+// says. The index is locked. A series moves to private groups alone, each made
+// after the ones before, so that it does not matter what is read first.
+func (r *replay) seatLocked(p *replayed, slot uint32, id seriesID) memberState {
+	h := p.group.head
+	x := &h.index
+	here, was := owner{p.group.index, slot}, x.ownerLocked(id)
+	switch g := h.groupAt(was.group); {
+	case was == here:
+	case g == nil:
 		x.owners.All()[id] = here
-	case elsewhere && p.group.kind != private:
-		x.wasAtLocked(id, here)
-		*at = place{series: id, state: foreign}
-		return id
-	case elsewhere && r.ownedAt(p.group.head, was, id) != nil:
-		r.claims = append(r.claims, claim{p, slot, id})
-	case was != here:
-		r.giveLocked(p.group.head, id, here)
-	}
-	*at = place{series: id, state: own}
-	return id
-}
-
-// giveLocked gives a series, with the index locked, to a place; where it was it
-// is foreign from now on.
-func (r *replay) giveLocked(h *Head, id seriesID, to owner) {
-	if from := r.ownedAt(h, h.index.ownerLocked(id), id); from != nil {
-		from.state = foreign
-	}
-	h.index.moveLocked(id, to)
-}
-
-// restoredElsewhere tells whether a file of seals gives a series another owner
-// than a record of the log does that has a sample of it at t. Either the series
-// left for that owner later, or one of the two had forgotten it before it came
-// anew to the other: then the one with the later sample has it.
-func (r *replay) restoredElsewhere(p *replayed, id seriesID, at owner, t int64) bool {
-	g := p.group.head.groupAt(at.group)
-	if last, idle := r.idle[p.group.head][id]; idle && t > last {
-		return false
-	}
-	return g != nil && g != p.group && r.groups[g.number] != nil && r.groups[g.number].restored
-}
-
-// claim is a private group that the log gives a series which the files of seals
-// give to another one.
-type claim struct {
-	p    *replayed
-	slot uint32
-	id   seriesID
-}
-
-// settleClaims gives the series to the private groups that have samples of it
-// outside of blocks. The others were forgotten before the seal was made.
-func (r *replay) settleClaims() {
-	for _, c := range r.claims {
-		h := c.p.group.head
-		if at := c.p.slots[c.slot]; at.state != own || at.series != c.id {
-			continue
-		}
-		has := c.p.has(c.id, c.slot)
-		if c.p.last < h.horizon.Load() {
-			c.p.slots[c.slot] = place{series: noSeries, state: dead}
-			if has { // the other one has left it
-				r.forget(h, c.id)
-			}
-			continue
-		}
-		if has {
-			continue
-		}
-		h.index.mu.Lock()
-		r.giveLocked(h, c.id, owner{c.p.group.index, c.slot})
-		h.index.mu.Unlock()
-	}
-}
-
-// claimed tells whether a private group claims a series, and gives the series to
-// it: who had it has it no more.
-func (r *replay) claimed(h *Head, id seriesID, by owner) bool {
-	for _, c := range r.claims {
-		if at := c.p.slots[c.slot]; c.p.group.head != h || c.id != id || at.state != own || at.series != id {
-			continue
-		}
-		r.leave(h, id, by)
-		here := owner{c.p.group.index, c.slot}
-		x := &h.index
-		x.mu.Lock()
-		defer x.mu.Unlock()
 		x.notAtLocked(id, func(at owner) bool { return at == here })
-		x.owners.All()[id] = here
-		return true
+	case g.kind == private && (p.group.kind != private || p.group.number < g.number):
+		x.wasAtLocked(id, here)
+		return foreign
+	default:
+		x.moveLocked(id, here)
 	}
-	return false
+	return own
 }
 
-// dropClaims ends the claims to a series that was forgotten: vacate sees to who
-// has it.
-func (r *replay) dropClaims(h *Head, id seriesID) {
-	for _, c := range r.claims {
-		if at := &c.p.slots[c.slot]; c.p.group.head == h && c.id == id && at.series == id && !c.p.has(id, c.slot) {
-			*at = place{series: noSeries, state: dead}
-		}
-	}
-}
-
-// ownedAt returns the place of a series whose owner is at, when it is still there:
-// the log has not told yet that it left. Else it returns nil.
-func (r *replay) ownedAt(h *Head, at owner, id seriesID) *place {
-	g := h.groupAt(at.group)
-	if g == nil {
-		return nil
-	}
-	p := r.groups[g.number]
-	if p == nil || int(at.slot) >= len(p.slots) {
-		return nil
-	}
-	if is := &p.slots[at.slot]; is.series == id && is.state == own {
-		return is
-	}
-	return nil
-}
-
-// renew gives a slot a series that was new when the log was written: what the
-// head has under these labels was forgotten then, perhaps in this very slot.
-func (r *replay) renew(p *replayed, slot uint32, lset labels.Labels, t int64) seriesID {
-	if at := p.grow(slot); at.series != noSeries {
-		r.vacate(p, slot, t)
-	}
-	x := &p.group.head.index
-	hash, _ := series.HashOf(lset, nil)
-	x.mu.Lock()
-	id, ok := x.findLocked(hash, lset)
-	var at owner
-	if ok {
-		at = x.ownerLocked(id)
-	}
-	x.mu.Unlock()
-	if ok && !r.sealedLater(p.group.head, id, t) && !r.restoredElsewhere(p, id, at, t) {
-		r.dropClaims(p.group.head, id)
-		if g := p.group.head.groupAt(at.group); g != nil && r.groups[g.number] != nil {
-			r.vacate(r.groups[g.number], at.slot, t)
-		} else {
-			r.forget(p.group.head, id)
-		}
-	}
-	return r.adoptHashed(p, slot, hash, lset, t)
-}
-
-// sealedLater tells whether a file of seals names a series at or after t. What
-// the log of before says of it is of the same series, or of one that was
-// forgotten and had the same labels: of that one all is in blocks.
-func (r *replay) sealedLater(h *Head, id seriesID, t int64) bool {
-	seen := r.seen[h]
-	return int(id) < len(seen) && t <= seen[id]
-}
-
-// vacate ends a slot that the log gives another series at t: all that it stood
-// for was in blocks when that was written. A seal that a start has made may say
-// that the slot still had a series which another place has by then.
-func (r *replay) vacate(p *replayed, slot uint32, t int64) {
-	if int(slot) >= len(p.slots) {
-		return
-	}
-	was, here := p.slots[slot], owner{p.group.index, slot}
+// vacate ends a slot that the log gives another series: what it had was forgotten
+// before, or is elsewhere.
+func (r *replay) vacate(p *replayed, slot uint32) {
+	was := p.slots[slot]
 	p.slots[slot] = place{series: noSeries, state: dead}
-	switch {
-	case was.state == own && p.has(was.series, slot) && !r.sealedLater(p.group.head, was.series, t):
-		if !r.claimed(p.group.head, was.series, here) {
-			r.forget(p.group.head, was.series)
-		}
-	case was.state == own, was.state == foreign:
-		r.leave(p.group.head, was.series, here)
+	if was.state == own && p.has(was.series, slot) {
+		r.forget(p.group.head, was.series)
+	} else if was.series != noSeries {
+		r.leave(p.group.head, was.series, owner{p.group.index, slot})
 	}
 }
 
@@ -236,6 +129,7 @@ func (r *replay) forget(h *Head, id seriesID) {
 	h.defs.undefine([]seriesID{id})
 	h.index.mu.Lock()
 	defer h.index.mu.Unlock()
+	r.numbersOf(h).unset(h.index.numberLocked(id))
 	h.index.hideLocked(id)
 	h.index.unpostLocked([]seriesID{id}, 0)
 }
@@ -261,12 +155,8 @@ func (x *index) notAtLocked(id seriesID, not func(owner) bool) {
 func (r *replay) empty(g *group) {
 	if p := r.groups[g.number]; p != nil {
 		for slot, at := range p.slots {
-			switch {
-			case at.state != own:
-			case r.sealedLater(g.head, at.series, minTime), !p.has(at.series, uint32(slot)):
-				r.leave(g.head, at.series, owner{g.index, uint32(slot)})
-			default:
-				r.forget(g.head, at.series)
+			if at.series != noSeries {
+				r.vacate(p, uint32(slot))
 			}
 		}
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/nilometer/nilometer/tsdb/arena"
 )
 
-// seriesID numbers the series of one head. The number of a forgotten series is
-// used again when no snapshot is left that may know it.
+// seriesID is where the index of one head has a series. The place of a forgotten
+// one is used again when no snapshot is left that may know it; its number, by
+// which the log and files of seals know it, never is.
 type seriesID uint32
 
 const noSeries = seriesID(1<<32 - 1)
@@ -34,7 +35,7 @@ type owner struct {
 var nowhere = owner{group: 1<<32 - 1}
 
 // index finds series by labels. All that there is one of per series, or per
-// label, is in flat memory outside of the Go heap: about 30 bytes a series
+// label, is in flat memory outside of the Go heap: about 38 bytes a series
 // beside its tuples. Its methods ending in Locked are called with mu held.
 type index struct {
 	mu sync.RWMutex // guards everything
@@ -50,9 +51,11 @@ type index struct {
 	// By seriesID.
 	left, right arena.Array[tupleID] // the labels: what the group shares, and the rest; 0 and 0 of numbers that are free
 	hashes      arena.Array[series.Hash]
+	numbers     arena.Array[uint64] // in the log and in files of seals; 0 of those that are forgotten
 	owners      arena.Array[owner]
 	byHash      table
 
+	newest uint64               // of numbers
 	former map[seriesID][]owner // places it was in before, oldest first
 	dead   int
 	free   []freeID
@@ -75,7 +78,7 @@ func newIndex(o *arena.Owner, oldest func() uint64) index {
 	return index{
 		tuples: t, metricName: name, oldest: oldest, former: map[seriesID][]owner{},
 		left: arena.NewArray[tupleID](o), right: arena.NewArray[tupleID](o),
-		hashes: arena.NewArray[series.Hash](o), owners: arena.NewArray[owner](o), byHash: newTable(o),
+		hashes: arena.NewArray[series.Hash](o), numbers: arena.NewArray[uint64](o), owners: arena.NewArray[owner](o), byHash: newTable(o),
 	}
 }
 
@@ -86,6 +89,16 @@ func (x *index) liveLocked() int { return x.hashes.Len() - x.dead }
 func (x *index) fullLocked() bool { return x.hashes.Len() >= seriesMax || x.tuples.full() }
 
 func (x *index) ownerLocked(id seriesID) owner { return x.owners.All()[id] }
+
+// numberLocked is the number of a series outside of memory: a label set that is
+// forgotten and comes again has another, higher one.
+func (x *index) numberLocked(id seriesID) uint64 { return x.numbers.All()[id] }
+
+// setNumberLocked gives a series its number.
+func (x *index) setNumberLocked(id seriesID, number uint64) {
+	x.numbers.All()[id] = number
+	x.newest = max(x.newest, number)
+}
 
 func (x *index) hashOf(id uint32) uint64 { return uint64(x.hashes.All()[id]) }
 
@@ -179,18 +192,18 @@ func (x *index) labelValueLocked(id seriesID, name string) string {
 }
 
 // addLocked makes a series; the caller knows that there is none.
-func (x *index) addLocked(hash series.Hash, lset labels.Labels, at owner) seriesID {
+func (x *index) addLocked(hash series.Hash, lset labels.Labels, at owner, number uint64) seriesID {
 	t := &x.tuples
 	x.pairs = x.pairs[:0]
 	lset.Range(func(l labels.Label) {
 		x.pairs = append(x.pairs, t.addPair(t.symbols.add(l.Name), t.symbols.add(l.Value)))
 	})
 	a, b := x.sharing.split(t, at.group, x.pairs, x.metricName)
-	return x.newLocked(hash, t.add(a), t.add(b), at)
+	return x.newLocked(hash, t.add(a), t.add(b), at, number)
 }
 
 // newLocked makes a series of two tuples of labels.
-func (x *index) newLocked(hash series.Hash, left, right tupleID, at owner) seriesID {
+func (x *index) newLocked(hash series.Hash, left, right tupleID, at owner, number uint64) seriesID {
 	t := &x.tuples
 	id := x.newIDLocked()
 	t.post(left, id)
@@ -201,6 +214,7 @@ func (x *index) newLocked(hash series.Hash, left, right tupleID, at owner) serie
 	}
 	x.left.All()[id], x.right.All()[id] = left, right
 	x.hashes.All()[id], x.owners.All()[id] = hash, at
+	x.setNumberLocked(id, number)
 	x.byHash.add(uint64(hash), uint32(id), x.hashOf)
 	return id
 }
@@ -216,6 +230,7 @@ func (x *index) newIDLocked() seriesID {
 	x.left.Push(0)
 	x.right.Push(0)
 	x.hashes.Push(0)
+	x.numbers.Push(0)
 	x.owners.Push(nowhere)
 	return seriesID(x.hashes.Len() - 1)
 }
@@ -246,7 +261,7 @@ func (x *index) placesLocked(dst []owner, id seriesID) []owner {
 // hideLocked begins to forget a series: its labels find it no more.
 func (x *index) hideLocked(id seriesID) {
 	x.byHash.remove(x.hashOf(uint32(id)), uint32(id), x.hashOf)
-	x.owners.All()[id] = nowhere
+	x.owners.All()[id], x.numbers.All()[id] = nowhere, 0
 	delete(x.former, id)
 	x.dead++
 }

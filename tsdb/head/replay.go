@@ -45,11 +45,9 @@ type replay struct {
 	gone   map[*Head]map[seriesID]bool
 	bytes  int // in backlogs
 	files  []*sealFile
-	was    []formerPlace
-	claims []claim
-	seen   map[*Head][]int64            // by series: the last time of the newest seal that names it
-	idle   map[*Head]map[seriesID]int64 // last samples of restored series that have none in their newest seal
-	out    Replayed
+	// numbers find series by the numbers that the log and files of seals have.
+	numbers map[*Head]*numbering
+	out     Replayed
 }
 
 // replayed is what the log says about a group so far.
@@ -58,8 +56,6 @@ type replayed struct {
 	seq    uint64
 	last   int64 // time of the last batch
 	broken bool  // records are missing until the next base
-	// restored: its state comes from a file of seals.
-	restored bool
 	// ended: the group was dropped, and one made after it has its name.
 	ended bool
 	slots []place
@@ -82,7 +78,7 @@ const backlogBytesMax = 512 << 20
 // series can be found, and what a caller touches is brought up to date first;
 // CatchUp does so with all the rest.
 func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
-	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, idle: map[*Head]map[seriesID]int64{}, seen: map[*Head][]int64{}}
+	r := &replay{set: s, groups: map[uint64]*replayed{}, losses: map[uint64]int{}, gone: map[*Head]map[seriesID]bool{}, numbers: map[*Head]*numbering{}}
 	log := readAhead(ctx, s.deps.Log)
 	defer log.stop()
 	var err error
@@ -94,11 +90,10 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	if err != nil {
 		return r.out, err
 	}
-	r.settleClaims()
 	r.forgetLeft()
 	for _, p := range r.groups {
 		if !p.ended {
-			r.evict(p)
+			r.agree(p)
 			r.handOver(p, true)
 		}
 	}
@@ -107,15 +102,20 @@ func (s *Heads) Replay(ctx context.Context) (Replayed, error) {
 	return r.out, nil
 }
 
-// evict takes series out of slots that the log has not told to have left though
-// another group has them: a record was lost.
-func (r *replay) evict(p *replayed) {
+// agree makes the slots of a group say what the index says. They differ where
+// records were lost: a series that has left is where it came to, and one whose new
+// group is lost is where it was.
+func (r *replay) agree(p *replayed) {
 	x := &p.group.head.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for slot := range p.slots {
-		if at := &p.slots[slot]; at.state == own && x.ownerLocked(at.series) != (owner{p.group.index, uint32(slot)}) {
+		at := &p.slots[slot]
+		switch here := at.series != noSeries && x.ownerLocked(at.series) == (owner{p.group.index, uint32(slot)}); {
+		case at.state == own && !here:
 			at.state = foreign
+		case at.state == foreign && here:
+			at.state = own
 		}
 	}
 }
@@ -212,8 +212,7 @@ func (r *replay) record(segment uint64, typ record.Type, body []byte) error {
 	if err != nil {
 		return err
 	}
-	r.batch(segment, b)
-	return nil
+	return r.batch(segment, b)
 }
 
 // base makes a group, or brings one that missed records back. Members are read
@@ -256,13 +255,11 @@ func (r *replay) base(segment uint64, body []byte) error {
 	}
 	p.seq, p.broken = b.Seq, false
 	p.last = max(p.last, b.Last)
-	st := step{base: b, ids: make([]seriesID, len(b.Members)), seq: b.Seq, segment: segment}
-	for i := range b.Members {
-		st.ids[i] = r.adopt(p, b.Members[i].Slot, b.Members[i].Labels, b.Members[i].Time)
-		st.note(p, b.Members[i].Slot)
-		b.Members[i].Labels = labels.EmptyLabels() // only the index needs them
+	ids, err := r.adoptAll(p, b.Members)
+	if err != nil {
+		return fmt.Errorf("base of group %q: %w", b.Name, err)
 	}
-	p.steps = append(p.steps, st)
+	p.steps = append(p.steps, step{base: b, ids: ids, seq: b.Seq, segment: segment})
 	return nil
 }
 
@@ -317,10 +314,10 @@ func (r *replay) next(number, seq uint64, t int64) *replayed {
 }
 
 // batch leaves a group one batch record.
-func (r *replay) batch(segment uint64, b *record.Batch) {
+func (r *replay) batch(segment uint64, b *record.Batch) error {
 	p := r.next(b.Group, b.Seq, b.Time)
 	if p == nil {
-		return
+		return nil
 	}
 	p.last = max(p.last, b.Time)
 	r.out.Batches++
@@ -331,20 +328,27 @@ func (r *replay) batch(segment uint64, b *record.Batch) {
 	if from != segment { // both are needed
 		h.noteLogged(from, b.Time)
 	}
-	st := step{batch: b, seq: b.Seq, segment: from}
-	for i, m := range b.New {
-		st.ids = append(st.ids, r.renew(p, m.Slot, m.Labels, b.Time))
-		st.note(p, m.Slot)
-		b.New[i].Labels = labels.EmptyLabels()
+	ids, err := r.adoptAll(p, b.New)
+	if err != nil {
+		return fmt.Errorf("batch of group %q: %w", p.group.name, err)
 	}
-	p.steps = append(p.steps, st)
+	p.steps = append(p.steps, step{batch: b, ids: ids, seq: b.Seq, segment: from})
+	return nil
 }
 
-// note remembers a slot whose series has turned out to be in another group.
-func (st *step) note(p *replayed, slot uint32) {
-	if p.slots[slot].state == foreign {
-		st.elsewhere = append(st.elsewhere, slot)
+// adoptAll gives slots of a group their series.
+func (r *replay) adoptAll(p *replayed, members []record.Member) ([]seriesID, error) {
+	ids := make([]seriesID, len(members))
+	for i := range members {
+		m := &members[i]
+		var err error
+		if ids[i], err = r.adopt(p, m); err != nil {
+			r.missed(p)
+			return nil, err
+		}
+		m.Labels = labels.EmptyLabels() // only the index needs them
 	}
+	return ids, nil
 }
 
 // leansOn is the segment of the base that a record of the group in a segment

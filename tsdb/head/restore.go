@@ -32,9 +32,8 @@ type restoredFrame struct {
 
 // restoring is what a replay knows of the files of seals.
 type restoring struct {
-	numbers map[*Head]*numbering // series by the number of their definition
-	groups  map[uint64]*restored
-	faults  []error
+	groups map[uint64]*restored
+	faults []error
 }
 
 func (r *restoring) fault(err error) {
@@ -58,7 +57,7 @@ func (r *replay) restore() ([]error, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list seals: %w", err)
 	}
-	rs := &restoring{numbers: map[*Head]*numbering{}, groups: map[uint64]*restored{}}
+	rs := &restoring{groups: map[uint64]*restored{}}
 	var files []uint64
 	for _, name := range names { // in order of their numbers
 		switch number, rest, ok := numberOf(name); {
@@ -82,7 +81,6 @@ func (r *replay) restore() ([]error, error) {
 	for _, number := range slices.Sorted(maps.Keys(rs.groups)) {
 		r.restoreGroup(rs, number, rs.groups[number])
 	}
-	r.formerPlaces()
 	return rs.faults, nil
 }
 
@@ -129,38 +127,33 @@ func (r *replay) readSeries(rs *restoring, name string, id tenant.ID, number uin
 			rs.fault(fmt.Errorf("file %s: %w", name, err))
 			continue
 		}
-		h.index.define(d, func(number uint64, id seriesID) { rs.define(h, number, id) })
+		h.index.define(d, func(number uint64, id seriesID) { r.define(h, number, id) })
 	}
 	return nil
 }
 
 // numbersOf returns the numbers of a head's series.
-func (r *restoring) numbersOf(h *Head) *numbering {
+func (r *replay) numbersOf(h *Head) *numbering {
 	if r.numbers[h] == nil {
 		r.numbers[h] = newNumbering()
 	}
 	return r.numbers[h]
 }
 
-// define notes the number of a series. Labels that were defined before were
-// forgotten in between: the newest number is theirs.
-func (r *restoring) define(h *Head, number uint64, id seriesID) {
-	numbers := r.numbersOf(h)
-	if was := h.defs.set(id, number); was != 0 {
+// define notes the number of a series; the index is locked. Labels that have two
+// were forgotten in between: the newest number is theirs.
+func (r *replay) define(h *Head, number uint64, id seriesID) {
+	x, numbers := &h.index, r.numbersOf(h)
+	switch was := x.numberLocked(id); {
+	case was > number:
+		return
+	case was < number:
 		numbers.unset(was)
+		x.setNumberLocked(id, number)
 	}
 	numbers.set(number, id)
-}
-
-// set notes the number of a series that a file defines, and returns the one that
-// it had.
-func (d *definitions) set(id seriesID, number uint64) (was uint64) {
-	for int(id) >= len(d.of) {
-		d.of = append(d.of, 0)
-	}
-	was, d.of[id] = d.of[id], number
-	d.next, d.count = max(d.next, number), d.count+1
-	return was
+	h.defs.knowLocked(id)
+	h.defs.count++
 }
 
 // readSeals maps a file of seals and sorts its frames by group.
@@ -226,10 +219,10 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 	newest := g.frames[len(g.frames)-1].Group
 	h := r.set.Head(tenant.ID(newest.Tenant))
 	p := r.group(h, groupName{storage.GroupKind(newest.Kind), series.Key(newest.Key), newest.Name}, number)
-	p.seq, p.last, p.restored, p.group.need = newest.Seq, newest.Last, true, newest.Segment
+	p.seq, p.last, p.group.need = newest.Seq, newest.Last, newest.Segment
 	p.group.sealedSeq = newest.Seq
 	h.noteSealed(newest.Last)
-	numbers := rs.numbersOf(h)
+	numbers := r.numbersOf(h)
 	x := &h.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -239,7 +232,7 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 			id, ok := numbers.of(m.Series + uint64(k))
 			g.ids = append(g.ids, id)
 			if ok { // else it was forgotten: what is named here is in blocks
-				r.restoreMember(p, id, m, m.Slot+k, newest.Last)
+				r.restoreMember(p, id, m.Foreign, m.Slot+k)
 			}
 		}
 	}
@@ -247,64 +240,15 @@ func (r *replay) restoreGroup(rs *restoring, number uint64, g *restored) {
 }
 
 // restoreMember gives a slot of a group the series that the newest seal of the
-// group, until a time, says. The index is locked.
-func (r *replay) restoreMember(p *replayed, id seriesID, m *seal.Member, slot uint32, until int64) {
-	h := p.group.head
-	x := &h.index
+// group says. The index is locked.
+func (r *replay) restoreMember(p *replayed, id seriesID, left bool, slot uint32) {
 	at := p.grow(slot)
-	*at = place{series: id, state: own}
-	here := owner{p.group.index, slot}
-	for int(id) >= len(r.seen[h]) {
-		r.seen[h] = append(r.seen[h], minTime-1)
-	}
-	r.seen[h][id] = max(r.seen[h][id], until)
-	switch was := x.ownerLocked(id); {
-	case m.Foreign:
-		at.state = foreign
-		r.was = append(r.was, formerPlace{h, id, here})
-	case was == nowhere:
-		x.owners.All()[id] = here
-		r.idles(h, id, m)
-	case p.group.kind == private: // moves go to private groups, and the log says so to the other
-		x.owners.All()[id] = here
-		r.idles(h, id, m)
-		r.was = append(r.was, formerPlace{h, id, was})
-	default:
-		r.was = append(r.was, formerPlace{h, id, here})
-	}
-}
-
-// idles notes whether the newest seal of a series' owner has a sample of it.
-func (r *replay) idles(h *Head, id seriesID, m *seal.Member) {
-	if !m.Explicit {
-		if len(r.idle[h]) > 0 {
-			delete(r.idle[h], id)
-		}
+	*at = place{series: id, state: foreign}
+	if left {
+		p.group.head.index.wasAtLocked(id, owner{p.group.index, slot})
 		return
 	}
-	if r.idle[h] == nil {
-		r.idle[h] = map[seriesID]int64{}
-	}
-	r.idle[h][id] = m.Time
-}
-
-// formerPlace is a place where a series may have been before.
-type formerPlace struct {
-	head *Head
-	id   seriesID
-	at   owner
-}
-
-// formerPlaces notes where series were before they came to the group that has
-// them now.
-func (r *replay) formerPlaces() {
-	for _, f := range r.was {
-		x := &f.head.index
-		x.mu.Lock()
-		x.wasAtLocked(f.id, f.at)
-		x.mu.Unlock()
-	}
-	r.was = nil
+	at.state = r.seatLocked(p, slot, id)
 }
 
 // forgetLeft forgets restored series that no group has: all that they had is in
@@ -317,10 +261,9 @@ func (r *replay) forgetLeft() {
 		x := &h.index
 		var gone []seriesID
 		x.mu.Lock()
-		for id, number := range h.defs.of {
+		for id, number := range x.numbers.All() {
 			if number != 0 && x.ownerLocked(seriesID(id)) == nowhere {
 				gone = append(gone, seriesID(id))
-				h.defs.of[id] = 0
 			}
 		}
 		for _, id := range gone {
@@ -329,6 +272,7 @@ func (r *replay) forgetLeft() {
 		}
 		x.unpostLocked(gone, 0)
 		x.mu.Unlock()
+		h.defs.undefine(gone)
 	}
 }
 

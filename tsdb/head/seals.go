@@ -51,11 +51,10 @@ type sealFile struct {
 	live    int // stretches that are in use
 }
 
-// definitions are the numbers that files know a head's series by.
+// definitions are the series that files name by their numbers.
 type definitions struct {
-	mu    sync.Mutex // guards the fields below
-	of    []uint64   // by seriesID; 0: none
-	next  uint64
+	mu    sync.Mutex   // guards the fields below
+	known []uint64     // bits by seriesID: in fresh, or in a file
 	fresh []definition // not in a file yet
 	files []uint64     // those with definitions, oldest first
 	count int          // in files
@@ -110,12 +109,19 @@ func (g *group) membersLocked(to *seal.Group, derived []bool) {
 	d := &g.head.defs
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	g.head.index.mu.RLock()
+	defer g.head.index.mu.RUnlock()
 	for slot := range g.members {
 		m := &g.members[slot]
 		if m.state != own && m.state != foreign || m.unlogged || g.gone[m.series] {
 			continue
 		}
-		x := seal.Member{Slot: uint32(slot), Series: d.defineLocked(m.series), Foreign: m.state == foreign}
+		number := g.head.index.numberLocked(m.series)
+		if number == 0 { // just forgotten
+			continue
+		}
+		d.defineLocked(m.series, number)
+		x := seal.Member{Slot: uint32(slot), Series: number, Foreign: m.state == foreign}
 		if !x.Foreign {
 			x.Present, x.HasValue = m.present, m.hasValue
 			if !derived[slot] {
@@ -128,26 +134,31 @@ func (g *group) membersLocked(to *seal.Group, derived []bool) {
 	}
 }
 
-// defineLocked returns the number of a series, a new one when it has none.
-func (d *definitions) defineLocked(id seriesID) uint64 {
-	for int(id) >= len(d.of) {
-		d.of = append(d.of, 0)
+// defineLocked sees to it that a series is defined.
+func (d *definitions) defineLocked(id seriesID, number uint64) {
+	if d.knowLocked(id) {
+		d.fresh = append(d.fresh, definition{number, id})
 	}
-	if d.of[id] == 0 {
-		d.next++
-		d.of[id] = d.next
-		d.fresh = append(d.fresh, definition{d.next, id})
-	}
-	return d.of[id]
 }
 
-// undefine forgets the numbers of series that are forgotten.
+// knowLocked notes that a series is defined, and tells whether that is new.
+func (d *definitions) knowLocked(id seriesID) bool {
+	for int(id>>6) >= len(d.known) {
+		d.known = append(d.known, 0)
+	}
+	bit := uint64(1) << (id & 63)
+	was := d.known[id>>6]
+	d.known[id>>6] |= bit
+	return was&bit == 0
+}
+
+// undefine forgets the definitions of series that are forgotten.
 func (d *definitions) undefine(ids []seriesID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, id := range ids {
-		if int(id) < len(d.of) {
-			d.of[id] = 0
+		if int(id>>6) < len(d.known) {
+			d.known[id>>6] &^= 1 << (id & 63)
 		}
 	}
 }
@@ -325,7 +336,7 @@ func (h *Head) writeSeries(number uint64) error {
 	fresh, old := d.fresh, d.files
 	all := len(d.files) >= seriesFilesMax || d.count+len(fresh) > 2*h.Series()+definitionsMin
 	if all {
-		fresh = d.allLocked()
+		fresh = d.allLocked(&h.index)
 	}
 	l := &h.set.seals
 	name := h.seriesName(number)
@@ -335,7 +346,7 @@ func (h *Head) writeSeries(number uint64) error {
 		w.write(seal.AppendHeader(nil))
 		for rest := fresh; len(rest) > 0; {
 			n := min(len(rest), seal.SeriesMax)
-			w.frame(seal.Series, seal.AppendDefinitions(nil, h.index.definitions(string(h.id), d.of, rest[:n])))
+			w.frame(seal.Series, seal.AppendDefinitions(nil, h.index.definitions(string(h.id), rest[:n])))
 			rest = rest[n:]
 		}
 		w.write(w.table.Append(nil))
@@ -373,7 +384,7 @@ func (h *Head) dropSeries() {
 	for _, n := range d.files {
 		_ = l.fs.Remove(h.seriesName(n)) // else the next start reads what it does not need
 	}
-	clear(d.of)
+	clear(d.known)
 	d.files, d.fresh, d.count = nil, nil, 0
 }
 
@@ -382,11 +393,13 @@ func (h *Head) seriesName(number uint64) string {
 	return h.set.seals.name(seriesPrefix, number) + "-" + string(h.id)
 }
 
-// allLocked returns the numbers of all series, in order.
-func (d *definitions) allLocked() []definition {
-	out := make([]definition, 0, len(d.of))
-	for id, number := range d.of {
-		if number != 0 {
+// allLocked returns the numbers of all series that are defined, in order.
+func (d *definitions) allLocked(x *index) []definition {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var out []definition
+	for id, number := range x.numbers.All() {
+		if number != 0 && id>>6 < len(d.known) && d.known[id>>6]&(1<<(id&63)) != 0 {
 			out = append(out, definition{number, seriesID(id)})
 		}
 	}

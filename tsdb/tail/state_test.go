@@ -37,7 +37,7 @@ func (w *writer) batch(group uint64, t int64, flags byte, fresh []uint32, values
 	var b record.BatchWriter
 	b.Reset(group, w.seq, t, flags)
 	for _, slot := range fresh {
-		b.AddMember(slot, name(slot))
+		b.AddMember(slot, uint64(slot)+1, name(slot))
 	}
 	for slot := range uint32(10) {
 		if v, ok := values[slot]; ok {
@@ -115,7 +115,7 @@ func TestMissingRecords(t *testing.T) {
 		t.Errorf("%d losses", s.Lost())
 	}
 	one := func(slot uint32, v float64) record.Member {
-		return record.Member{Slot: slot, Labels: name(slot), Bits: math.Float64bits(v), HasValue: true, Present: true}
+		return record.Member{Slot: slot, Series: uint64(slot) + 1, Labels: name(slot), Bits: math.Float64bits(v), HasValue: true, Present: true}
 	}
 	expect(t, apply(t, s, base("default", 1, w.seq, storage.Closed, one(0, 1), one(1, 7))))
 	expect(t, apply(t, s, w.batch(1, 50, 0, nil, map[uint32]float64{1: 8})), "50: m0=1 m1=8")
@@ -156,7 +156,7 @@ func BenchmarkApply(b *testing.B) {
 		w.Reset(1, seq, int64(i)*15_000, 0)
 		for slot := range uint32(series) {
 			if i == 0 {
-				w.AddMember(slot, name(slot))
+				w.AddMember(slot, uint64(slot)+1, name(slot))
 			}
 		}
 		for slot := range uint32(series) {
