@@ -17,7 +17,7 @@ import (
 
 func exampleGroup() *seal.Group {
 	return &seal.Group{
-		Tenant: "default", Number: 7, Kind: 2, Key: 0x1122334455667788, Name: "push", Seq: 300, Segment: 3, Last: 1_699_999_290_000,
+		Tenant: "default", Number: 7, Kind: 2, Key: 0x1122334455667788, Name: "push", Seq: 300, Segment: 3, Newest: 44, Last: 1_699_999_290_000,
 		Span: 1_699_999_200_000, From: 120, To: 123, End: 124, Times: []int64{1_699_999_245_000, 1_699_999_260_000, 1_699_999_275_000, 1_699_999_290_000},
 		StretchBytes: 20,
 		Members: []seal.Member{
@@ -85,7 +85,7 @@ func TestFile(t *testing.T) {
 	}
 	want := exampleGroup()
 	if !slices.Equal(g.Members, want.Members) || !slices.Equal(g.Times, want.Times) || g.Name != want.Name || g.Seq != want.Seq ||
-		g.Number != want.Number || g.Segment != want.Segment || g.Last != want.Last || g.From != want.From || g.To != want.To || g.End != want.End {
+		g.Number != want.Number || g.Segment != want.Segment || g.Newest != want.Newest || g.Last != want.Last || g.From != want.From || g.To != want.To || g.End != want.End {
 		t.Errorf("%+v instead of %+v", g, want)
 	}
 	if !reflect.DeepEqual(defs, exampleSeries()) {

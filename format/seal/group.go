@@ -20,7 +20,10 @@ type Group struct {
 	Seq    uint64
 	// Segment of the log is the first that may have records after Seq.
 	Segment uint64
-	Last    int64 // time of the last position; it is Times' last
+	// Newest is the highest number of a series that the tenant has given so far,
+	// whether or not a file names it.
+	Newest uint64
+	Last   int64 // time of the last position; it is Times' last
 
 	Span          int64 // the tile's, ms
 	From, To, End int
@@ -99,6 +102,7 @@ func AppendGroup(dst []byte, g *Group) []byte {
 	dst = appendBytes(dst, g.Name)
 	dst = binary.AppendUvarint(dst, g.Seq)
 	dst = binary.AppendUvarint(dst, g.Segment)
+	dst = binary.AppendUvarint(dst, g.Newest)
 	dst = binary.AppendVarint(dst, g.Last)
 	dst = binary.AppendVarint(dst, g.Span)
 	dst = binary.AppendUvarint(dst, uint64(g.From))
@@ -152,7 +156,7 @@ func (m *Member) flags() byte {
 // to the members.
 func ReadGroup(head []byte, body int) (*Group, error) {
 	r := reader{b: head}
-	g := &Group{Tenant: string(r.bytes()), Number: r.uvarint(), Kind: r.byte(), Key: r.uint64(), Name: string(r.bytes()), Seq: r.uvarint(), Segment: r.uvarint(), Last: r.varint(), Span: r.varint()}
+	g := &Group{Tenant: string(r.bytes()), Number: r.uvarint(), Kind: r.byte(), Key: r.uint64(), Name: string(r.bytes()), Seq: r.uvarint(), Segment: r.uvarint(), Newest: r.uvarint(), Last: r.varint(), Span: r.varint()}
 	g.From = r.count(column.TilePositions)
 	g.To = g.From + r.count(column.TilePositions)
 	g.End = g.To + r.count(column.TilePositions)

@@ -253,7 +253,7 @@ func (g *group) settleAllLocked(b *backlog) {
 
 // forgottenLocked makes a member new that has no sample after the horizon: a cut
 // has forgotten it (dropFrom), and only segments that are kept for others brought
-// it back. The next base does not name it, as it would not have without this
+// it back. Its labels may have had another number since: it gets a new one. The next base does not name it, as it would not have without this
 // start: of two bases at the same place of the log only the first is read.
 func (g *group) forgottenLocked(slot uint32) {
 	m := &g.members[slot]
@@ -263,6 +263,8 @@ func (g *group) forgottenLocked(slot uint32) {
 	if last, ok := g.lastSampleLocked(slot); !ok || last < g.head.horizon.Load() {
 		*m = member{state: own, series: m.series, lastTime: m.lastTime, unlogged: true}
 		delete(g.starts, slot)
+		g.head.defs.undefine([]seriesID{m.series})
+		g.head.index.renew(m.series)
 	}
 }
 

@@ -100,6 +100,20 @@ func (x *index) setNumberLocked(id seriesID, number uint64) {
 	x.newest = max(x.newest, number)
 }
 
+// atLeast makes the numbers of new series higher than one that may be in the log.
+func (x *index) atLeast(number uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.newest = max(x.newest, number)
+}
+
+// renew gives a series the number of a new one.
+func (x *index) renew(id seriesID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.setNumberLocked(id, x.newest+1)
+}
+
 func (x *index) hashOf(id uint32) uint64 { return uint64(x.hashes.All()[id]) }
 
 // findLocked returns the series with these labels.

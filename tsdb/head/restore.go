@@ -188,7 +188,9 @@ func (r *replay) readSeals(rs *restoring, number uint64) error {
 			rs.fault(fmt.Errorf("file %s: %w", name, err))
 			continue
 		}
-		if g.Span+r.set.spanMs <= r.set.Head(tenant.ID(g.Tenant)).horizon.Load() {
+		h := r.set.Head(tenant.ID(g.Tenant))
+		h.index.atLeast(g.Newest)
+		if g.Span+r.set.spanMs <= h.horizon.Load() {
 			continue // in a block
 		}
 		if rs.groups[g.Number] == nil {

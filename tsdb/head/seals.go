@@ -111,6 +111,7 @@ func (g *group) membersLocked(to *seal.Group, derived []bool) {
 	defer d.mu.Unlock()
 	g.head.index.mu.RLock()
 	defer g.head.index.mu.RUnlock()
+	to.Newest = g.head.index.newest
 	for slot := range g.members {
 		m := &g.members[slot]
 		if m.state != own && m.state != foreign || m.unlogged || g.gone[m.series] {
