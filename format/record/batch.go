@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -25,14 +26,16 @@ const (
 )
 
 // BatchWriter encodes the body of a batch record: a header, then new members,
-// then values in order of slots, then stale markers, histograms and start
-// timestamps, each in order of slots.
+// stale markers, histograms, start timestamps and values, each in order of
+// slots. Slots, codes and operands of values stand apart: a frame takes each
+// with those of other batches, where they compress best (see stripes).
 type BatchWriter struct {
 	Group, Seq uint64
 	Time       int64
 	Flags      byte
 
-	members, values, stale []byte
+	members, stale         []byte
+	slots, codes, operands []byte // of values
 	memberCount            int
 	valueCount, staleCount int
 	lastMember, lastValue  int64
@@ -45,7 +48,7 @@ type BatchWriter struct {
 func (w *BatchWriter) Reset(group, seq uint64, time int64, flags byte) {
 	*w = BatchWriter{
 		Group: group, Seq: seq, Time: time, Flags: flags,
-		members: w.members[:0], values: w.values[:0], stale: w.stale[:0], lastMember: -1, lastValue: -1, lastStale: -1,
+		members: w.members[:0], stale: w.stale[:0], slots: w.slots[:0], codes: w.codes[:0], operands: w.operands[:0], lastMember: -1, lastValue: -1, lastStale: -1,
 		histograms: section{data: w.histograms.data[:0], last: -1}, starts: section{data: w.starts.data[:0], last: -1},
 	}
 }
@@ -62,8 +65,10 @@ func (w *BatchWriter) AddMember(slot uint32, series uint64, lset labels.Labels) 
 // AddValue adds the value of a member whose last one had the bits prev (0 when
 // it had none); slots increase. hint is the member's.
 func (w *BatchWriter) AddValue(slot uint32, prev, value uint64, hint *Hint) {
-	w.values = appendSlot(w.values, w.lastValue, slot)
-	w.values = appendValue(w.values, prev, value, hint)
+	c := code(prev, value, hint)
+	w.slots = appendSlot(w.slots, w.lastValue, slot)
+	w.codes = append(w.codes, c.code[:c.codes]...)
+	w.operands = c.appendOperand(w.operands)
 	w.lastValue = int64(slot)
 	w.valueCount++
 }
@@ -88,13 +93,16 @@ func (w *BatchWriter) Append(dst []byte) []byte {
 		flags |= flagStarts
 	}
 	dst = append(dst, flags)
+	for _, stripe := range [...][]byte{w.slots, w.codes, w.operands} {
+		dst = binary.AppendUvarint(dst, uint64(len(stripe)))
+	}
 	dst = binary.AppendUvarint(dst, uint64(w.memberCount))
 	dst = append(dst, w.members...)
 	dst = binary.AppendUvarint(dst, uint64(w.staleCount))
 	dst = append(dst, w.stale...)
 	dst = binary.AppendUvarint(dst, uint64(w.valueCount))
-	dst = append(dst, w.values...)
-	return w.starts.append(w.histograms.append(dst))
+	dst = w.starts.append(w.histograms.append(dst))
+	return append(append(append(dst, w.slots...), w.codes...), w.operands...)
 }
 
 // Batch is a decoded batch record. Values are read one by one with Next, since
@@ -110,11 +118,17 @@ type Batch struct {
 	// Histograms and Starts tell whether there are any behind the values.
 	Histograms, Starts bool
 
-	r    reader
-	left int
-	prev int64
-	in   part
+	r      reader // up to the stripes of the values
+	sizes  [stripeCount - 1]uint32
+	values *values // nil before the first
+	left   int
+	prev   int64
+	in     part
 }
+
+// values are the stripes of a batch's values: apart from it, because many
+// batches wait for their turn in a replay.
+type values struct{ slots, codes, operands reader }
 
 // PeekBatch returns group and number of a batch or a leave: enough to know
 // whether it is needed.
@@ -132,6 +146,7 @@ func ReadBatch(body []byte) (*Batch, error) {
 	if b.Flags&^batchFlagsMask != 0 {
 		r.fail("unknown flags of a batch")
 	}
+	b.readStripes()
 	b.Histograms, b.Starts = b.Flags&flagHistograms != 0, b.Flags&flagStarts != 0
 	b.Flags &^= flagHistograms | flagStarts
 	n := r.count(3)
@@ -153,12 +168,43 @@ func ReadBatch(body []byte) (*Batch, error) {
 		}
 		b.Stale = append(b.Stale, uint32(prev))
 	}
-	b.Count = r.count(2)
-	b.left = b.Count
+	count := r.uvarint()
+	if count > uint64(min(b.sizes[0], b.sizes[1])) {
+		r.fail("bad count")
+	}
+	b.Count, b.left = int(count), int(count)
 	if r.err != nil {
 		return nil, fmt.Errorf("batch: %w", r.err)
 	}
 	return b, nil
+}
+
+// readStripes reads the sizes of the values' stripes, and leaves r what stands
+// before them.
+func (b *Batch) readStripes() {
+	r := &b.r
+	sizes := r.stripeSizes()
+	end := len(r.data)
+	for i, n := range sizes {
+		b.sizes[i] = uint32(n)
+		end -= n
+	}
+	if end < r.pos {
+		r.fail("stripes that are longer than their batch")
+		return
+	}
+	r.data = r.data[:end]
+}
+
+// open makes readers of the values' stripes, which stand behind all the rest.
+func (b *Batch) open() *values {
+	from := len(b.r.data)
+	stripe := func(size uint32) reader {
+		at := from
+		from += int(size)
+		return reader{data: b.r.data[:from], pos: at}
+	}
+	return &values{stripe(b.sizes[0]), stripe(b.sizes[1]), stripe(b.sizes[2])}
 }
 
 // Next returns the slot of the next value; ok is false at the end. Bits must be
@@ -168,6 +214,7 @@ func (b *Batch) Next() (slot uint32, ok bool, err error) { return b.next(inValue
 // Bits returns the value of the slot that Next has returned, given the bits of
 // the member's value before (0 when it had none, or a histogram).
 func (b *Batch) Bits(prev uint64) (uint64, error) {
-	v := b.r.value(prev)
-	return v, b.r.err
+	v := b.values
+	bits := readValue(&v.codes, &v.operands, prev)
+	return bits, cmp.Or(v.codes.err, v.operands.err)
 }

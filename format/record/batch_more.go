@@ -67,15 +67,42 @@ func (b *Batch) next(in part) (slot uint32, ok bool, err error) {
 	if b.in != in {
 		b.r.fail("parts of a batch that are read out of order")
 	}
-	if b.left == 0 || b.r.err != nil {
-		if last := in == inStarts || in == inHistograms && !b.Starts || !b.Starts && !b.Histograms; last && b.r.err == nil && b.r.pos != len(b.r.data) {
-			b.r.fail("bytes after the end of a batch")
-		}
+	if b.r.err != nil {
 		return 0, false, b.r.err
 	}
+	r := &b.r
+	if in == inValues {
+		if b.values == nil {
+			b.values = b.open()
+		}
+		r = &b.values.slots
+	}
+	if b.left == 0 {
+		return 0, false, b.endOf(in)
+	}
 	b.left--
-	b.prev = b.r.slot(b.prev)
-	return uint32(b.prev), b.r.err == nil, b.r.err
+	b.prev = r.slot(b.prev)
+	return uint32(b.prev), r.err == nil, r.err
+}
+
+// endOf checks that nothing stands behind a part that should not.
+func (b *Batch) endOf(in part) error {
+	var ended []*reader
+	if in == inValues {
+		ended = []*reader{&b.values.slots, &b.values.codes, &b.values.operands}
+	}
+	if last := in == inStarts || in == inHistograms && !b.Starts || !b.Starts && !b.Histograms; last {
+		ended = append(ended, &b.r)
+	}
+	for _, r := range ended {
+		if r.err == nil && r.pos != len(r.data) {
+			r.fail("bytes after the end of a batch")
+		}
+		if r.err != nil {
+			return r.err
+		}
+	}
+	return nil
 }
 
 // NextHistogram returns the slot of the next histogram; ok is false at the end.

@@ -2,107 +2,185 @@ package record
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/klauspost/compress/huff0"
 	"github.com/klauspost/compress/s2"
 )
 
-// Payloads shorter than these are left as they are: the headers eat what is
-// saved.
+// Payloads shorter than compressMin, and stripes shorter than matchMin and
+// codeMin, are left as they are: the headers eat what is saved.
 const (
 	compressMin = 256
-	entropyMin  = 1 << 10
+	matchMin    = 64
+	codeMin     = 256
 )
 
 // expansionMax bounds what a byte of an S2 block may stand for: a reader takes no
 // memory for more.
 const expansionMax = 1 << 10
 
-// entropyBlock is what is coded with one table, bytes.
-const entropyBlock = 64 << 10
+// codeBlock is what is coded with one table, bytes.
+const codeBlock = 64 << 10
+
+// Flags of a stripe.
+const (
+	stripeMatched = 1 // an S2 block
+	stripeCoded   = 2 // Huffman code, around S2
+
+	stripeFlagsMask = stripeMatched | stripeCoded
+)
+
+// operandsStripe is the one in which nothing ever repeats.
+const operandsStripe = 3
 
 // Framer makes frames. The zero Framer is ready for use; one goroutine uses it.
 type Framer struct {
-	matched, coded []byte
-	huff           huff0.Scratch
+	stripes             stripes
+	matched, coded, out []byte
+	huff                huff0.Scratch
 }
 
 // compress returns a payload as it stands in a frame, and the flags that say so:
-// without its repetitions (S2), and then with bytes that are frequent in fewer
-// bits (Huffman). Values of a scrape hardly ever repeat, their first bytes are
-// much alike.
+// in stripes, each of them without its repetitions (S2), and then with bytes
+// that are frequent in fewer bits (Huffman). Nothing returned is kept beyond the
+// next call.
 func (f *Framer) compress(payload []byte) ([]byte, byte) {
-	flags := byte(0)
 	if len(payload) < compressMin {
-		return payload, flags
+		return payload, 0
 	}
-	f.matched = s2.Encode(f.matched[:cap(f.matched)], payload)
-	if n := len(f.matched); n < len(payload) && len(payload) <= expansionMax*n {
-		payload, flags = f.matched, flagS2
+	f.stripes.split(payload)
+	last := stripeCount - 1
+	for len(f.stripes[last]) == 0 {
+		last--
 	}
-	if len(payload) < entropyMin {
-		return payload, flags
+	f.out = f.out[:0]
+	for i, stripe := range f.stripes[:last+1] {
+		f.appendStripe(stripe, i != operandsStripe)
 	}
-	f.coded = f.coded[:0]
-	for rest := payload; len(rest) > 0; {
-		n := min(len(rest), entropyBlock)
-		f.coded = f.appendBlock(f.coded, rest[:n])
-		rest = rest[n:]
+	if len(f.out) >= len(payload) {
+		return payload, 0
 	}
-	if len(f.coded) < len(payload)-len(payload)/16 {
-		return f.coded, flags | flagHuffman
-	}
-	return payload, flags
+	return f.out, flagStripes
 }
 
-// appendBlock appends one block: the length of the bytes, that of their code (0:
-// they stand as they are), and either.
-func (f *Framer) appendBlock(dst, block []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(block)))
+// appendStripe appends one stripe to out: its flags, and the size and the bytes
+// of what stands.
+func (f *Framer) appendStripe(stripe []byte, repeats bool) {
+	flags := byte(0)
+	if repeats && len(stripe) >= matchMin {
+		f.matched = s2.Encode(f.matched[:cap(f.matched)], stripe)
+		if n := len(f.matched); n < len(stripe) && len(stripe) <= expansionMax*n {
+			stripe, flags = f.matched, stripeMatched
+		}
+	}
+	if len(stripe) >= codeMin {
+		f.coded = f.coded[:0]
+		for rest := stripe; len(rest) > 0; {
+			n := min(len(rest), codeBlock)
+			f.appendBlock(rest[:n])
+			rest = rest[n:]
+		}
+		if len(f.coded) < len(stripe)-len(stripe)/16 {
+			stripe, flags = f.coded, flags|stripeCoded
+		}
+	}
+	f.out = append(f.out, flags)
+	f.out = appendString(f.out, stripe)
+}
+
+// appendBlock appends one block to coded: the length of the bytes, that of their
+// code (0: they stand as they are), and either.
+func (f *Framer) appendBlock(block []byte) {
+	f.coded = binary.AppendUvarint(f.coded, uint64(len(block)))
 	f.huff.Reuse = huff0.ReusePolicyNone
 	code, _, err := huff0.Compress4X(block, &f.huff)
 	if err != nil || len(code) >= len(block) { // too short, one byte only, or nothing to save
-		return append(append(dst, 0), block...)
+		f.coded = append(append(f.coded, 0), block...)
+		return
 	}
-	return append(binary.AppendUvarint(dst, uint64(len(code))), code...)
+	f.coded = appendString(f.coded, code)
 }
 
 // Unframer reads frames into memory of its own. The zero Unframer is ready for
 // use; one goroutine uses it.
 type Unframer struct {
-	coded, out []byte
-	huff       *huff0.Scratch
+	coded [stripeCount][]byte
+	plain [stripeCount][]byte
+	out   []byte
+	huff  *huff0.Scratch
 }
 
 // decompress returns the payload that stands in a frame under some flags. It is
 // valid until the next call.
 func (u *Unframer) decompress(payload []byte, flags byte) ([]byte, error) {
-	if flags&flagHuffman != 0 {
+	if flags&flagStripes == 0 {
+		return payload, nil
+	}
+	var all stripes
+	r := reader{data: payload}
+	total := 0
+	for i := 0; r.pos < len(payload); i++ {
+		if i == stripeCount {
+			r.fail("too many stripes")
+			break
+		}
+		flags, size := r.byte(), r.uvarint()
+		if size > uint64(len(payload)-r.pos) {
+			r.fail("a stripe that is cut off")
+		}
+		if r.err != nil {
+			break
+		}
 		var err error
-		if payload, err = u.decode(payload); err != nil {
+		if all[i], err = u.stripe(i, payload[r.pos:r.pos+int(size)], flags); err != nil {
+			return nil, err
+		}
+		if total += len(all[i]); total > FrameMax {
+			r.fail("a payload of impossible length")
+			break
+		}
+		r.pos += int(size)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	var err error
+	u.out, err = all.join(u.out[:0])
+	return u.out, err
+}
+
+// stripe returns what stands in a stripe under some flags.
+func (u *Unframer) stripe(i int, stripe []byte, flags byte) ([]byte, error) {
+	if flags&^stripeFlagsMask != 0 {
+		return nil, fmt.Errorf("stripe flags %#x: %w", flags, ErrFuture)
+	}
+	if flags&stripeCoded != 0 {
+		var err error
+		if stripe, err = u.decode(i, stripe); err != nil {
 			return nil, err
 		}
 	}
-	if flags&flagS2 == 0 {
-		return payload, nil
+	if flags&stripeMatched == 0 {
+		return stripe, nil
 	}
-	n, err := s2.DecodedLen(payload)
-	if err != nil || n > min(FrameMax, expansionMax*len(payload)) {
+	n, err := s2.DecodedLen(stripe)
+	if err != nil || n > min(FrameMax, expansionMax*len(stripe)) {
 		return nil, &CorruptError{"bad compression header", HeaderSize}
 	}
-	if cap(u.out) < n {
-		u.out = make([]byte, n)
+	if cap(u.plain[i]) < n {
+		u.plain[i] = make([]byte, n)
 	}
-	out, err := s2.Decode(u.out[:cap(u.out)], payload)
+	out, err := s2.Decode(u.plain[i][:cap(u.plain[i])], stripe)
 	if err != nil {
 		return nil, &CorruptError{"bad compressed data", HeaderSize}
 	}
 	return out, nil
 }
 
-// decode reads the blocks of a payload.
-func (u *Unframer) decode(payload []byte) ([]byte, error) {
-	u.coded = u.coded[:0]
+// decode reads the blocks of a stripe.
+func (u *Unframer) decode(i int, payload []byte) ([]byte, error) {
+	out := u.coded[i][:0]
 	r := reader{data: payload}
 	for r.err == nil && r.pos < len(payload) {
 		n, size := r.uvarint(), r.uvarint()
@@ -112,40 +190,42 @@ func (u *Unframer) decode(payload []byte) ([]byte, error) {
 		}
 		switch {
 		case r.err != nil:
-		case n == 0 || n > entropyBlock || len(u.coded)+int(n) > FrameMax:
+		case n == 0 || n > codeBlock || len(out)+int(n) > FrameMax:
 			r.fail("a block of impossible length")
 		case size > uint64(len(payload)-r.pos):
 			r.fail("a block that is cut off")
 		case stored:
-			u.coded = append(u.coded, payload[r.pos:r.pos+int(n)]...)
+			out = append(out, payload[r.pos:r.pos+int(n)]...)
 			r.pos += int(n)
 		default:
-			if !u.decodeBlock(payload[r.pos:r.pos+int(size)], int(n)) {
+			var ok bool
+			if out, ok = u.decodeBlock(out, payload[r.pos:r.pos+int(size)], int(n)); !ok {
 				r.fail("a block that is not Huffman code")
 			}
 			r.pos += int(size)
 		}
 	}
+	u.coded[i] = out
 	if r.err != nil {
 		return nil, r.err
 	}
-	return u.coded, nil
+	return out, nil
 }
 
-func (u *Unframer) decodeBlock(code []byte, n int) bool {
+// decodeBlock appends the n bytes of a block to dst.
+func (u *Unframer) decodeBlock(dst, code []byte, n int) ([]byte, bool) {
 	s, rest, err := huff0.ReadTable(code, u.huff)
 	if err != nil {
-		return false
+		return dst, false
 	}
 	u.huff = s
-	at := len(u.coded)
-	if cap(u.coded) < at+n {
-		u.coded = append(make([]byte, 0, max(at+n, 2*cap(u.coded))), u.coded...)
+	at := len(dst)
+	if cap(dst) < at+n {
+		dst = append(make([]byte, 0, max(at+n, 2*cap(dst))), dst...)
 	}
-	out, err := s.Decoder().Decompress4X(u.coded[at:at:at+n], rest)
+	out, err := s.Decoder().Decompress4X(dst[at:at:at+n], rest)
 	if err != nil || len(out) != n {
-		return false
+		return dst, false
 	}
-	u.coded = u.coded[:at+n]
-	return true
+	return dst[:at+n], true
 }

@@ -16,11 +16,10 @@ const FrameMax = 256 << 20
 
 // Flags of a frame.
 const (
-	flagS2      = 1
+	flagStripes = 1
 	flagBegins  = 2
-	flagHuffman = 4 // around S2
 
-	frameFlagsMask = flagS2 | flagBegins | flagHuffman
+	frameFlagsMask = flagStripes | flagBegins
 )
 
 // ErrTorn is a frame that ends before its length says: the end of a segment

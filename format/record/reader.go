@@ -76,8 +76,10 @@ func (r *reader) bytes() []byte {
 }
 
 // count reads the number of elements that take at least sizeMin bytes each.
-func (r *reader) count(sizeMin int) int {
-	n := r.uvarint()
+func (r *reader) count(sizeMin int) int { return r.bounded(r.uvarint(), sizeMin) }
+
+// bounded checks that so many elements of at least sizeMin bytes may follow.
+func (r *reader) bounded(n uint64, sizeMin int) int {
 	if n > uint64((len(r.data)-r.pos)/sizeMin) {
 		r.fail("bad count")
 		return 0

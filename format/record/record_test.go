@@ -178,6 +178,57 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// manyBatches are records of values that change, of a base, and of none.
+func manyBatches() []byte {
+	payload := record.AppendRecord(nil, record.TypeBase, record.AppendBase(nil, exampleBase()))
+	payload = record.AppendRecord(payload, record.TypeBatch, exampleBatch())
+	rng := rand.New(rand.NewPCG(3, 4))
+	var w record.BatchWriter
+	var hints [50]record.Hint
+	var last [50]float64
+	for seq := range uint64(40) {
+		w.Reset(8, seq, int64(seq)*15_000, 0)
+		for slot := range last {
+			was := last[slot]
+			if last[slot] += float64(rng.IntN(10*slot*slot+1)) / []float64{1, 100, 3}[slot%3]; last[slot] != was {
+				w.AddValue(uint32(slot), math.Float64bits(was), math.Float64bits(last[slot]), &hints[slot])
+			}
+		}
+		payload = record.AppendRecord(payload, record.TypeBatch, w.Append(nil))
+		payload = record.AppendRecord(payload, record.TypeLeave, record.AppendLeave(nil, record.Leave{Group: 7, Seq: seq, Slot: 4}))
+	}
+	return payload
+}
+
+func TestRecordsComeBackInFrames(t *testing.T) {
+	all := manyBatches()
+	for _, payload := range [][]byte{all, all[:len(all)-1], append(bytes.Clone(all), byte(record.TypeBatch)), append(bytes.Clone(all), 77, 1), all[1:]} {
+		var f record.Framer
+		var u record.Unframer
+		for range 2 { // memory is used again
+			frame := f.Append(nil, payload, false)
+			got, size, err := u.Read(frame)
+			if err != nil || size != len(frame) || !bytes.Equal(got, payload) {
+				t.Fatalf("a payload of %d bytes comes back as %d in a frame of %d (%d read): %v", len(payload), len(got), len(frame), size, err)
+			}
+		}
+	}
+}
+
+// FuzzFrame: any payload comes back, records or not.
+func FuzzFrame(f *testing.F) {
+	f.Add(manyBatches())
+	f.Add(bytes.Repeat([]byte{2, 10, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0}, 30))
+	f.Add(bytes.Repeat([]byte{2, 7, 0, 0, 0, 0, 7, 0, 0}, 30)) // stripes that would begin in the header
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		frame := new(record.Framer).Append(nil, payload, false)
+		got, size, err := new(record.Unframer).Read(frame)
+		if err != nil || size != len(frame) || !bytes.Equal(got, payload) {
+			t.Fatalf("%d bytes come back as %d: %v", len(payload), len(got), err)
+		}
+	})
+}
+
 func TestFindFrame(t *testing.T) {
 	one := new(record.Framer).Append(nil, []byte("the first of two payloads"), true)
 	data := new(record.Framer).Append(bytes.Clone(one), bytes.Repeat([]byte("another "), 100), false)
@@ -294,7 +345,9 @@ func FuzzReadPayload(f *testing.F) {
 	}
 	frame := new(record.Framer).Append(nil, skewed, true)
 	f.Add(frame[record.HeaderSize-1], frame[record.HeaderSize:])
-	f.Add(byte(4), []byte{1, 0, 7})
+	f.Add(byte(1), []byte{2, 3, 1, 0, 7})
+	frame = new(record.Framer).Append(nil, manyBatches(), true)
+	f.Add(frame[record.HeaderSize-1], frame[record.HeaderSize:])
 	f.Fuzz(func(t *testing.T, flags byte, payload []byte) {
 		data := binary.LittleEndian.AppendUint32(nil, uint32(len(payload)))
 		body := append([]byte{flags}, payload...)

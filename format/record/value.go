@@ -35,52 +35,84 @@ const (
 
 var pow10 = [exponentMax + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
 
-// appendValue writes a value against the one before.
+// coded is a value on its way: what says how it is written, and what it is
+// written with. In a batch the two stand apart.
+type coded struct {
+	code  [2]byte
+	codes int    // bytes of code
+	x     uint64 // a uvarint, or the low bytes of it
+	raw   int    // bytes of x; uvarintOperand: x is a uvarint
+}
+
+const uvarintOperand = -1
+
+// appendOperand appends what stands behind the code.
+func (c *coded) appendOperand(dst []byte) []byte {
+	if c.raw == uvarintOperand {
+		return binary.AppendUvarint(dst, c.x)
+	}
+	for i := range c.raw {
+		dst = append(dst, byte(c.x>>(8*i)))
+	}
+	return dst
+}
+
+// appendValue writes a value against the one before, code and operand in one.
 func appendValue(dst []byte, prev, value uint64, hint *Hint) []byte {
+	c := code(prev, value, hint)
+	return c.appendOperand(append(dst, c.code[:c.codes]...))
+}
+
+// code finds how a value is written against the one before.
+func code(prev, value uint64, hint *Hint) coded {
 	v := math.Float64frombits(value)
 	if k, ok := decimal(v, value, 0); ok {
-		return binary.AppendUvarint(dst, zigzag(k-scaled(prev, 0))+codeInteger)
+		z := zigzag(k-scaled(prev, 0)) + codeInteger
+		if z < 0x80 {
+			return coded{code: [2]byte{byte(z)}, codes: 1}
+		}
+		return coded{code: [2]byte{byte(z) | 0x80}, codes: 1, x: z >> 7, raw: uvarintOperand}
 	}
-	code := int(*hint & hintCode)
-	if code != 0 {
-		if out, ok := appendScaled(dst, prev, value, code); ok {
-			return out
+	last := int(*hint & hintCode)
+	if last != 0 {
+		if c, ok := codeScaled(prev, value, last); ok {
+			return c
 		}
 	}
 	misses := *hint & hintMisses
 	if misses < 3*hintMiss || misses == hintMisses {
-		for c := codeDecimal; c <= codeNear; c++ {
-			if out, ok := appendScaled(dst, prev, value, c); ok {
-				*hint = Hint(c)
-				return out
+		for e := codeDecimal; e <= codeNear; e++ {
+			if c, ok := codeScaled(prev, value, e); ok {
+				*hint = Hint(e)
+				return c
 			}
 		}
 		misses = min(misses, 2*hintMiss) // one round in thirteen looks again
 	}
-	*hint = Hint(code) | (misses + hintMiss)
-	return appendXor(dst, prev^value)
+	*hint = Hint(last) | (misses + hintMiss)
+	return codeBits(prev ^ value)
 }
 
-// appendScaled writes a value with one of the codes of decimals, if it is one.
-func appendScaled(dst []byte, prev, value uint64, code int) ([]byte, bool) {
+// codeScaled writes a value with one of the codes of decimals, if it is one.
+func codeScaled(prev, value uint64, code int) (c coded, ok bool) {
 	v := math.Float64frombits(value)
 	if code != codeNear {
 		k, ok := decimal(v, value, code)
 		if !ok {
-			return dst, false
+			return c, false
 		}
-		return binary.AppendVarint(append(dst, byte(code)), k-scaled(prev, code)), true
+		return coded{code: [2]byte{byte(code)}, codes: 1, x: zigzag(k - scaled(prev, code)), raw: uvarintOperand}, true
 	}
 	x := v * pow10[exponentNear]
 	if !(x > -scaledMax && x < scaledMax) {
-		return dst, false
+		return c, false
 	}
 	k := int64(math.RoundToEven(x))
 	ulp := int64(value - math.Float64bits(float64(k)/pow10[exponentNear]))
 	if ulp < math.MinInt8 || ulp > math.MaxInt8 {
-		return dst, false
+		return c, false
 	}
-	return binary.AppendVarint(append(dst, codeNear, byte(ulp)), k-scaled(prev, exponentNear)), true
+	return coded{code: [2]byte{codeNear, byte(ulp)}, codes: 2, x: zigzag(k - scaled(prev, exponentNear)), raw: uvarintOperand}, true
 }
 
 // decimal returns k when v is k/10^exp, bit for bit.
@@ -103,39 +135,45 @@ func scaled(prev uint64, exp int) int64 {
 	return int64(math.RoundToEven(x))
 }
 
-// appendXor writes the exclusive or of two values: one byte with how many zero
+// codeBits writes the exclusive or of two values: one byte with how many zero
 // bytes are left out at the top and how many bytes follow, then these.
-func appendXor(dst []byte, x uint64) []byte {
+func codeBits(x uint64) coded {
 	if x == 0 {
-		return append(dst, codeXor, 0)
+		return coded{code: [2]byte{codeXor, 0}, codes: 2}
 	}
 	top, bottom := bits.LeadingZeros64(x)/8, bits.TrailingZeros64(x)/8
 	n := 8 - top - bottom
-	dst = append(dst, codeXor, byte(top<<4|n))
-	for i := range n {
-		dst = append(dst, byte(x>>(8*(bottom+i))))
-	}
-	return dst
+	return coded{code: [2]byte{codeXor, byte(top<<4 | n)}, codes: 2, x: x >> (8 * bottom), raw: n}
 }
 
 func zigzag(x int64) uint64 { return uint64(x)<<1 ^ uint64(x>>63) }
 
 // value reads what appendValue has written.
-func (r *reader) value(prev uint64) uint64 {
-	code := r.uvarint()
+func (r *reader) value(prev uint64) uint64 { return readValue(r, r, prev) }
+
+// readValue reads a value whose code and operand stand in two places.
+func readValue(codes, operands *reader, prev uint64) uint64 {
+	code := uint64(codes.byte())
+	if code >= 0x80 {
+		high := operands.uvarint()
+		if high >= 1<<57 {
+			operands.fail("bad number")
+		}
+		code = code&0x7f | high<<7
+	}
 	switch {
 	case code >= codeInteger:
 		zz := code - codeInteger
-		return r.unscaled(scaled(prev, 0), int64(zz>>1)^-int64(zz&1), 0, 0)
+		return operands.unscaled(scaled(prev, 0), int64(zz>>1)^-int64(zz&1), 0, 0)
 	case code >= codeDecimal && code <= exponentMax:
-		return r.unscaled(scaled(prev, int(code)), r.varint(), int(code), 0)
+		return operands.unscaled(scaled(prev, int(code)), operands.varint(), int(code), 0)
 	case code == codeNear:
-		ulp := int8(r.byte())
-		return r.unscaled(scaled(prev, exponentNear), r.varint(), exponentNear, int64(ulp))
+		ulp := int8(codes.byte())
+		return operands.unscaled(scaled(prev, exponentNear), operands.varint(), exponentNear, int64(ulp))
 	case code == codeXor:
-		return prev ^ r.xor()
+		return prev ^ operands.xor(codes.byte())
 	}
-	r.fail("unknown code of a value")
+	codes.fail("unknown code of a value")
 	return 0
 }
 
@@ -148,8 +186,7 @@ func (r *reader) unscaled(from, delta int64, exp int, ulp int64) uint64 {
 	return math.Float64bits(float64(from+delta)/pow10[exp]) + uint64(ulp)
 }
 
-func (r *reader) xor() uint64 {
-	head := r.byte()
+func (r *reader) xor(head byte) uint64 {
 	top, n := int(head>>4), int(head&15)
 	if top+n > 8 || n == 0 && head != 0 {
 		r.fail("bad value")
