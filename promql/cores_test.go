@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,7 +212,7 @@ func TestLongWindowsEnd(t *testing.T) {
 		if err != nil || len(res.Matrix) != 1 {
 			t.Fatalf("%v, %v", res, err)
 		}
-		return res.Matrix[0].Points
+		return slices.Collect(res.Matrix[0].Points.All())
 	}
 	whole := ask(10_000, 90_000)
 	for i := 0; i < len(whole); i += 100 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,11 +70,12 @@ func exactlyDifferent(a, b *promql.Result) string {
 	}
 	for i, s := range a.Matrix {
 		o := b.Matrix[i]
-		if !labels.Equal(s.Labels, o.Labels) || len(s.Points) != len(o.Points) {
-			return fmt.Sprintf("%s with %d points and %s with %d", s.Labels, len(s.Points), o.Labels, len(o.Points))
+		if !labels.Equal(s.Labels, o.Labels) || s.Points.Len() != o.Points.Len() {
+			return fmt.Sprintf("%s with %d points and %s with %d", s.Labels, s.Points.Len(), o.Labels, o.Points.Len())
 		}
-		for j, p := range s.Points {
-			if q := o.Points[j]; p.T != q.T || math.Float64bits(p.V) != math.Float64bits(q.V) {
+		others := slices.Collect(o.Points.All())
+		for j, p := range slices.Collect(s.Points.All()) {
+			if q := others[j]; p.T != q.T || math.Float64bits(p.V) != math.Float64bits(q.V) {
 				return fmt.Sprintf("%s: %v and %v", s.Labels, p, q)
 			}
 		}

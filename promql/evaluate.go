@@ -239,18 +239,10 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 		if err != nil {
 			return err
 		}
-		size := int64(0)
-		for _, s := range rows {
-			size += seriesBytes + int64(len(s.T))*pointBytes
+		for i := range rows {
+			res.Matrix = append(res.Matrix, Series{Labels: rows[i].Labels, Points: rawPoints(&rows[i])})
 		}
-		if err := budget.TakeResult(size); err != nil {
-			return err
-		}
-		for _, s := range rows {
-			res.Matrix = append(res.Matrix, Series{Labels: s.Labels, Points: rawPoints(s)})
-		}
-		sortSeries(res.Matrix)
-		return nil
+		return res.matrix(budget)
 	case *plan.Subquery:
 		m, err := run.EvalSubquery(ctx, n, grid)
 		if err != nil {
@@ -261,38 +253,33 @@ func (e *Engine) ranges(ctx context.Context, run *exec.Run, node plan.Node, grid
 	return &NotSupportedError{What: fmt.Sprintf("evaluation of a %T", node)}
 }
 
-// rawPoints are the samples of a range, in order of time.
-func rawPoints(s exec.RawSeries) []Point {
-	out := make([]Point, 0, len(s.T)+len(s.Histograms))
-	h := s.Histograms
-	for i, t := range s.T {
-		for len(h) > 0 && h[0].T < t {
-			out = append(out, Point{T: h[0].T, H: h[0].H})
-			h = h[1:]
-		}
-		out = append(out, Point{T: t, V: s.V[i]})
-	}
-	for _, p := range h {
-		out = append(out, Point{T: p.T, H: p.H})
-	}
-	return out
-}
-
-// What a point and a series of a result take, in bytes.
+// What a series and a sample of a result take beside labels and points, in bytes.
 const (
-	pointBytes  = 24
-	seriesBytes = 48
+	seriesBytes = 56
+	sampleBytes = 48
 )
 
-// fill turns the matrix of a vector or scalar into values, and gives its rows
-// up one by one.
-func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error {
-	size := int64(len(m.Rows)) * seriesBytes
-	for i := range m.Rows {
-		size += int64(len(m.Rows[i].V)) * pointBytes
+// matrix counts the series of an answer, whose points are counted already, and
+// puts them in order.
+func (res *Result) matrix(budget *exec.Budget) error {
+	size := int64(0)
+	for i := range res.Matrix {
+		size += res.Matrix[i].Points.bytes()
 	}
-	if err := budget.TakeResult(size); err != nil {
-		return err
+	err := budget.KeepResult(size)
+	if err == nil {
+		err = budget.TakeResult(int64(len(res.Matrix)) * seriesBytes)
+	}
+	sortSeries(res.Matrix)
+	return err
+}
+
+// fill makes the matrix of a vector or scalar the answer.
+func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error {
+	if instant {
+		if err := budget.TakeResult(int64(len(m.Rows)) * sampleBytes); err != nil {
+			return err
+		}
 	}
 	switch {
 	case instant && res.Type == parser.ValueTypeScalar:
@@ -311,24 +298,11 @@ func (res *Result) fill(m exec.Matrix, instant bool, budget *exec.Budget) error 
 		return nil
 	}
 	res.Type = parser.ValueTypeMatrix
+	res.Matrix = make([]Series, len(m.Rows))
 	for i := range m.Rows {
-		row := &m.Rows[i]
-		s := Series{Labels: row.Labels, Points: make([]Point, 0, len(row.V))}
-		for j, v := range row.V {
-			if !row.Present.Has(j) {
-				continue
-			}
-			p := Point{T: m.Grid.At(row.First + j), V: v}
-			if row.H != nil && row.H[j] != nil {
-				p.V, p.H = 0, row.H[j]
-			}
-			s.Points = append(s.Points, p)
-		}
-		res.Matrix = append(res.Matrix, s)
-		*row = exec.Row{}
+		res.Matrix[i] = Series{Labels: m.Rows[i].Labels, Points: rowPoints(&m.Grid, &m.Rows[i])}
 	}
-	sortSeries(res.Matrix)
-	return nil
+	return res.matrix(budget)
 }
 
 func sortSeries(m []Series) {

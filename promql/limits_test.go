@@ -33,7 +33,7 @@ func TestLimits(t *testing.T) {
 		{"series", promql.Options{SeriesMax: 50}, all, "series", "nilometer.query.series_max"},
 		{"series of several selections", promql.Options{SeriesMax: 250}, "count(" + all + ` or {__name__=~".+.*"} or {__name__=~".*.+"})`, "series", "nilometer.query.series_max"},
 		{"samples", promql.Options{SamplesMax: 1000}, all, "samples in memory", "nilometer.query.samples_max"},
-		{"memory of one query", promql.Options{QueryMemoryMaxBytes: 200_000}, all, "bytes of memory", "nilometer.query.query_memory_max"},
+		{"memory of one query", promql.Options{QueryMemoryMaxBytes: 100_000}, all, "bytes of memory", "nilometer.query.query_memory_max"},
 		{"memory of all", promql.Options{MemoryMaxBytes: 400_000, QueryMemoryMaxBytes: 400_000, RulesMemoryBytes: 300_000}, all, "bytes of memory of all queries", "nilometer.query.memory_max"},
 		{"result", promql.Options{ResultMaxBytes: 10_000}, all, "bytes", "nilometer.query.result_size_max"},
 		{"labels that grow", promql.Options{}, strings.Repeat("label_replace(", 60) + "up" + strings.Repeat(`, "x", "a$1$1$1$1", "x", "(.*)")`, 60), "bytes of a label's value", "shorter"},
@@ -85,9 +85,9 @@ func TestAnswersHoldMemory(t *testing.T) {
 	full := held()
 	points := 0
 	for _, s := range answers[0].Matrix {
-		points += len(s.Points)
+		points += s.Points.Len()
 	}
-	if full < float64(len(answers)*points*16) {
+	if full < float64(len(answers)*points*8) {
 		t.Errorf("%d answers of %d points count %v bytes", len(answers), points, full)
 	}
 	rule, err := e.Range(storage.Essential(context.Background()), store, tenant.Default, q)

@@ -35,7 +35,7 @@ type Options struct {
 	// SeriesMax bounds the series that the selections of a query find; default
 	// 5,000,000.
 	SeriesMax int64
-	// ResultMaxBytes bounds an answer in memory: 24 bytes a point and the labels;
+	// ResultMaxBytes bounds an answer in memory: about 9 bytes a point and the labels;
 	// default 512 MiB.
 	ResultMaxBytes int64
 	// MemoryMaxBytes bounds the buffers and results of all queries together;

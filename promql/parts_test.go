@@ -94,23 +94,23 @@ func differentRanges(a, b *promql.Engine, r storage.Reader, q promql.Query) (str
 	if d := differentAnnotations(q.Expr, got.Warnings, want.Warnings); d != "" {
 		return d, got
 	}
-	forgetHints(got)
-	forgetHints(want)
-	return differentMatrices(toUpstream(got).Value.(oracle.Matrix), toUpstream(want).Value.(oracle.Matrix)), got
+	return differentMatrices(withoutHints(got), withoutHints(want)), got
 }
 
-// forgetHints forgets which histograms are known not to be resets: of the first
+// withoutHints forgets which histograms are known not to be resets: of the first
 // one that is read nobody knows, and no answer shows it.
-func forgetHints(r *promql.Result) {
-	for _, s := range r.Matrix {
-		for i, p := range s.Points {
-			if p.H != nil && p.H.CounterResetHint == histogram.NotCounterReset {
+func withoutHints(r *promql.Result) oracle.Matrix {
+	m := toUpstream(r).Value.(oracle.Matrix)
+	for _, s := range m {
+		for i, p := range s.Histograms {
+			if p.H.CounterResetHint == histogram.NotCounterReset {
 				h := *p.H
 				h.CounterResetHint = histogram.UnknownCounterReset
-				s.Points[i].H = &h
+				s.Histograms[i].H = &h
 			}
 		}
 	}
+	return m
 }
 
 // feed brings series bit by bit.

@@ -17,13 +17,7 @@ func (res *Result) own(budget *exec.Budget) error {
 		size += int64(s.Labels.ByteSize()) + histogramBytes(s.H)
 	}
 	for i := range res.Matrix {
-		s := &res.Matrix[i]
-		size += int64(s.Labels.ByteSize())
-		for j, p := range s.Points {
-			if p.H != nil && (j == 0 || s.Points[j-1].H != p.H) { // steps may share one
-				size += histogramBytes(p.H)
-			}
-		}
+		size += int64(res.Matrix[i].Labels.ByteSize())
 	}
 	if err := budget.TakeResult(size); err != nil {
 		return err

@@ -81,7 +81,7 @@ type Point struct {
 // Series is a label set with its points in order of time.
 type Series struct {
 	Labels labels.Labels
-	Points []Point
+	Points Points
 }
 
 // Sample is a label set with its value at one time: T in ms since the Unix

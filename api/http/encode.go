@@ -50,7 +50,9 @@ func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 		dst = append(dst, `{"metric":`...)
 		dst = appendLabels(dst, s.Labels)
 		dst = appendPoints(dst, `,"values":[`, s.Points, false, out)
-		dst = appendPoints(dst, `,"histograms":[`, s.Points, true, out)
+		if s.Points.Histograms() {
+			dst = appendPoints(dst, `,"histograms":[`, s.Points, true, out)
+		}
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -58,10 +60,10 @@ func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 
 // appendPoints writes the points of one kind as a field; without any it is
 // left out.
-func appendPoints(dst []byte, field string, points []promql.Point, histograms bool, out *sink) []byte {
+func appendPoints(dst []byte, field string, points promql.Points, histograms bool, out *sink) []byte {
 	some := false
 	var c clock
-	for _, p := range points {
+	for p := range points.All() {
 		if (p.H != nil) != histograms {
 			continue
 		}

@@ -172,7 +172,7 @@ const (
 func inRows(res *promql.Result) bool {
 	points := 0
 	for i := range res.Matrix {
-		points += len(res.Matrix[i].Points)
+		points += res.Matrix[i].Points.Len()
 	}
 	return points >= max(rowsMin, rowPoints*len(res.Matrix))
 }

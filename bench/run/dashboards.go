@@ -122,16 +122,21 @@ func (q dashboardQuery) query() query {
 }
 
 // dashboardQueries runs the set in rounds, systems taking turns query by query,
-// and reports wall time, CPU time and the peak of memory.
+// and reports wall time, CPU time and the peak of memory over all.
 func (r *runner) dashboardQueries(ctx context.Context, ps []*process, all time.Duration, end time.Time) error {
 	set := dashboardSet(all)
 	rounds := min(r.settings.rounds, 7)
 	wall, cpu, memory := r.table(fmt.Sprintf("dashboards, median wall time of %d rounds", rounds)),
-		r.table(fmt.Sprintf("dashboards, mean CPU time of %d rounds", rounds)), r.table("dashboards, growth of resident memory at its peak")
+		r.table(fmt.Sprintf("dashboards, mean CPU time of %d rounds", rounds)), r.table("dashboards, memory while they ran")
+	for _, p := range ps {
+		if err := p.resetPeak(); err != nil {
+			return err
+		}
+	}
 	for i, q := range set {
 		w := window{from: end.Add(-q.span), to: end, step: q.step}
 		r.compare(ctx, q.query(), ps, w)
-		times, spent, peak := map[string][]float64{}, map[string]float64{}, map[string]float64{}
+		times, spent := map[string][]float64{}, map[string]float64{}
 		for round := range rounds {
 			for turn := range ps {
 				p := ps[(turn+round+i)%len(ps)]
@@ -145,7 +150,6 @@ func (r *runner) dashboardQueries(ctx context.Context, ps []*process, all time.D
 				name := p.system.name
 				times[name] = append(times[name], one.wall)
 				spent[name] += one.cpu / float64(rounds)
-				peak[name] = max(peak[name], one.peak)
 			}
 		}
 		row := map[string]float64{}
@@ -154,8 +158,16 @@ func (r *runner) dashboardQueries(ctx context.Context, ps []*process, all time.D
 		}
 		wall.Add(q.name(), "ms", row)
 		cpu.Add(q.name(), "ms", spent)
-		memory.Add(q.name(), "MiB", peak)
 	}
+	peak := map[string]float64{}
+	for _, p := range ps {
+		n, err := p.statusBytes("VmHWM")
+		if err != nil {
+			return err
+		}
+		peak[p.system.name] = float64(n) / (1 << 20)
+	}
+	memory.Add("resident, peak", "MiB", peak)
 	r.summarize(wall, set)
 	return r.clientsAtOnce(ctx, ps, set, end)
 }
@@ -191,15 +203,10 @@ func (r *runner) summarize(wall *report.Table, set []dashboardQuery) {
 	}
 }
 
-// measurement is one query: wall and CPU time in ms, and by how much resident
-// memory grew at its peak, in MiB.
-type measurement struct{ wall, cpu, peak float64 }
+// measurement is one query: wall and CPU time in ms.
+type measurement struct{ wall, cpu float64 }
 
 func (p *process) measure(ctx context.Context, path string) (measurement, error) {
-	base, err := p.resetPeak()
-	if err != nil {
-		return measurement{}, err
-	}
 	before, err := p.cpu()
 	if err != nil {
 		return measurement{}, err
@@ -213,18 +220,16 @@ func (p *process) measure(ctx context.Context, path string) (measurement, error)
 	if err != nil {
 		return measurement{}, err
 	}
-	peak, err := p.statusBytes("VmHWM")
-	m.cpu, m.peak = (after-before).Seconds()*1000, float64(peak-base)/(1<<20)
-	return m, err
+	m.cpu = (after - before).Seconds() * 1000
+	return m, nil
 }
 
-// resetPeak makes the kernel forget the largest resident size so far, and
-// returns the present one.
-func (p *process) resetPeak() (int64, error) {
+// resetPeak makes the kernel forget the largest resident size so far.
+func (p *process) resetPeak() error {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.pid()), []byte("5"), 0); err != nil {
-		return 0, fmt.Errorf("reset the peak of %s: %w", p.system.name, err)
+		return fmt.Errorf("reset the peak of %s: %w", p.system.name, err)
 	}
-	return p.statusBytes("VmRSS")
+	return nil
 }
 
 // statusBytes reads a size from /proc/PID/status.

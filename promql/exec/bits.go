@@ -37,8 +37,8 @@ func (b Bits) or(o Bits, n int) {
 	}
 }
 
-// count returns the number of steps in a set over n steps.
-func (b Bits) count(n int) int {
+// Count returns the number of steps in a set over n steps.
+func (b Bits) Count(n int) int {
 	if b == nil {
 		return n
 	}

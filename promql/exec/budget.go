@@ -160,15 +160,25 @@ func (b *Budget) shrink(slack int64) {
 
 // TakeResult counts a part of the answer.
 func (b *Budget) TakeResult(n int64) error {
-	const where = "the result"
+	if err := b.KeepResult(n); err != nil {
+		return err
+	}
+	return b.takeBytes(n, theResult)
+}
+
+// KeepResult makes n bytes that are held already a part of the answer.
+func (b *Budget) KeepResult(n int64) error {
 	if s := b.result.Add(n); s > b.limits.ResultBytesMax {
 		return &plan.LimitError{
-			Limit: "bytes", Max: b.limits.ResultBytesMax, Seen: s, Where: where,
+			Limit: "bytes", Max: b.limits.ResultBytesMax, Seen: s, Where: theResult,
 			Remedy: "ask for fewer series or a longer step, or raise nilometer.query.result_size_max",
 		}
 	}
-	return b.takeBytes(n, where)
+	return nil
 }
+
+// theResult is where what a whole answer takes is too much.
+const theResult = "the result"
 
 // NextPart says that another part of the same query begins: the limit on series
 // is for each.

@@ -81,7 +81,7 @@ func (j *joined) row() Row {
 	out := Row{Labels: j.pieces[0].row.Labels, First: j.first, V: make([]float64, n)}
 	present := 0
 	for _, p := range j.pieces {
-		present += p.row.Present.count(len(p.row.V))
+		present += p.row.Present.Count(len(p.row.V))
 	}
 	if present < n {
 		out.Present = newBits(n)
@@ -166,7 +166,12 @@ func (m *Matrix) Bytes() int64 {
 	size := int64(0)
 	for i := range m.Rows {
 		r := &m.Rows[i]
-		size += r.ownBytes() + 8*int64(cap(r.V)+cap(r.Present)+cap(r.H)) + 16*histogramPoints(r.H)
+		size += r.ownBytes() + r.ValueBytes()
 	}
 	return size
+}
+
+// ValueBytes is what the values of a row take.
+func (r *Row) ValueBytes() int64 {
+	return 8*int64(cap(r.V)+cap(r.Present)+cap(r.H)) + 16*histogramPoints(r.H)
 }

@@ -91,7 +91,7 @@ func newRow(lset labels.Labels, v []float64, present Bits) (r Row, ok bool) {
 	}
 	r = Row{Labels: lset, First: first, V: make([]float64, end-first)}
 	copy(r.V, v[first:end])
-	if present.count(len(v)) == end-first {
+	if present.Count(len(v)) == end-first {
 		return r, true
 	}
 	r.Present = newBits(end - first)

@@ -26,7 +26,7 @@ func (r *Run) traced(ctx context.Context, n plan.Node, g function.Grid) (Matrix,
 	t.Evaluations++
 	t.Series += int64(len(m.Rows))
 	for i := range m.Rows {
-		t.Points += int64(m.Rows[i].Present.count(len(m.Rows[i].V)))
+		t.Points += int64(m.Rows[i].Present.Count(len(m.Rows[i].V)))
 	}
 	t.SeriesSelected += after.SeriesSelected - before.SeriesSelected
 	t.SamplesRead += after.SamplesRead - before.SamplesRead

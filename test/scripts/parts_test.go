@@ -109,11 +109,12 @@ func different(a, b *promql.Result) string {
 	}
 	for i, s := range b.Matrix {
 		o := a.Matrix[i]
-		if !labels.Equal(s.Labels, o.Labels) || len(s.Points) != len(o.Points) {
-			return fmt.Sprintf("%s with %d points, want %s with %d", o.Labels, len(o.Points), s.Labels, len(s.Points))
+		if !labels.Equal(s.Labels, o.Labels) || s.Points.Len() != o.Points.Len() {
+			return fmt.Sprintf("%s with %d points, want %s with %d", o.Labels, o.Points.Len(), s.Labels, s.Points.Len())
 		}
-		for j, p := range s.Points {
-			q := o.Points[j]
+		others := slices.Collect(o.Points.All())
+		for j, p := range slices.Collect(s.Points.All()) {
+			q := others[j]
 			if p.T != q.T || p.V != q.V && !(math.Abs(p.V-q.V) <= 1e-12*math.Abs(p.V)) && !(math.IsNaN(p.V) && math.IsNaN(q.V)) {
 				return fmt.Sprintf("%s: %v, want %v", s.Labels, q, p)
 			}

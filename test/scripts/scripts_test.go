@@ -156,7 +156,7 @@ func (q *query) Exec(ctx context.Context) *oracle.Result {
 		m := oracle.Matrix{}
 		for _, s := range res.Matrix {
 			row := oracle.Series{Metric: s.Labels}
-			for _, p := range s.Points {
+			for p := range s.Points.All() {
 				if p.H != nil {
 					row.Histograms = append(row.Histograms, oracle.HPoint{T: p.T, H: p.H})
 				} else {
