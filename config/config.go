@@ -76,16 +76,15 @@ type Global struct {
 	LabelNameLength    uint              `yaml:"label_name_length_limit"`
 	LabelValueLength   uint              `yaml:"label_value_length_limit"`
 	KeepDroppedTargets uint              `yaml:"keep_dropped_targets"`
+
+	Exposition `yaml:",inline"`
+
 	// QueryLogFile gets a line of JSON for every query; empty: none is written.
 	QueryLogFile string `yaml:"query_log_file"`
 }
 
 func (*Global) laterKeys() []string {
-	return []string{
-		"scrape_protocols", "scrape_failure_log_file", "target_limit",
-		"metric_name_validation_scheme", "metric_name_escaping_scheme", "scrape_native_histograms",
-		"convert_classic_histograms_to_nhcb", "always_scrape_classic_histograms", "extra_scrape_metrics",
-	}
+	return []string{"scrape_failure_log_file", "target_limit", "extra_scrape_metrics", "convert_classic_histograms_to_nhcb"}
 }
 
 // The defaults of Prometheus 3.
@@ -112,6 +111,11 @@ type ScrapeConfig struct {
 	LabelValueLength   uint                `yaml:"label_value_length_limit"`
 	KeepDroppedTargets uint                `yaml:"keep_dropped_targets"`
 
+	Exposition       `yaml:",inline"`
+	FallbackProtocol string  `yaml:"fallback_scrape_protocol"`
+	BucketLimit      uint    `yaml:"native_histogram_bucket_limit"`
+	MinBucketFactor  float64 `yaml:"native_histogram_min_bucket_factor"`
+
 	StaticConfigs []*StaticConfig `yaml:"static_configs"`
 	FileSDConfigs []*FileSDConfig `yaml:"file_sd_configs"`
 
@@ -131,10 +135,8 @@ func (c *ScrapeConfig) setDefaults() {
 
 func (*ScrapeConfig) laterKeys() []string {
 	keys := []string{
-		"track_timestamps_staleness", "scrape_protocols", "fallback_scrape_protocol", "scrape_native_histograms",
-		"always_scrape_classic_histograms", "convert_classic_histograms_to_nhcb", "scrape_failure_log_file",
-		"target_limit", "native_histogram_bucket_limit", "native_histogram_min_bucket_factor",
-		"metric_name_validation_scheme", "metric_name_escaping_scheme", "extra_scrape_metrics",
+		"scrape_failure_log_file", "target_limit", "extra_scrape_metrics", "convert_classic_histograms_to_nhcb",
+		"track_timestamps_staleness",
 	}
 	for _, sd := range []string{
 		"http", "dns", "consul", "nomad", "docker", "dockerswarm", "hetzner", "digitalocean", "openstack",
@@ -280,6 +282,7 @@ func (c *ScrapeConfig) inherit(g *Global) {
 	inheritValue(&c.LabelNameLength, g.LabelNameLength)
 	inheritValue(&c.LabelValueLength, g.LabelValueLength)
 	inheritValue(&c.KeepDroppedTargets, g.KeepDroppedTargets)
+	c.Exposition.inherit(&g.Exposition)
 }
 
 func inheritValue[T comparable](v *T, global T) {
@@ -295,8 +298,9 @@ func (c *Config) check(report func(path, text string)) {
 	if c.Global.ScrapeTimeout > c.Global.ScrapeInterval {
 		report("global.scrape_timeout", fmt.Sprintf("%s is longer than the scrape interval %s", c.Global.ScrapeTimeout, c.Global.ScrapeInterval))
 	}
+	c.Global.Exposition.check("global", report)
 	for name := range c.Global.ExternalLabels {
-		if !model.UTF8Validation.IsValidLabelName(name) {
+		if !c.Global.scheme().IsValidLabelName(name) {
 			report("global.external_labels", fmt.Sprintf("%q is not a valid label name", name))
 		}
 	}
@@ -336,11 +340,15 @@ func (c *ScrapeConfig) check(path string, report func(path, text string)) {
 	if err := c.HTTPClient.Validate(); err != nil {
 		report(path, err.Error())
 	}
+	c.Exposition.check(path, report)
+	if c.FallbackProtocol != "" {
+		checkProtocol(path+".fallback_scrape_protocol", c.FallbackProtocol, report)
+	}
 	for i, rc := range c.RelabelConfigs {
-		checkRelabel(fmt.Sprintf("%s.relabel_configs[%d]", path, i), rc, report)
+		checkRelabel(fmt.Sprintf("%s.relabel_configs[%d]", path, i), rc, c.scheme(), report)
 	}
 	for i, rc := range c.MetricRelabelConfigs {
-		checkRelabel(fmt.Sprintf("%s.metric_relabel_configs[%d]", path, i), rc, report)
+		checkRelabel(fmt.Sprintf("%s.metric_relabel_configs[%d]", path, i), rc, c.scheme(), report)
 	}
 	for i, static := range c.StaticConfigs {
 		static.check(fmt.Sprintf("%s.static_configs[%d]", path, i), report)
@@ -352,12 +360,12 @@ func (c *ScrapeConfig) check(path string, report func(path, text string)) {
 	}
 }
 
-func checkRelabel(path string, rc *relabel.Config, report func(path, text string)) {
+func checkRelabel(path string, rc *relabel.Config, scheme model.ValidationScheme, report func(path, text string)) {
 	if rc == nil {
 		report(path, "the entry is empty")
 		return
 	}
-	if err := rc.Validate(model.UTF8Validation); err != nil {
+	if err := rc.Validate(scheme); err != nil {
 		report(path, err.Error())
 	}
 }

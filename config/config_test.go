@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,10 +94,44 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestFormats(t *testing.T) {
+	const text = "OpenMetricsText1.0.0 OpenMetricsText0.0.1 PrometheusText1.0.0 PrometheusText0.0.4"
+	for _, c := range []struct {
+		name, global, job string
+		protocols         string
+		native, legacy    bool
+		escaping          string
+	}{
+		{"defaults", "", "", text, false, false, "allow-utf-8"},
+		{"native", "scrape_native_histograms: true", "", "PrometheusProto " + text, true, false, "allow-utf-8"},
+		{"native not here", "scrape_native_histograms: true", "scrape_native_histograms: false", text, false, false, "allow-utf-8"},
+		{"protocols win over native", "scrape_protocols: [PrometheusText0.0.4]", "scrape_native_histograms: true", "PrometheusText0.0.4", true, false, "allow-utf-8"},
+		{"legacy", "metric_name_validation_scheme: legacy", "", text, false, true, "underscores"},
+		{"utf8 here", "metric_name_validation_scheme: legacy", "metric_name_validation_scheme: utf8", text, false, false, "allow-utf-8"},
+		{"legacy here", "metric_name_escaping_scheme: values", "metric_name_validation_scheme: legacy", text, false, true, "underscores"},
+		{"escaping", "metric_name_escaping_scheme: values", "", text, false, false, "values"},
+	} {
+		c2, err := config.Parse(fmt.Appendf(nil, "global:\n  scrape_interval: 1m\n  %s\nscrape_configs:\n  - job_name: a\n    %s\n", c.global, c.job), "f.yml")
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		sc := c2.ScrapeConfigs[0]
+		if got := strings.Join(sc.ScrapeProtocols, " "); got != c.protocols || *sc.ScrapeNativeHistograms != c.native || sc.LegacyNames() != c.legacy || sc.EscapingScheme != c.escaping {
+			t.Errorf("%s: %s native %v legacy %v escaping %s", c.name, got, *sc.ScrapeNativeHistograms, sc.LegacyNames(), sc.EscapingScheme)
+		}
+	}
+}
+
 func TestProblems(t *testing.T) {
 	cases := []struct{ name, yaml, want string }{
 		{"unknown key", "global:\n  scrape_intervall: 5s\n", `f.yml:2: global.scrape_intervall: unknown key; did you mean "scrape_interval"?`},
 		{"unknown section", "globals: {}\n", `f.yml:1: globals: unknown key; did you mean "global"?`},
+		{"protocol", "global:\n  scrape_protocols: [PrometheusText0.0.4, Carrier]\n", `f.yml:2: global.scrape_protocols[1]: "Carrier" is none of the protocols that are read: [OpenMetricsText1.0.0 OpenMetricsText0.0.1 PrometheusText1.0.0 PrometheusText0.0.4 PrometheusProto]`},
+		{"protocol twice", "scrape_configs:\n  - job_name: a\n    scrape_protocols: [PrometheusProto, PrometheusProto]\n", `f.yml:3: scrape_configs[0].scrape_protocols[1]: "PrometheusProto" is named twice`},
+		{"no protocol", "global:\n  scrape_protocols: []\n", `f.yml:2: global.scrape_protocols: is empty: name at least one, or leave the key out`},
+		{"validation", "global:\n  metric_name_validation_scheme: lax\n", `f.yml:2: global.metric_name_validation_scheme: "lax" is neither utf8 nor legacy`},
+		{"escaping", "scrape_configs:\n  - job_name: a\n    metric_name_validation_scheme: legacy\n    metric_name_escaping_scheme: allow-utf-8\n", `f.yml:4: scrape_configs[0].metric_name_escaping_scheme: asks for UTF-8 names, which metric_name_validation_scheme: legacy refuses`},
 		{"later", "remote_write:\n  - url: http://x\n", "f.yml:1: remote_write: not supported yet by this version: remove the key to start without it"},
 		{"later storage", "storage:\n  exemplars: {max_exemplars: 1}\n", "f.yml:2: storage.exemplars: not supported yet by this version: remove the key to start without it"},
 		{"late window", "storage:\n  tsdb: {out_of_order_time_window: soon}\n", `f.yml:2: storage.tsdb.out_of_order_time_window: not a valid duration string: "soon"`},

@@ -33,7 +33,7 @@ func report(t *testing.T, o hostmetrics.Options) (string, map[string]float64) {
 	}
 	var mem exposition.Memory
 	var s exposition.Scanner
-	if err := s.Scan(&mem, body, exposition.Text); err != nil {
+	if err := s.Scan(&mem, body, exposition.Options{Format: exposition.Text}); err != nil {
 		t.Fatal(err)
 	}
 	values, types := map[string]float64{}, map[string]int{}

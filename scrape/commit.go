@@ -37,10 +37,15 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 		abort()
 		return fmt.Errorf("store scrape: %w", err)
 	}
-	for _, p := range prepared {
-		r := p.Result()
+	for i, p := range prepared {
+		r, b := p.Result(), &w.batches[i].Batch
 		out.stored += r.Appended
+		out.exemplars += len(b.Exemplars)
 		for _, rejected := range r.Rejected {
+			if rejected.Index >= len(b.Slots)+len(b.Histograms) {
+				out.exemplars--
+				continue
+			}
 			out.refuse(rejected.Reason)
 		}
 	}
@@ -74,8 +79,11 @@ func (s *sink) batches(w *work, t int64, whole bool) {
 				gw.values = append(gw.values, stale)
 			})
 		}
-		if len(gw.slots) > 0 || whole {
-			b := storage.Batch{Time: t, Version: g.version, Slots: gw.slots, Values: gw.values, BodyStale: whole}
+		if len(gw.slots)+len(gw.hists) > 0 || whole {
+			b := storage.Batch{
+				Time: t, Version: g.version, Slots: gw.slots, Values: gw.values, Starts: gw.startsOf(),
+				Histograms: gw.hists, Exemplars: gw.exemplars, BodyStale: whole,
+			}
 			if s.report.resolved && uint16(i) == s.report.group {
 				b.Metadata = w.metadata
 			}
@@ -85,30 +93,57 @@ func (s *sink) batches(w *work, t int64, whole bool) {
 }
 
 // openBatches makes one batch of each timestamp; of several values of a series
-// at one time the first is taken.
+// at one time the first is taken, a float before a histogram. The exemplars go
+// with the last.
 func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork) {
-	if len(gw.slots) == 0 {
+	if len(gw.slots)+len(gw.hists) == 0 {
 		return
 	}
+	starts := gw.startsOf()
 	sort.Stable(byTime{gw})
-	for start := 0; start < len(gw.slots); {
-		end := start
+	sort.Stable(histsByTime{gw})
+	for start, hist := 0, 0; start < len(gw.slots) || hist < len(gw.hists); {
+		t := int64(math.MaxInt64)
+		if start < len(gw.slots) {
+			t = gw.times[start]
+		}
+		if hist < len(gw.hists) {
+			t = min(t, gw.histTimes[hist])
+		}
 		clear(gw.now)
-		kept := start
-		for ; end < len(gw.slots) && gw.times[end] == gw.times[start]; end++ {
+		end, kept := start, start
+		for ; end < len(gw.slots) && gw.times[end] == t; end++ {
 			if !gw.now.set(uint32(gw.slots[end])) {
 				gw.slots[kept], gw.values[kept] = gw.slots[end], gw.values[end]
+				if starts != nil {
+					starts[kept] = starts[end]
+				}
 				kept++
 			}
 		}
-		w.batches = append(w.batches, groupBatch{i, storage.Batch{
-			Time: gw.times[start], Version: g.version, Slots: gw.slots[start:kept], Values: gw.values[start:kept],
-		}})
-		start = end
+		histEnd, histKept := hist, hist
+		for ; histEnd < len(gw.hists) && gw.histTimes[histEnd] == t; histEnd++ {
+			if !gw.now.set(uint32(gw.hists[histEnd].Slot)) {
+				gw.hists[histKept] = gw.hists[histEnd]
+				histKept++
+			}
+		}
+		b := storage.Batch{
+			Time: t, Version: g.version, Slots: gw.slots[start:kept], Values: gw.values[start:kept],
+			Histograms: gw.hists[hist:histKept],
+		}
+		if starts != nil {
+			b.Starts = starts[start:kept]
+		}
+		start, hist = end, histEnd
+		if start == len(gw.slots) && hist == len(gw.hists) {
+			b.Exemplars = gw.exemplars
+		}
+		w.batches = append(w.batches, groupBatch{i, b})
 	}
 }
 
-// byTime sorts an open group's samples by their timestamps.
+// byTime sorts an open group's floats by their timestamps.
 type byTime struct{ *groupWork }
 
 func (b byTime) Len() int           { return len(b.slots) }
@@ -117,6 +152,19 @@ func (b byTime) Swap(i, j int) {
 	b.slots[i], b.slots[j] = b.slots[j], b.slots[i]
 	b.values[i], b.values[j] = b.values[j], b.values[i]
 	b.times[i], b.times[j] = b.times[j], b.times[i]
+	if len(b.starts) > 0 {
+		b.starts[i], b.starts[j] = b.starts[j], b.starts[i]
+	}
+}
+
+// histsByTime sorts an open group's histograms by their timestamps.
+type histsByTime struct{ *groupWork }
+
+func (b histsByTime) Len() int           { return len(b.hists) }
+func (b histsByTime) Less(i, j int) bool { return b.histTimes[i] < b.histTimes[j] }
+func (b histsByTime) Swap(i, j int) {
+	b.hists[i], b.hists[j] = b.hists[j], b.hists[i]
+	b.histTimes[i], b.histTimes[j] = b.histTimes[j], b.histTimes[i]
 }
 
 // abandon drops the members that a failed scrape resolved and will not write.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"sync"
@@ -17,12 +16,6 @@ import (
 
 	"github.com/nilometer/nilometer/format/exposition"
 )
-
-// acceptHeader is Prometheus' preference among the formats that are read here.
-const acceptHeader = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5," +
-	"application/openmetrics-text;version=0.0.1;q=0.4," +
-	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3," +
-	"text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
 
 // encodings in order of what a sample costs to inflate: zstd 120 ns, gzip 260.
 const acceptEncoding = "zstd, gzip;q=0.5, identity;q=0.2"
@@ -42,7 +35,8 @@ type httpFetcher struct {
 	client    *http.Client
 	inflaters *inflaters
 	budget    *budget
-	sizeMax   int64
+	options   *PoolOptions
+	accept    string
 	encoding  string
 	userAgent string
 }
@@ -55,7 +49,7 @@ func newFetcher(o *PoolOptions, userAgent string, in *inflaters, b *budget) (fet
 	if err != nil {
 		return nil, fmt.Errorf("http client of job %q: %w", o.Job, err)
 	}
-	f := &httpFetcher{client: client, inflaters: in, budget: b, sizeMax: o.BodySizeMax, encoding: acceptEncoding, userAgent: userAgent}
+	f := &httpFetcher{client: client, inflaters: in, budget: b, options: o, accept: o.accept(), encoding: acceptEncoding, userAgent: userAgent}
 	if o.DisableCompression {
 		f.encoding = "identity"
 	}
@@ -69,7 +63,7 @@ func (f *httpFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, e
 	if err != nil {
 		return dst, 0, err
 	}
-	req.Header.Set("Accept", acceptHeader)
+	req.Header.Set("Accept", f.accept)
 	req.Header.Set("Accept-Encoding", f.encoding)
 	req.Header.Set("User-Agent", f.userAgent)
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat(s.timeout.Seconds(), 'f', -1, 64))
@@ -82,7 +76,7 @@ func (f *httpFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, e
 		_, _ = io.CopyN(io.Discard, resp.Body, errorBodyMax)
 		return dst, 0, fmt.Errorf("the target answered HTTP status %s", resp.Status)
 	}
-	format, err := formatOf(resp.Header.Get("Content-Type"))
+	format, err := f.options.formatOf(resp.Header.Get("Content-Type"))
 	if err != nil {
 		return dst, 0, err
 	}
@@ -144,8 +138,8 @@ func (f *httpFetcher) readAll(r io.Reader, dst []byte) ([]byte, error) {
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		if size := int64(len(dst) - start); size > f.sizeMax {
-			return dst, &limitError{what: "body_size_limit (bytes)", max: f.sizeMax, seen: size}
+		if size := int64(len(dst) - start); size > f.options.BodySizeMax {
+			return dst, &limitError{what: "body_size_limit (bytes)", max: f.options.BodySizeMax, seen: size}
 		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil
@@ -172,19 +166,6 @@ func (b *budget) take(n int64) bool {
 }
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
-
-// formatOf chooses the parser. No type, or one that cannot be read, means text,
-// as does every text/… but HTML.
-func formatOf(contentType string) (exposition.Format, error) {
-	media, _, err := mime.ParseMediaType(contentType)
-	switch {
-	case err != nil, media == "text/plain", media == "application/octet-stream":
-		return exposition.Text, nil
-	case media == "application/openmetrics-text":
-		return exposition.OpenMetrics, nil
-	}
-	return 0, fmt.Errorf("the answer has the content type %q, which is no text exposition", contentType)
-}
 
 // inflaters keeps decompressors for the next body; they are costly to make.
 type inflaters struct{ gzips, zstds sync.Pool }

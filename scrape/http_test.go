@@ -91,7 +91,7 @@ func TestBodiesAndHeaders(t *testing.T) {
 		text                        string
 	}{
 		{"plain", "text/plain; version=0.0.4", "", 200, []byte(plain), metadb.TargetUp, ""},
-		{"no type", "", "", 200, []byte(plain), metadb.TargetUp, ""},
+		{"no type", "", "", 200, []byte(plain), metadb.TargetDown, "fallback_scrape_protocol"},
 		{"gzip", "text/plain", "gzip", 200, zip(plain), metadb.TargetUp, ""},
 		{"zstd", "text/plain", "zstd", 200, zst(plain), metadb.TargetUp, ""},
 		{"openmetrics", "application/openmetrics-text; version=1.0.0; charset=utf-8", "", 200, []byte(plain + "# EOF\n"), metadb.TargetUp, ""},

@@ -194,7 +194,7 @@ func (l *loop) count(w *work, out outcome) {
 	m.samples.Add(float64(out.scraped))
 	m.slow.Add(float64(len(w.scan.New)))
 	m.duplicates.Add(float64(out.duplicate))
-	m.exemplars.Add(float64(w.scan.Exemplars))
+	m.exemplars.Add(float64(out.exemplars))
 	for reason, n := range out.refused {
 		m.refused.WithLabelValues(reason.String()).Add(float64(n))
 	}

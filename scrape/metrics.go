@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 		slow:       counter("new_lines_total", "Samples whose line was not remembered from the scrape before and took the slow path."),
 		bytes:      counter("body_bytes_total", "Uncompressed bytes of bodies."),
 		duplicates: counter("duplicates_total", "Samples not stored because their series had one in the same body."),
-		exemplars:  counter("exemplars_ignored_total", "Exemplars that were checked and not stored."),
+		exemplars:  counter("exemplars_total", "Exemplars that were new in a body and are stored."),
 		refused:    vector("samples_refused_total", "Samples that the store did not take, by reason.", "reason"),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "nilometer", Subsystem: "scrape", Name: "start_lag_seconds",

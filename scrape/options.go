@@ -63,6 +63,18 @@ type PoolOptions struct {
 	HTTPClient *commonconfig.HTTPClientConfig
 	// DisableCompression asks for bodies as they are.
 	DisableCompression bool
+	// Protocols are the formats that targets are asked for, the best first; nil
+	// means DefaultProtocols.
+	Protocols []Protocol
+	// FallbackProtocol is what an answer is read as whose Content-Type is
+	// missing or none of a format that is read; empty: such a scrape fails.
+	FallbackProtocol Protocol
+	// Escaping asks targets to write names that are UTF-8 beyond the classic
+	// characters in another way; the zero value asks for them as they are.
+	Escaping Escaping
+	// LegacyNames fails a scrape with a name of other than the classic
+	// characters.
+	LegacyNames bool
 
 	// Relabel rewrites targets before they are scraped, MetricRelabel samples
 	// before they are stored.
@@ -74,6 +86,25 @@ type PoolOptions struct {
 	// IgnoreTimestamps stores every sample at the scrape's time, even when it
 	// has a timestamp of its own (honor_timestamps: false).
 	IgnoreTimestamps bool
+
+	// NativeHistograms stores the native histograms of protobuf; without it
+	// their classic parts are.
+	NativeHistograms bool
+	// CustomHistograms converts classic histograms to native ones with custom
+	// buckets. ClassicHistograms keeps the classic parts of native and converted
+	// histograms beside them.
+	CustomHistograms  bool
+	ClassicHistograms bool
+	// StartTimestamps stores the start timestamps of protobuf.
+	StartTimestamps bool
+	// BucketMax lowers the resolution of native histograms until they have at
+	// most so many buckets, and fails a scrape where that is not enough; 0: no
+	// limit.
+	BucketMax int
+	// BucketFactorMin lowers the resolution of native histograms until one
+	// bucket is at least so many times as wide as the one before; up to 1: as
+	// they come.
+	BucketFactorMin float64
 
 	// SampleMax fails a scrape with more samples after relabelling; 0: no limit.
 	SampleMax int
@@ -109,6 +140,12 @@ func (o PoolOptions) withDefaults() PoolOptions {
 		c := commonconfig.DefaultHTTPClientConfig
 		o.HTTPClient = &c
 	}
+	if o.Protocols == nil {
+		o.Protocols = DefaultProtocols(o.NativeHistograms)
+	}
+	if o.Escaping == "" {
+		o.Escaping = EscapeNothing
+	}
 	if o.BodySizeMax == 0 {
 		o.BodySizeMax = BodySizeMaxDefault
 	}
@@ -136,8 +173,11 @@ func (o PoolOptions) Validate() error {
 		add("scheme %q is neither http nor https", o.Scheme)
 	}
 	if o.SampleMax < 0 || o.LabelMax < 0 || o.LabelNameSizeMax < 0 || o.LabelValueSizeMax < 0 ||
-		o.BodySizeMax < 0 || o.ConcurrencyMax < 0 || o.DroppedTargetsMax < 0 {
+		o.BodySizeMax < 0 || o.ConcurrencyMax < 0 || o.DroppedTargetsMax < 0 || o.BucketMax < 0 {
 		add("a limit is negative; 0 means no limit or the default")
+	}
+	if err := o.validateProtocols(); err != nil {
+		errs = append(errs, err)
 	}
 	if err := o.HTTPClient.Validate(); err != nil {
 		add("http client: %w", err)

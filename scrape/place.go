@@ -23,7 +23,12 @@ type work struct {
 	scratch []byte
 	answers []storage.Resolution
 	batches []groupBatch
-	pending int // label sets that wait to be resolved
+	pending int   // label sets that wait to be resolved
+	t       int64 // ms, of the scrape
+	// newRefs are the places of the scanner's new samples, when there are
+	// exemplars; exemplars are the hashes of these, in the body's order.
+	newRefs   []exposition.Ref
+	exemplars []uint64
 	// metadata goes with the batch of the report.
 	metadata []storage.Metadata
 	// resolved are the groups in which label sets of the body were resolved.
@@ -41,7 +46,12 @@ type groupWork struct {
 	slots  []storage.Slot
 	values []float64
 	times  []int64 // of samples with a timestamp of their own; open groups only
+	starts []int64 // empty, or of slots up to the last that has one
 	now    bitmap  // slots of closed groups that have a value
+	// hists are native histograms; histTimes are as times.
+	hists     []storage.HistogramSample
+	histTimes []int64
+	exemplars []storage.ExemplarSample
 	// wait are the new samples to resolve, as indexes into the scanner's list,
 	// and sets their labels.
 	wait []int
@@ -54,11 +64,13 @@ func (w *work) reset() {
 	for i := range w.groups {
 		g := &w.groups[i]
 		g.slots, g.values, g.times, g.wait = g.slots[:0], g.values[:0], g.times[:0], g.wait[:0]
+		g.starts, g.hists, g.histTimes, g.exemplars = g.starts[:0], g.hists[:0], g.histTimes[:0], g.exemplars[:0]
 		clear(g.now)
 		clear(g.sets)
 		g.sets = g.sets[:0]
 	}
 	w.pending, w.resolved, w.metadata = 0, nil, nil
+	w.newRefs = w.newRefs[:0]
 }
 
 // of returns the share of group i.
@@ -92,9 +104,19 @@ func (s *sink) placeKnown(w *work, out *outcome) error {
 		}
 		g.slots = append(g.slots, storage.Slot(r.Slot))
 		g.values = append(g.values, w.scan.Values[i])
+		if len(w.scan.Starts) > 0 {
+			g.noteStart(w.scan.Starts[i], w.t)
+		}
 	}
 	for _, t := range w.scan.Timed {
 		moved = s.placeTimed(w, t, out) || moved
+	}
+	for i := range w.scan.Histograms {
+		gone, err := s.placeHistogram(w, &w.scan.Histograms[i], out)
+		if err != nil {
+			return err
+		}
+		moved = gone || moved
 	}
 	if moved {
 		s.memory.Forget(nil)
@@ -106,27 +128,93 @@ func (s *sink) placeKnown(w *work, out *outcome) error {
 // placeTimed hands on a remembered sample with a timestamp of its own, and
 // reports whether its series now belongs to another kind of group.
 func (s *sink) placeTimed(w *work, t exposition.Timed, out *outcome) (moved bool) {
-	if t.Ref.Group >= groupRefused {
-		s.countUnstored(t.Ref, out)
-		return false
+	g, moved := s.memberOf(w, t.Ref, true, out)
+	if g == nil {
+		return moved
 	}
-	g := w.of(t.Ref.Group)
-	if s.options.IgnoreTimestamps {
-		out.relabeled++
-		if g.now.set(t.Ref.Slot) {
-			out.duplicate++
-			return false
-		}
-	} else {
-		if s.groups[t.Ref.Group].kind != storage.Open {
-			return true
-		}
-		out.relabeled++
+	if !s.options.IgnoreTimestamps {
 		g.times = append(g.times, t.Time)
 	}
 	g.slots = append(g.slots, storage.Slot(t.Ref.Slot))
 	g.values = append(g.values, t.Value)
+	g.noteStart(t.Start, s.timeOf(w, t.Time, true))
 	return false
+}
+
+// placeHistogram hands on a native histogram of a remembered series, as
+// placeTimed does.
+func (s *sink) placeHistogram(w *work, h *exposition.Histogram, out *outcome) (moved bool, err error) {
+	g, moved := s.memberOf(w, h.Ref, h.Timed, out)
+	if g == nil {
+		return moved, nil
+	}
+	return false, s.addHistogram(w, g, storage.Slot(h.Ref.Slot), h)
+}
+
+// memberOf returns the work of the group of a remembered series if its sample
+// is to be stored, and counts it. moved tells that its series now belongs to
+// another kind of group.
+func (s *sink) memberOf(w *work, r exposition.Ref, timed bool, out *outcome) (g *groupWork, moved bool) {
+	if r.Group >= groupRefused {
+		s.countUnstored(r, out)
+		return nil, false
+	}
+	kind := s.kindOf(timed)
+	if s.groups[r.Group].kind != kind {
+		return nil, true
+	}
+	out.relabeled++
+	g = w.of(r.Group)
+	if kind == storage.Closed && g.now.set(r.Slot) {
+		out.duplicate++
+		return nil, false
+	}
+	return g, false
+}
+
+// kindOf is the kind of group of samples with or without a timestamp of their
+// own.
+func (s *sink) kindOf(timed bool) storage.GroupKind {
+	if timed && !s.options.IgnoreTimestamps {
+		return storage.Open
+	}
+	return storage.Closed
+}
+
+// timeOf is when a sample is stored.
+func (s *sink) timeOf(w *work, t int64, timed bool) int64 {
+	if s.kindOf(timed) == storage.Open {
+		return t
+	}
+	return w.t
+}
+
+// noteStart gives the newest of the group's samples, at the time t, its start
+// timestamp. One after its sample is none.
+func (g *groupWork) noteStart(start, t int64) {
+	if start > t {
+		start = 0
+	}
+	if start == 0 && len(g.starts) == 0 {
+		return
+	}
+	g.padStarts(len(g.slots) - 1)
+	g.starts = append(g.starts, start)
+}
+
+func (g *groupWork) padStarts(n int) {
+	for len(g.starts) < n {
+		g.starts = append(g.starts, 0)
+	}
+}
+
+// startsOf returns the starts of all slots, nil when none has one.
+func (g *groupWork) startsOf() []int64 {
+	if len(g.starts) == 0 {
+		return nil
+	}
+	g.padStarts(len(g.slots))
+	return g.starts
 }
 
 // countUnstored counts a remembered line that has no series.
@@ -157,7 +245,7 @@ func (s *sink) placeNew(ctx context.Context, w *work, out *outcome) error {
 	for i := range w.scan.New {
 		lset := sampleLabels(w.builder, s.options, s.target, w.scan.Labels(i))
 		if lset.IsEmpty() {
-			w.scan.Remember(i, exposition.Ref{Group: groupDropped})
+			w.remember(i, exposition.Ref{Group: groupDropped})
 			continue
 		}
 		reason, err := checkLabels(s.options, lset)
@@ -171,10 +259,7 @@ func (s *sink) placeNew(ctx context.Context, w *work, out *outcome) error {
 		if err := s.checkSamples(out); err != nil {
 			return err
 		}
-		kind := storage.Closed
-		if w.scan.New[i].Timed && !s.options.IgnoreTimestamps {
-			kind = storage.Open
-		}
+		kind := s.kindOf(w.scan.New[i].Timed)
 		var key series.Key
 		key, w.scratch = series.KeyOf(lset, w.scratch)
 		n, err := s.groupFor(ctx, key, kind)
@@ -212,7 +297,9 @@ func (s *sink) resolve(ctx context.Context, w *work, out *outcome) error {
 		}
 		w.resolved[i] = true
 		for j, a := range answers {
-			s.placeResolved(w, g, uint16(i), g.wait[j], a, out)
+			if err := s.placeResolved(w, g, uint16(i), g.wait[j], a, out); err != nil {
+				return err
+			}
 		}
 		g.wait = g.wait[:0]
 		clear(g.sets)
@@ -240,24 +327,31 @@ func (s *sink) ask(ctx context.Context, w *work, g *group, sets []labels.Labels)
 	return answers, nil
 }
 
-func (s *sink) placeResolved(w *work, g *groupWork, group uint16, i int, a storage.Resolution, out *outcome) {
+func (s *sink) placeResolved(w *work, g *groupWork, group uint16, i int, a storage.Resolution, out *outcome) error {
 	if a.Reason == storage.ReasonNone && a.Slot > slotMax {
 		a.Reason = storage.ReasonSeriesLimit
 	}
 	if a.Reason != storage.ReasonNone {
-		w.scan.Remember(i, exposition.Ref{Group: groupRefused, Slot: uint32(a.Reason)})
+		w.remember(i, exposition.Ref{Group: groupRefused, Slot: uint32(a.Reason)})
 		out.refuse(a.Reason)
-		return
+		return nil
 	}
 	n := &w.scan.New[i]
-	w.scan.Remember(i, exposition.Ref{Group: group, Slot: uint32(a.Slot)})
-	if s.groups[group].kind == storage.Open {
-		g.times = append(g.times, n.Time)
-	} else if g.now.set(uint32(a.Slot)) {
+	w.remember(i, exposition.Ref{Group: group, Slot: uint32(a.Slot)})
+	open := s.groups[group].kind == storage.Open
+	if !open && g.now.set(uint32(a.Slot)) {
 		out.duplicate++
-		return
+		return nil
 	}
 	out.added++
+	if !n.Histogram.IsZero() {
+		return s.addHistogram(w, g, a.Slot, &exposition.Histogram{Value: n.Histogram, Time: n.Time, Timed: n.Timed, Start: n.Start})
+	}
+	if open {
+		g.times = append(g.times, n.Time)
+	}
 	g.slots = append(g.slots, a.Slot)
 	g.values = append(g.values, n.Value)
+	g.noteStart(n.Start, s.timeOf(w, n.Time, n.Timed))
+	return nil
 }

@@ -62,6 +62,9 @@ func checkLabels(o *PoolOptions, lset labels.Labels) (reason string, err error) 
 	if !lset.IsValid(model.UTF8Validation) {
 		return "a name is not valid UTF-8", nil
 	}
+	if o.LegacyNames && !lset.IsValid(model.LegacyValidation) {
+		return "a name has other than the classic characters, which metric_name_validation_scheme: legacy refuses", nil
+	}
 	over := func(what string, limit, seen int) {
 		if err == nil && limit > 0 && seen > limit {
 			err = &limitError{what: what, max: int64(limit), seen: int64(seen), more: " in metric " + name}

@@ -58,6 +58,8 @@ type sink struct {
 	groups []*group // by exposition.Ref.Group; nil where one was given back
 	byKey  map[groupKey]uint16
 	report report
+	// exemplars are the hashes of those of the last body, in its order.
+	exemplars []uint64
 	// families is what the target said about its metrics.
 	families families
 	// whole makes the next batch of every closed group state all of its
@@ -93,6 +95,7 @@ type outcome struct {
 	duplicate int
 	refused   map[storage.Reason]int
 	stored    int
+	exemplars int // stored
 }
 
 // errRescan asks for another pass over the body: something remembered does not
@@ -154,7 +157,8 @@ func (s *sink) learnVersions(ctx context.Context) error {
 
 func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Format, t int64, elapsed func() float64) (outcome, error) {
 	w.reset()
-	if err := w.scan.Scan(&s.memory, body, f); err != nil {
+	w.t = t
+	if err := w.scan.Scan(&s.memory, body, s.options.reading(f)); err != nil {
 		return outcome{scraped: w.scan.Samples()}, err
 	}
 	if err := s.resolveReport(ctx, w); err != nil {
@@ -168,12 +172,14 @@ func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Form
 		s.abandon(ctx, w)
 		return out, err
 	}
+	s.placeExemplars(w)
 	s.addReport(w, reportOf(1, elapsed(), out))
 	var known families
 	known, w.metadata = s.families.learn(w.scan.Metadata)
 	err := s.commit(ctx, w, t, s.whole, &out)
 	if err == nil {
 		s.families = known
+		s.exemplars = append(s.exemplars[:0], w.exemplars...)
 		w.scan.Commit(&s.memory)
 		s.release()
 		s.whole = false

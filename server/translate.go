@@ -54,10 +54,22 @@ func pool(sc *config.ScrapeConfig) scrape.PoolOptions {
 		Interval: time.Duration(sc.ScrapeInterval), Timeout: time.Duration(sc.ScrapeTimeout),
 		Scheme: sc.Scheme, Path: sc.MetricsPath, Params: url.Values(sc.Params), HTTPClient: &client,
 		DisableCompression: !sc.EnableCompression, HonorLabels: sc.HonorLabels, IgnoreTimestamps: !sc.HonorTimestamps,
+		Protocols: protocols(sc.ScrapeProtocols), FallbackProtocol: scrape.Protocol(sc.FallbackProtocol),
+		Escaping: scrape.Escaping(sc.EscapingScheme), LegacyNames: sc.LegacyNames(),
+		NativeHistograms: *sc.ScrapeNativeHistograms, ClassicHistograms: *sc.AlwaysScrapeClassic,
+		BucketMax: int(sc.BucketLimit), BucketFactorMin: sc.MinBucketFactor,
 		Relabel: sc.RelabelConfigs, MetricRelabel: sc.MetricRelabelConfigs,
 		SampleMax: int(sc.SampleLimit), LabelMax: int(sc.LabelLimit), LabelNameSizeMax: int(sc.LabelNameLength),
 		LabelValueSizeMax: int(sc.LabelValueLength), BodySizeMax: int64(sc.BodySizeLimit), DroppedTargetsMax: int(sc.KeepDroppedTargets),
 	}
+}
+
+func protocols(names []string) []scrape.Protocol {
+	out := make([]scrape.Protocol, len(names))
+	for i, name := range names {
+		out[i] = scrape.Protocol(name)
+	}
+	return out
 }
 
 func targets(sc *config.ScrapeConfig) discovery.Options {

@@ -2,8 +2,12 @@ package exposition_test
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"testing"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 
@@ -35,14 +39,14 @@ func bodies(b *testing.B, name string) [][]byte {
 // with the line memory, without it, and by upstream's parser.
 func BenchmarkScan(b *testing.B) {
 	for _, name := range corpus.Names() {
-		all := bodies(b, name)
-		b.Run(name+"/memory", func(b *testing.B) { scan(b, all, false) })
-		b.Run(name+"/none", func(b *testing.B) { scan(b, all, true) })
-		b.Run(name+"/upstream", func(b *testing.B) { reference(b, all) })
+		all, o := bodies(b, name), exposition.Options{Format: exposition.Text}
+		b.Run(name+"/memory", func(b *testing.B) { scan(b, all, o, false) })
+		b.Run(name+"/none", func(b *testing.B) { scan(b, all, o, true) })
+		b.Run(name+"/upstream", func(b *testing.B) { reference(b, all, o) })
 	}
 }
 
-func scan(b *testing.B, all [][]byte, forget bool) {
+func scan(b *testing.B, all [][]byte, o exposition.Options, forget bool) {
 	var mem exposition.Memory
 	var s exposition.Scanner
 	samples := 0
@@ -50,7 +54,7 @@ func scan(b *testing.B, all [][]byte, forget bool) {
 		if forget {
 			mem.Forget(nil)
 		}
-		if err := s.Scan(&mem, all[i%len(all)], exposition.Text); err != nil {
+		if err := s.Scan(&mem, all[i%len(all)], o); err != nil {
 			b.Fatal(err)
 		}
 		for j := range s.New {
@@ -63,12 +67,15 @@ func scan(b *testing.B, all [][]byte, forget bool) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
 }
 
-func reference(b *testing.B, all [][]byte) {
+func reference(b *testing.B, all [][]byte, o exposition.Options) {
 	st := labels.NewSymbolTable()
 	samples := 0
 	var l labels.Labels
 	for i := 0; b.Loop(); i++ {
 		p := textparse.NewPromParser(all[i%len(all)], st, false)
+		if o.Format == exposition.Protobuf {
+			p = textparse.NewProtobufParser(all[i%len(all)], false, false, false, false, st)
+		}
 		for {
 			e, err := p.Next()
 			if err != nil {
@@ -81,4 +88,30 @@ func reference(b *testing.B, all [][]byte) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
+}
+
+// BenchmarkScanProtobuf does the same with the bodies written as protobuf.
+func BenchmarkScanProtobuf(b *testing.B) {
+	for _, name := range corpus.Names() {
+		all := bodies(b, name)
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		for i, body := range all {
+			families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+			if err != nil {
+				b.Skipf("no families in %s: %v", name, err)
+			}
+			var buf bytes.Buffer
+			enc := expfmt.NewEncoder(&buf, expfmt.NewFormat(expfmt.TypeProtoDelim))
+			for _, key := range slices.Sorted(maps.Keys(families)) {
+				if err := enc.Encode(families[key]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			all[i] = buf.Bytes()
+		}
+		o := exposition.Options{Format: exposition.Protobuf, Native: true}
+		b.Run(name+"/memory", func(b *testing.B) { scan(b, all, o, false) })
+		b.Run(name+"/none", func(b *testing.B) { scan(b, all, o, true) })
+		b.Run(name+"/upstream", func(b *testing.B) { reference(b, all, o) })
+	}
 }

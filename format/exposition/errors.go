@@ -11,16 +11,21 @@ const lineShownMax = 120
 
 // ParseError says where a body is no exposition, and why.
 type ParseError struct {
-	// Line counts from 1; Offset is of the fault, in bytes from the start of
-	// the body.
+	// Line counts from 1, 0 in protobuf; Offset is of the fault, in bytes from
+	// the start of the body.
 	Line, Offset int
-	// Text is the offending line, shortened.
+	// Text is the offending line, in protobuf the metric family's name,
+	// shortened.
 	Text   string
 	Reason string
 }
 
-// Error names the line, what is wrong and the line's text.
+// Error names the line, what is wrong and the line's text; in protobuf the
+// offset and the metric family.
 func (e *ParseError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("byte %d: %s, in metric family %q", e.Offset, e.Reason, e.Text)
+	}
 	return fmt.Sprintf("line %d: %s: %q", e.Line, e.Reason, e.Text)
 }
 

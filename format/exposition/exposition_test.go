@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path"
 	"strings"
 	"testing"
 
@@ -34,6 +35,7 @@ type keeper struct {
 	scan  exposition.Scanner
 	slots map[string]uint32
 	names []string
+	sets  []labels.Labels // of all
 }
 
 func newKeeper() *keeper { return &keeper{slots: map[string]uint32{}} }
@@ -49,7 +51,7 @@ func (k *keeper) slot(l string) uint32 {
 
 // read scans body and returns its samples as a multiset, and how many were new.
 func (k *keeper) read(body []byte, f exposition.Format) (map[got]int, int, error) {
-	if err := k.scan.Scan(&k.mem, body, f); err != nil {
+	if err := k.scan.Scan(&k.mem, body, exposition.Options{Format: f}); err != nil {
 		return nil, 0, err
 	}
 	out := map[got]int{}
@@ -247,7 +249,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"a 1e999\n", `line 1: the value is out of the range of a float64: "a 1e999"`},
 		{"a{b=\"" + long + "\n", "line 1: a label value does not end: \"a{b=\\\"" + long[:114] + "…\""},
 	} {
-		err := s.Scan(&mem, []byte(c.body), exposition.Text)
+		err := s.Scan(&mem, []byte(c.body), exposition.Options{Format: exposition.Text})
 		if err == nil || err.Error() != c.want {
 			t.Errorf("body %.40q: error\n%v\nwant\n%s", c.body, err, c.want)
 		}
@@ -268,7 +270,7 @@ func TestUnrememberedStaysNew(t *testing.T) {
 	var mem exposition.Memory
 	var s exposition.Scanner
 	for range 3 {
-		if err := s.Scan(&mem, []byte("# TYPE a gauge\na 1\nb 2\n"), exposition.Text); err != nil {
+		if err := s.Scan(&mem, []byte("# TYPE a gauge\na 1\nb 2\n"), exposition.Options{Format: exposition.Text}); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.New) == 0 || s.Labels(len(s.New)-1).Get("__name__") != "b" {
@@ -283,7 +285,7 @@ func TestUnrememberedStaysNew(t *testing.T) {
 		t.Errorf("refs %v", s.Refs)
 	}
 	mem.Forget(func(r exposition.Ref) bool { return r.Group == 3 })
-	if err := s.Scan(&mem, []byte("# TYPE a gauge\na 1\nb 2\n"), exposition.Text); err != nil || len(s.New) != 2 {
+	if err := s.Scan(&mem, []byte("# TYPE a gauge\na 1\nb 2\n"), exposition.Options{Format: exposition.Text}); err != nil || len(s.New) != 2 {
 		t.Errorf("after Forget %d are new, error %v", len(s.New), err)
 	}
 }
@@ -292,7 +294,7 @@ func TestMetadata(t *testing.T) {
 	var mem exposition.Memory
 	var s exposition.Scanner
 	body := "# HELP a_seconds How \\\\ long\\nit took\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total 1\n# EOF\n"
-	if err := s.Scan(&mem, []byte(body), exposition.OpenMetrics); err != nil {
+	if err := s.Scan(&mem, []byte(body), exposition.Options{Format: exposition.OpenMetrics}); err != nil {
 		t.Fatal(err)
 	}
 	want := []exposition.Metadata{
@@ -306,34 +308,57 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	for name, f := range map[string]exposition.Format{"text": exposition.Text, "openmetrics": exposition.OpenMetrics} {
-		body, err := os.ReadFile("testdata/" + name + ".prom")
+	for name, o := range map[string]exposition.Options{
+		"text.prom":        {Format: exposition.Text},
+		"openmetrics.prom": {Format: exposition.OpenMetrics},
+		"protobuf.pb":      {Format: exposition.Protobuf, Native: true, Classic: true, Starts: true},
+	} {
+		body, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := os.ReadFile("testdata/" + name + ".golden")
+		want, err := os.ReadFile("testdata/" + strings.TrimSuffix(name, path.Ext(name)) + ".golden")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var mem exposition.Memory
 		var s exposition.Scanner
-		if err := s.Scan(&mem, body, f); err != nil {
+		if err := s.Scan(&mem, body, o); err != nil {
 			t.Fatal(err)
 		}
-		var out strings.Builder
-		for i, n := range s.New {
-			fmt.Fprintf(&out, "%s value %016x", s.Labels(i), math.Float64bits(n.Value))
-			if n.Timed {
-				fmt.Fprintf(&out, " time %d", n.Time)
-			}
-			out.WriteByte('\n')
-		}
-		for _, m := range s.Metadata {
-			fmt.Fprintf(&out, "metadata %d %s %q %q\n", m.Field, m.Family, m.Type, m.Text)
-		}
-		fmt.Fprintf(&out, "exemplars %d\n", s.Exemplars)
-		if out.String() != string(want) {
-			t.Errorf("%s:\n%s\nwant\n%s", name, out.String(), want)
+		if out := shown(&s); out != string(want) {
+			t.Errorf("%s:\n%s\nwant\n%s", name, out, want)
 		}
 	}
+}
+
+// shown is all that a scanner found, where nothing was remembered.
+func shown(s *exposition.Scanner) string {
+	var out strings.Builder
+	for i, n := range s.New {
+		if n.Histogram.IsZero() {
+			fmt.Fprintf(&out, "%s value %016x", s.Labels(i), math.Float64bits(n.Value))
+		} else {
+			fmt.Fprintf(&out, "%s", whole(s.Labels(i), 0, n.Histogram, false, 0, 0))
+		}
+		if n.Timed {
+			fmt.Fprintf(&out, " time %d", n.Time)
+		}
+		if n.Start != 0 {
+			fmt.Fprintf(&out, " start %d", n.Start)
+		}
+		out.WriteByte('\n')
+	}
+	for _, m := range s.Metadata {
+		fmt.Fprintf(&out, "metadata %d %s %q %q\n", m.Field, m.Family, m.Type, m.Text)
+	}
+	for i, x := range s.Exemplars {
+		l, _ := s.ExemplarLabels(i)
+		fmt.Fprintf(&out, "exemplar of %d %s value %016x", x.New, l, math.Float64bits(x.Value))
+		if x.Timed {
+			fmt.Fprintf(&out, " time %d", x.Time)
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
 }

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Format is one of the text formats.
+// Format is one of the formats.
 type Format uint8
 
 // The formats.
@@ -14,6 +14,9 @@ const (
 	Text Format = iota + 1
 	// OpenMetrics is OpenMetrics text 1.0.
 	OpenMetrics
+	// Protobuf is a sequence of io.prometheus.client.MetricFamily messages,
+	// each with its length before it.
+	Protobuf
 )
 
 // span is a part of a body.
@@ -28,8 +31,8 @@ type sample struct {
 	v      float64
 	time   int64
 	timed  bool
-	// exemplar tells that the line has one; it was checked.
-	exemplar bool
+	// exemplar is the line's, from after its opening brace; it was checked.
+	exemplar span
 }
 
 // reader parses the lines of one body, one at a time. Its errors are
@@ -38,6 +41,9 @@ type reader struct {
 	body   []byte
 	format Format
 	spans  []span // scratch for labels
+
+	exemplarSpans []span   // the labels of the last exemplar, as sample.labels
+	exemplarLast  Exemplar // its value and time
 }
 
 func isNameStart(c byte) bool {
@@ -119,7 +125,7 @@ func (r *reader) sample(i int) (s sample, err error) {
 }
 
 // labels parses from after the opening brace to after the closing one. In an
-// exemplar nothing is kept and no metric name is allowed.
+// exemplar no metric name is allowed.
 func (r *reader) labels(i int, s *sample, named *bool, exemplar bool) (int, error) {
 	b := r.body
 	for {
@@ -169,7 +175,9 @@ func (r *reader) labels(i int, s *sample, named *bool, exemplar bool) (int, erro
 		if !utf8.Valid(b[i:end]) {
 			return i, r.fail(i, "a label value is not valid UTF-8")
 		}
-		if !exemplar {
+		if exemplar {
+			r.exemplarSpans = append(r.exemplarSpans, name, span{uint32(i + 1), uint32(end - 1)})
+		} else {
 			r.spans = append(r.spans, name, span{uint32(i + 1), uint32(end - 1)})
 		}
 		i = r.blanks(end)
@@ -262,10 +270,11 @@ func (r *reader) openMetricsTail(i int, s *sample) (err error) {
 		i = end
 	}
 	if hasPrefixAt(b, i, " # {") {
-		if i, err = r.exemplar(i + len(" # {")); err != nil {
+		start := i + len(" # {")
+		if i, err = r.exemplar(start); err != nil {
 			return err
 		}
-		s.exemplar = true
+		s.exemplar = span{uint32(start), uint32(i)}
 	}
 	if i >= len(b) || b[i] != '\n' {
 		return r.fail(i, "expected the end of the line")
@@ -274,8 +283,10 @@ func (r *reader) openMetricsTail(i int, s *sample) (err error) {
 	return nil
 }
 
-// exemplar checks an exemplar from after its opening brace.
+// exemplar parses an exemplar from after its opening brace into exemplarSpans
+// and exemplarLast.
 func (r *reader) exemplar(i int) (end int, err error) {
+	r.exemplarSpans, r.exemplarLast = r.exemplarSpans[:0], Exemplar{}
 	named := false
 	if i, err = r.labels(i, nil, &named, true); err != nil {
 		return i, err
@@ -284,15 +295,16 @@ func (r *reader) exemplar(i int) (end int, err error) {
 		return i, r.fail(i, "expected one space and the exemplar's value")
 	}
 	end = r.token(i + 1)
-	if _, err := parseFloat(r.body[i+1 : end]); err != nil {
+	if r.exemplarLast.Value, err = parseFloat(r.body[i+1 : end]); err != nil {
 		return i, r.fail(i+1, "the exemplar's value "+err.Error())
 	}
 	if hasPrefixAt(r.body, end, " ") {
 		i = end + 1
 		end = r.token(i)
-		if _, err := r.seconds(i, end); err != nil {
+		if r.exemplarLast.Time, err = r.seconds(i, end); err != nil {
 			return i, err
 		}
+		r.exemplarLast.Timed = true
 	}
 	return end, nil
 }

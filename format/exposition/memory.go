@@ -42,8 +42,8 @@ const lineSizeMax = 1<<16 - 1
 // Memory is what is kept of a target between two scrapes. The zero value knows
 // nothing. It is changed by Scanner.Commit only.
 type Memory struct {
-	format Format
-	lines  []line
+	options Options
+	lines   []line
 }
 
 // Lines returns the number of lines known.

@@ -6,29 +6,52 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/column"
 )
 
 // bodySizeMax bounds a body, bytes: offsets are kept in 32 bits.
 const bodySizeMax = 1<<31 - 1
+
+// Options say how a body is read. Only the format must be given.
+type Options struct {
+	Format Format
+	// Native reads the native histograms of protobuf; without it there are
+	// their classic parts only.
+	Native bool
+	// Custom converts classic histograms to native ones with custom buckets.
+	Custom bool
+	// Classic keeps the classic parts of histograms that are native or were
+	// converted.
+	Classic bool
+	// Starts reads start timestamps.
+	Starts bool
+}
 
 // Timed is a known sample with a timestamp of its own.
 type Timed struct {
 	Ref   Ref
 	Value float64
 	Time  int64 // ms since the Unix epoch
+	Start int64 // ms since the Unix epoch, 0 without one
 }
 
 // New is a sample whose line the memory did not know.
 type New struct {
-	Value float64
-	Time  int64 // ms since the Unix epoch, when Timed
-	Timed bool
+	// Histogram is the value unless it is zero; then Value is.
+	Histogram column.Histogram
+	Value     float64
+	Time      int64 // ms since the Unix epoch, when Timed
+	Timed     bool
+	Start     int64 // ms since the Unix epoch, 0 without one
 
-	start, value int    // in the body: of the line and of its value
-	name         span   // in the body
-	labels       [2]int // in Scanner.spans
-	kind         uint32 // code of the metric type in force
-	line         int    // in Scanner.next, -1 when it cannot be remembered
+	start, value int     // in the body: of the line and of its value; of a metric's message
+	name         span    // in the body
+	labels       [2]int  // in Scanner.spans
+	kind         uint32  // code of the metric type in force
+	line         int     // in Scanner.next, -1 when it cannot be remembered
+	field        uint8   // which sample of a metric, in protobuf
+	bound        float64 // of a bucket or quantile, in protobuf
 }
 
 // Scanner reads bodies. Its lists are valid until the next Scan and belong to
@@ -39,15 +62,22 @@ type Scanner struct {
 	// in the body's order.
 	Refs   []Ref
 	Values []float64
+	// Starts is empty, or parallel to Refs: start timestamps (ms), 0 for none.
+	Starts []int64
 	// Timed are those with a timestamp.
 	Timed []Timed
+	// Histograms are the native histograms of remembered series. Their memory
+	// belongs to the Scanner: the caller may change them until the next Scan.
+	Histograms []Histogram
 	// New are the samples that the memory did not know, in the body's order.
 	New []New
 	// Metadata has the metadata lines that the memory did not know.
 	Metadata []Metadata
-	// Exemplars counts the exemplars, which were checked.
-	Exemplars int
+	// Exemplars are all of the body, in its order.
+	Exemplars []Exemplar
 
+	options Options
+	proto   protobuf
 	reader  reader
 	next    []line
 	changed bool // next is in use; otherwise the memory's lines fit
@@ -58,19 +88,26 @@ type Scanner struct {
 }
 
 // Samples returns the number of samples of the last body.
-func (s *Scanner) Samples() int { return len(s.Refs) + len(s.Timed) + len(s.New) }
+func (s *Scanner) Samples() int {
+	return len(s.Refs) + len(s.Timed) + len(s.Histograms) + len(s.New)
+}
 
 // Scan reads body against what mem knows. Neither is changed, and body must
 // stay as it is until the last use of the lists. The error is a *ParseError;
 // the lists mean nothing then.
-func (s *Scanner) Scan(mem *Memory, body []byte, format Format) error {
-	s.reset(body, format)
+func (s *Scanner) Scan(mem *Memory, body []byte, o Options) error {
+	s.reset(body, o)
 	lines := mem.lines
-	if mem.format != format {
+	if mem.options != o {
 		lines, s.changed = nil, true
 	}
 	if len(body) > bodySizeMax {
-		return newParseError(body, bodySizeMax, "the body is over 2 GiB")
+		return newParseError(body[:0], 0, "the body is over 2 GiB")
+	}
+	if o.Format == Protobuf {
+		err := s.scanProtobuf(lines)
+		s.padStarts()
+		return err
 	}
 	var w walk
 	for {
@@ -90,17 +127,26 @@ func (s *Scanner) Scan(mem *Memory, body []byte, format Format) error {
 			return s.finish(lines, w)
 		}
 	}
-	if format == OpenMetrics {
+	if o.Format == OpenMetrics {
 		return newParseError(body, len(body), "the body does not end with # EOF")
 	}
 	return s.finish(lines, w)
 }
 
-func (s *Scanner) reset(body []byte, format Format) {
-	s.Refs, s.Values, s.Timed = s.Refs[:0], s.Values[:0], s.Timed[:0]
+func (s *Scanner) reset(body []byte, o Options) {
+	s.Refs, s.Values, s.Starts, s.Timed = s.Refs[:0], s.Values[:0], s.Starts[:0], s.Timed[:0]
 	s.New, s.Metadata, s.spans = s.New[:0], s.Metadata[:0], s.spans[:0]
-	s.reader.body, s.reader.format = body, format
-	s.next, s.changed, s.indexed, s.Exemplars = s.next[:0], false, false, 0
+	s.Histograms, s.Exemplars = s.Histograms[:0], s.Exemplars[:0]
+	s.options, s.reader.body, s.reader.format = o, body, o.Format
+	s.next, s.changed, s.indexed = s.next[:0], false, false
+	s.proto.hists.reset()
+}
+
+// padStarts makes Starts as long as Refs, if there are any.
+func (s *Scanner) padStarts() {
+	for n := len(s.Starts); n > 0 && n < len(s.Refs); n++ {
+		s.Starts = append(s.Starts, 0)
+	}
 }
 
 // finish notes that lines were left over at the body's end.
@@ -205,8 +251,8 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 		return nil
 	}
 	s.change(lines, w.at)
-	if sm.exemplar {
-		s.Exemplars++
+	if sm.exemplar.end > 0 {
+		s.addTextExemplar(place{isNew: len(s.New)}, &sm)
 	}
 	n := New{
 		Value: sm.v, Time: sm.time, Timed: sm.timed,
@@ -246,8 +292,8 @@ func (s *Scanner) lookup(lines []line, w *walk, hash uint64, size int) int {
 
 // knownLine takes the sample of the remembered line at and goes on behind it.
 func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
-	if sm.exemplar {
-		s.Exemplars++
+	if sm.exemplar.end > 0 {
+		s.addTextExemplar(place{Ref{lines[at].slot, lines[at].group}, -1}, &sm)
 	}
 	if at != w.at {
 		s.change(lines, w.at)
@@ -270,6 +316,12 @@ func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
 // sorted. Labels with one name are all there.
 func (s *Scanner) Labels(i int) labels.Labels {
 	n := &s.New[i]
+	if s.reader.format == Protobuf {
+		s.builder.Reset()
+		s.protoLabels(n)
+		s.builder.Sort()
+		return s.builder.Labels()
+	}
 	// One copy holds all of the line: a builder may keep references into it.
 	text := string(s.reader.body[n.start:n.value])
 	part := func(sp span) string { return unescape(text[int(sp.start)-n.start : int(sp.end)-n.start]) }
@@ -291,15 +343,21 @@ func normalize(kind model.MetricType, name, v string) string {
 	if kind == model.MetricTypeSummary && name == model.QuantileLabel ||
 		kind == model.MetricTypeHistogram && name == model.BucketLabel {
 		if f, err := strconv.ParseFloat(v, 64); err == nil {
-			return labels.FormatOpenMetricsFloat(f)
+			return formatFloat(f)
 		}
 	}
 	return v
 }
 
+// formatFloat writes a number of le or quantile.
+func formatFloat(f float64) string { return labels.FormatOpenMetricsFloat(f) }
+
 // Fault returns a *ParseError for the line of the i-th new sample, for reasons
 // that only the caller can see.
 func (s *Scanner) Fault(i int, reason string) error {
+	if n := &s.New[i]; s.reader.format == Protobuf {
+		return &ParseError{Offset: n.start, Text: Shorten(s.reader.text(n.name)), Reason: reason}
+	}
 	return newParseError(s.reader.body, s.New[i].start, reason)
 }
 
@@ -328,7 +386,7 @@ func (s *Scanner) Commit(mem *Memory) {
 		mem.lines = make([]line, 0, len(kept)+len(kept)/16)
 	}
 	mem.lines = append(mem.lines[:0], kept...)
-	mem.format = s.reader.format
+	mem.options = s.options
 	s.changed = false
 }
 
