@@ -69,9 +69,9 @@ const (
 	estimateSteps  = 256
 )
 
-// checkCost estimates what of a query is to be evaluated, where that is worth it,
-// and refuses what is expected to go over a limit.
-func (e *Engine) checkCost(ctx context.Context, view storage.View, q *prepared, pieces []piece) (Cost, error) {
+// estimate is the cost of what of a query is to be evaluated, where that is worth
+// it.
+func (e *Engine) estimate(ctx context.Context, view storage.View, q *prepared, pieces []piece) (Cost, error) {
 	var total Cost
 	for _, p := range pieces {
 		part := *q
@@ -89,7 +89,7 @@ func (e *Engine) checkCost(ctx context.Context, view storage.View, q *prepared, 
 			return total, err
 		}
 	}
-	return total, total.check(&e.options)
+	return total, nil
 }
 
 // add adds the cost of another part: what one has in memory the next one has
@@ -149,6 +149,9 @@ func (e *Engine) Plan(ctx context.Context, r storage.Reader, id tenant.ID, q Que
 	c, err := e.cost(ctx, view, &p)
 	if err != nil {
 		return nil, typed(ctx, err)
+	}
+	if e.options.SplitInterval > 0 {
+		e.shorter(&p, []piece{{grid: p.grid}}, &c)
 	}
 	out := &Explanation{Plan: plan.TreeOf(p.node, c.nodes, nil), Estimate: c}
 	if err := c.check(&e.options); err != nil {

@@ -97,11 +97,7 @@ func (e *Engine) evaluate(ctx context.Context, r storage.Reader, id tenant.ID, q
 		return nil, fmt.Errorf("open a view of tenant %s: %w", id, err)
 	}
 	defer view.Close()
-	pieces, err := e.pieces(&q, &known)
-	if err != nil {
-		return nil, err
-	}
-	cost, err := e.checkCost(ctx, view, &q, pieces)
+	pieces, cost, err := e.cut(ctx, view, &q, &known)
 	if err != nil {
 		return nil, err
 	}

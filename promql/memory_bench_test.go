@@ -48,7 +48,7 @@ func peakOf(do func()) int64 {
 // takes, for us and for upstream, beside the data of both.
 func BenchmarkMemory(b *testing.B) {
 	y := newYardstick(b, 100, 20, 5760)
-	p := newPair(b, y.upstream(b), yardReader{y: y}, whole(promql.Options{}))
+	p := newPair(b, y.upstream(b), estimatingReader{yardReader{y: y}}, promql.Options{CacheMaxBytes: -1})
 	q := y.query()
 	for _, x := range []struct {
 		expr string

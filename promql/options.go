@@ -55,6 +55,9 @@ type Options struct {
 	// SplitInterval is the longest range that is evaluated at once, where a query
 	// allows it; default 1 d. Negative does not split.
 	SplitInterval time.Duration
+	// HeldPoints is about how many points the rows below aggregations may have at
+	// one time where a shorter range at once makes them fewer; default 512 Ki.
+	HeldPoints int64
 	// Workers is the number of goroutines that work on one query; default
 	// GOMAXPROCS.
 	Workers int
@@ -104,6 +107,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RulesMemoryBytes, o.MemoryMaxBytes/8)
 	setDefault(&o.CacheMaxBytes, min(o.MemoryMaxBytes/16, 256<<20))
 	setDefault(&o.SplitInterval, 24*time.Hour)
+	setDefault(&o.HeldPoints, 1<<19)
 	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&o.Cores, runtime.GOMAXPROCS(0))
 	setDefault(&o.ConcurrentMax, 20)
@@ -141,6 +145,7 @@ func (o Options) Validate() error {
 	atLeast("MemoryMaxBytes", o.MemoryMaxBytes >= 0, o.MemoryMaxBytes, "positive")
 	atLeast("QueryMemoryMaxBytes", o.QueryMemoryMaxBytes >= 0, o.QueryMemoryMaxBytes, "positive")
 	atLeast("RulesMemoryBytes", o.RulesMemoryBytes >= 0, o.RulesMemoryBytes, "positive")
+	atLeast("HeldPoints", o.HeldPoints >= 0, o.HeldPoints, "positive")
 	atLeast("Workers", o.Workers >= 0, o.Workers, "positive")
 	atLeast("Cores", o.Cores >= 0, o.Cores, "positive")
 	atLeast("ConcurrentMax", o.ConcurrentMax >= 0, o.ConcurrentMax, "positive")

@@ -68,8 +68,61 @@ type piece struct {
 	kept bool
 }
 
-// pieces are the parts of a query's answer, in order.
-func (e *Engine) pieces(q *prepared, k *known) ([]piece, error) {
+// cut returns the parts of a query's answer, in order, and what they are expected
+// to cost. A query that would go over a limit is refused.
+func (e *Engine) cut(ctx context.Context, view storage.View, q *prepared, k *known) ([]piece, Cost, error) {
+	split := max(0, e.options.SplitInterval.Milliseconds())
+	pieces, err := e.pieces(q, k, split)
+	if err != nil {
+		return nil, Cost{}, err
+	}
+	cost, err := e.estimate(ctx, view, q, pieces)
+	if err != nil {
+		return nil, cost, err
+	}
+	if split > 0 {
+		if shorter := e.shorter(q, pieces, &cost); shorter > 0 {
+			if pieces, err = e.pieces(q, k, shorter); err != nil {
+				return nil, cost, err
+			}
+		}
+	}
+	return pieces, cost, cost.check(&e.options)
+}
+
+// What a piece is at least, for it to be worth the samples that it reads again:
+// steps, and times what each step looks at.
+const (
+	pieceSteps   = 64
+	pieceReaches = 8
+)
+
+// shorter returns the length, in ms, of pieces of which less is in memory at one
+// time, where the rows that a query holds are below aggregations: what it answers
+// is small. It returns 0 when the pieces are to stay, and else makes the cost that
+// of the shorter ones.
+func (e *Engine) shorter(q *prepared, pieces []piece, c *Cost) int64 {
+	if !q.parted || c.Points <= e.options.HeldPoints || !plan.Folds(q.node) {
+		return 0
+	}
+	longest := int64(0)
+	for _, p := range pieces {
+		if !p.kept {
+			longest = max(longest, p.grid.End-p.grid.Start)
+		}
+	}
+	n := (c.Points + e.options.HeldPoints - 1) / e.options.HeldPoints
+	length := max(longest/n, pieceSteps*q.step, pieceReaches*(q.reach.Behind+q.reach.Ahead))
+	if length >= longest {
+		return 0
+	}
+	c.Points = int64(float64(c.Points) * float64(length) / float64(longest))
+	return length
+}
+
+// pieces are the parts of a query's answer, in order, each of at most split ms; 0
+// does not split.
+func (e *Engine) pieces(q *prepared, k *known, split int64) ([]piece, error) {
 	if !q.parted {
 		return []piece{{grid: q.grid, node: q.node}}, nil
 	}
@@ -77,7 +130,7 @@ func (e *Engine) pieces(q *prepared, k *known) ([]piece, error) {
 	if k.extent != nil {
 		from, to = k.start(), k.last
 	}
-	all := frontend.Plan(q.frontendGrid(), from, to, max(0, e.options.SplitInterval.Milliseconds()))
+	all := frontend.Plan(q.frontendGrid(), from, to, split)
 	out := make([]piece, len(all))
 	for i, p := range all {
 		out[i] = piece{grid: function.NewGrid(p.Start, p.End, q.step), kept: p.Kept}

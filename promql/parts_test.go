@@ -47,7 +47,9 @@ func TestPartsAgree(t *testing.T) {
 		store := storagetest.NewMemory(storagetest.MemoryOptions{BatchSeries: 5, TilePositions: 50, LateWindow: 1000 * time.Hour})
 		feed := &feed{rnd: g.rnd, all: all}
 		o := promql.Options{Workers: 2, DelayedNameRemoval: g.rnd.IntN(4) == 0}
-		a, b := newEngine(t, whole(o)), newEngine(t, parted(o, pick(g, -1, 7*time.Second, time.Minute, 5*time.Minute)))
+		p := parted(o, pick(g, -1, 7*time.Second, time.Minute, 5*time.Minute, time.Hour))
+		p.HeldPoints = int64(pick(g, 0, 1, 500))
+		a, b := newEngine(t, whole(o)), newEngine(t, p)
 		exprs := expressions()
 		for range 40 {
 			exprs = append(exprs, g.vector(1+g.rnd.IntN(3)))

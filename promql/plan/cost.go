@@ -2,6 +2,7 @@ package plan
 
 import (
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // Selection is one selection of a plan, and what is made of it.
@@ -95,6 +96,23 @@ func (s *Selection) Points(series, samples int64) int64 {
 		return 0
 	}
 	return min(series*s.Steps, samples*(s.WindowMs/s.StepMs+1))
+}
+
+// Folds tells whether all that a plan reads goes into aggregations, which leave
+// little of it.
+func Folds(n Node) bool {
+	switch n := n.(type) {
+	case *Aggregate:
+		return n.Op != parser.LIMIT_RATIO && n.Op != parser.COUNT_VALUES
+	case *Instant, *Window:
+		return false
+	}
+	for _, in := range n.Inputs() {
+		if !Folds(in) {
+			return false
+		}
+	}
+	return true
 }
 
 // Tree is a plan for who shows it.
