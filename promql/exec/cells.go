@@ -27,6 +27,8 @@ type cells struct {
 	c []float64
 	// n counts the values of a mean.
 	n []float64
+	// wholes are rows with a value at every step that are counted, but not in v yet.
+	wholes float64
 	// full: every step has a value; else present has those that have.
 	full    bool
 	present Bits
@@ -68,6 +70,12 @@ func cellBytes(op parser.ItemType) int64 {
 
 // addPiece takes the values of the steps from from on that are in present.
 func (a *cells) addPiece(from int, v []float64, present Bits) {
+	if present == nil && a.op == parser.COUNT {
+		if a.full = true; from == 0 {
+			a.wholes++
+		}
+		return
+	}
 	if present == nil {
 		a.addRun(from, v)
 		a.full = a.full || from+len(v) == len(a.v)
@@ -156,6 +164,7 @@ func (a *cells) merge(b *cells) {
 	case parser.MIN, parser.MAX:
 		a.addRun(0, b.v)
 	}
+	a.wholes += b.wholes
 	a.full = a.full || b.full
 	a.present.or(b.present, len(a.v))
 }
@@ -166,6 +175,8 @@ func (a *cells) value(step int) float64 {
 		return function.Total(a.v[step], a.c[step])
 	case parser.AVG:
 		return a.v[step]/a.n[step] + a.c[step]/a.n[step]
+	case parser.COUNT:
+		return a.v[step] + a.wholes
 	}
 	return a.v[step]
 }

@@ -191,8 +191,10 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i int, rank
 		if !any {
 			return nil
 		}
-		if err := w.whole(chunks, tiles); err != nil {
-			return err
+		if w.values = w.values[:0]; !w.src.timesOnly() { // else nobody looks at values
+			if err := w.whole(chunks, tiles); err != nil {
+				return err
+			}
 		}
 		w.samples.T = win.T
 	} else {
