@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	format "github.com/nilometer/nilometer/format/manifest"
+	"github.com/nilometer/nilometer/model/series"
 	"github.com/nilometer/nilometer/tsdb/block"
 	"github.com/nilometer/nilometer/tsdb/head"
 	"github.com/nilometer/nilometer/tsdb/mask"
@@ -72,6 +73,14 @@ func (p headPart) EstimateSeries(ref part.Ref, minTime, maxTime int64) (samples,
 func (p headPart) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
 	return p.Part.(part.Outliner).Outline(ref, minTime, maxTime, dst)
 }
+
+// Walk implements part.Walker.
+func (p headPart) Walk(minTime, maxTime int64) part.Walk {
+	return part.WalkOf(p.Part, minTime, maxTime)
+}
+
+// Hashes implements part.Hasher.
+func (p headPart) Hashes(refs []part.Ref, of []series.Hash) { part.Hashes(p.Part, refs, of) }
 
 // GroupKeys implements part.Grouper.
 func (p headPart) GroupKeys(names []string, without bool, refs []part.Ref, keys []uint64) bool {

@@ -235,6 +235,26 @@ func (p *Page) Chunk(e Entry, i, n int) ([]byte, Presence, bool, error) {
 	return data, q.trim(n), true, nil
 }
 
+// Whole reports whether an entry has data and no exception in its chunks from
+// the from-th to before the to-th: there a series is present throughout.
+func (p *Page) Whole(e Entry, from, to int) bool {
+	first, end := e.chunk+uint32(from), e.chunk+uint32(to)
+	for at := first; at < end; at++ {
+		begin := p.begin
+		if at > 0 {
+			begin = p.ends[at-1]
+		}
+		if p.ends[at] == begin {
+			return false
+		}
+	}
+	if len(p.excepts) == 0 {
+		return true
+	}
+	k := sort.Search(len(p.excepts), func(k int) bool { return p.excepts[k].chunk >= first })
+	return k == len(p.excepts) || p.excepts[k].chunk >= end
+}
+
 // runsOf returns the index of a chunk's presence runs, -1 without.
 func (p *Page) runsOf(chunk uint32) int {
 	k := sort.Search(len(p.excepts), func(k int) bool { return p.excepts[k].chunk >= chunk })

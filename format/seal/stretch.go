@@ -200,6 +200,14 @@ func (s *Stretch) Entry(slot int, dst []column.Run) (t Type, chunk []byte, runs 
 	return Type(length >> typeShift & 3), data[at:end:end], runs
 }
 
+// Has reports whether Entry returns a chunk or runs for a slot.
+func (s *Stretch) Has(slot int) bool {
+	if slot >= s.slots {
+		return false
+	}
+	return binary.LittleEndian.Uint16(s.lengths()[2*slot:])&(lengthMask|flagLong|flagRuns) != 0
+}
+
 // appendRuns decodes n runs at the front of b.
 func appendRuns(dst []column.Run, b []byte, n int) []column.Run {
 	for i := range n {

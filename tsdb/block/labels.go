@@ -232,7 +232,9 @@ func (p *loadedLabels) add(i int, sb *labels.ScratchBuilder) {
 
 // hash returns the canonical hash of the i-th series; the hashes of a page are
 // computed together.
-func (p *loadedLabels) hash(i int) series.Hash {
+func (p *loadedLabels) hash(i int) series.Hash { return p.allHashes()[i] }
+
+func (p *loadedLabels) allHashes() []series.Hash {
 	p.once.Do(func() {
 		p.hashes = make([]series.Hash, p.Len())
 		sb := labels.NewScratchBuilder(16)
@@ -245,7 +247,7 @@ func (p *loadedLabels) hash(i int) series.Hash {
 			p.hashes[k], buf = series.HashOf(lset, buf)
 		}
 	})
-	return p.hashes[i]
+	return p.hashes
 }
 
 // Labels overwrites sb with the labels of a series. Select has verified the
@@ -282,6 +284,17 @@ func (b *Block) LabelValue(ref part.Ref, name string) string {
 func (b *Block) Hash(ref part.Ref) series.Hash {
 	p, at := b.mustLoadLabels(ref)
 	return p.hash(at)
+}
+
+// Hashes implements part.Hasher: those of neighbours are in one page.
+func (b *Block) Hashes(refs []part.Ref, of []series.Hash) {
+	for i := 0; i < len(refs); {
+		p, at := b.mustLoadLabels(refs[i])
+		hashes, first := p.allHashes(), refs[i]-part.Ref(at)
+		for ; i < len(refs) && refs[i] >= first && int(refs[i]-first) < len(hashes); i++ {
+			of[i] = hashes[refs[i]-first]
+		}
+	}
 }
 
 // Find returns the series with exactly these labels, and whether there is one,

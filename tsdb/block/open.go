@@ -50,6 +50,7 @@ var (
 	_ part.Part      = (*Block)(nil)
 	_ part.Estimator = (*Block)(nil)
 	_ part.Outliner  = (*Block)(nil)
+	_ part.Hasher    = (*Block)(nil)
 )
 
 // chunksFile is one file of chunks.

@@ -61,18 +61,7 @@ func (b *Block) ordered(dst []part.Piece, was int, errs []error) ([]part.Piece, 
 	if err := b.order(dst[was:]); err != nil {
 		errs = append(errs, err)
 	}
-	return dst, joined(errs)
-}
-
-// joined is errors.Join that leaves a single error as it is.
-func joined(errs []error) error {
-	switch len(errs) {
-	case 0:
-		return nil
-	case 1:
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return dst, part.Join(errs)
 }
 
 func (b *Block) rowPieces(row index.RowInfo, q query, dst []part.Piece) ([]part.Piece, error) {

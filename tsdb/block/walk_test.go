@@ -1,10 +1,8 @@
 package block_test
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"testing"
 
@@ -15,8 +13,8 @@ import (
 	"github.com/nilometer/nilometer/tsdb/part/parttest"
 )
 
-// TestWalk: a walk gives what Pieces and Outline give, damage included, in
-// whatever order series are asked for.
+// TestWalk: a walk gives what Pieces and Outline give, and where these lie, damage
+// included, in whatever order series are asked for.
 func TestWalk(t *testing.T) {
 	for seed := range uint64(8) {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -42,18 +40,8 @@ func TestWalk(t *testing.T) {
 		thinned := slices.DeleteFunc(slices.Clone(refs), func(part.Ref) bool { return rng.IntN(3) > 0 })
 		for name, order := range map[string][]part.Ref{"in order": refs, "backwards": backwards, "shuffled": shuffled, "thinned": thinned} {
 			for _, span := range [][2]int64{{math.MinInt64, math.MaxInt64}, {some, some}, {some, last + 1}, {last + 1, last + 2}} {
-				for _, values := range []bool{false, true} {
-					walk := b.Walk(span[0], span[1], values)
-					for _, ref := range order {
-						got, gotErr := walk(ref, nil)
-						want, wantErr := b.Outline(ref, span[0], span[1], nil)
-						if values {
-							want, wantErr = b.Pieces(ref, span[0], span[1], nil)
-						}
-						if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
-							t.Fatalf("seed %d, %s, series %d in %v: %d pieces, %v; want %d, %v", seed, name, ref, span, len(got), gotErr, len(want), wantErr)
-						}
-					}
+				if err := parttest.CheckWalk(b, order, span[0], span[1]); err != nil {
+					t.Fatalf("seed %d, %s: %v", seed, name, err)
 				}
 			}
 		}

@@ -257,7 +257,7 @@ func (g *group) sampleAtLocked(slot uint32, t int64) (x column.Sample, ok bool) 
 			from = at.stretches[i].to
 		}
 	}
-	chunk := g.chunkLocked(at, slot, from, pos+1)
+	chunk := g.chunkLocked(at, slot, from, pos+1, nil)
 	if chunk.Kind == storage.None {
 		return x, false
 	}
@@ -277,6 +277,14 @@ func (g *group) tilesLocked() []*tile {
 		return g.sealedTiles
 	}
 	return append(g.sealedTiles[:len(g.sealedTiles):len(g.sealedTiles)], g.open)
+}
+
+// appendTilesLocked is tilesLocked in memory of the caller's.
+func (g *group) appendTilesLocked(dst []*tile) []*tile {
+	if dst = append(dst, g.sealedTiles...); g.open != nil {
+		dst = append(dst, g.open)
+	}
+	return dst
 }
 
 // newTile makes an empty tile with an id of its own.

@@ -319,6 +319,22 @@ func refusal(r row) (res storage.Result) {
 	return res
 }
 
+// checkWalks holds walks over random series and times against single readings.
+func (s *storm) checkWalks(snap *head.Snapshot) {
+	refs, err := snap.Select(s.Context())
+	if err != nil {
+		s.fail("%s", err)
+	}
+	for range 3 {
+		s.rng.Shuffle(len(refs), func(i, k int) { refs[i], refs[k] = refs[k], refs[i] })
+		some := refs[:s.rng.IntN(len(refs)+1)]
+		from := origin + 1000*s.rng.Int64N(s.now+1)
+		if err := parttest.CheckWalk(snap, some, from, from+1000*s.rng.Int64N(s.now+1)); err != nil {
+			s.fail("%s", err)
+		}
+	}
+}
+
 // cut makes blocks of the spans that ended a minute ago, and mostly drops them.
 func (s *storm) cut() {
 	s.release()
@@ -333,6 +349,7 @@ func (s *storm) cut() {
 		if err != nil {
 			s.fail("%s", err)
 		}
+		s.checkWalks(snap)
 		for _, x := range found {
 			y := storagetest.Series{Labels: x.Labels}
 			for _, sample := range x.Samples {
@@ -464,6 +481,10 @@ func (s *storm) all(st storage.Store) []storagetest.Series {
 }
 
 func (s *storm) compare() {
+	h := s.engine.Head(tenant.Default)
+	snap := h.Snapshot(h.Horizon())
+	s.checkWalks(snap)
+	snap.Release()
 	s.checkHeld()
 	if d := storagetest.Diff(s.all(s.model), withBlocks(s.blocks, s.all(s.engine))); d != "" {
 		s.fail("%s", d)

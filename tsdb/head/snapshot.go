@@ -47,6 +47,8 @@ var (
 	_ part.Part      = (*Snapshot)(nil)
 	_ part.Estimator = (*Snapshot)(nil)
 	_ part.Outliner  = (*Snapshot)(nil)
+	_ part.Walker    = (*Snapshot)(nil)
+	_ part.Hasher    = (*Snapshot)(nil)
 	_ part.Grouper   = (*Snapshot)(nil)
 )
 
@@ -111,38 +113,50 @@ func (s *Snapshot) Hash(ref part.Ref) series.Hash {
 	return x.hashes.All()[ref]
 }
 
+// Hashes implements part.Hasher.
+func (s *Snapshot) Hashes(refs []part.Ref, of []series.Hash) {
+	x := &s.head.index
+	for len(refs) > 0 {
+		n := min(len(refs), lockedBatch)
+		x.mu.RLock()
+		hashes := x.hashes.All()
+		for i, ref := range refs[:n] {
+			of[i] = hashes[ref]
+		}
+		x.mu.RUnlock()
+		refs, of = refs[n:], of[n:]
+	}
+}
+
 // Pieces implements part.Part.
 func (s *Snapshot) Pieces(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
-	return s.pieces(ref, minTime, maxTime, true, dst)
+	return s.pieces(ref, want{minTime: minTime, maxTime: maxTime, values: true}, dst), nil
 }
 
 // Outline implements part.Outliner.
 func (s *Snapshot) Outline(ref part.Ref, minTime, maxTime int64, dst []part.Piece) ([]part.Piece, error) {
-	return s.pieces(ref, minTime, maxTime, false, dst)
+	return s.pieces(ref, want{minTime: minTime, maxTime: maxTime}, dst), nil
 }
 
 // pieces is Pieces, or without values Outline.
-func (s *Snapshot) pieces(ref part.Ref, minTime, maxTime int64, values bool, dst []part.Piece) ([]part.Piece, error) {
+func (s *Snapshot) pieces(ref part.Ref, w want, dst []part.Piece) []part.Piece {
 	x := &s.head.index
 	var buf [4]owner
 	x.mu.RLock()
 	places := x.placesLocked(buf[:0], seriesID(ref))
 	x.mu.RUnlock()
-	if len(places) == 1 {
-		if g := s.head.groupAt(places[0].group); g != nil {
-			dst, _ = s.piecesOf(g, places[0].slot, want{minTime, maxTime, values, false}, dst, nil)
-		}
-		return dst, nil
-	}
+	w.trim = len(places) > 1
 	was := len(dst)
 	var starts []int64
 	for _, at := range places {
 		if g := s.head.groupAt(at.group); g != nil {
-			dst, starts = s.piecesOf(g, at.slot, want{minTime, maxTime, values, true}, dst, starts)
+			dst, starts = s.piecesOf(g, at.slot, w, dst, starts)
 		}
 	}
-	sort.Stable(byStart{dst[was:], starts})
-	return dst, nil
+	if w.trim {
+		sort.Stable(byStart{dst[was:], starts})
+	}
+	return dst
 }
 
 // want is what of a series is asked for: its pieces in a range of times, with
@@ -150,6 +164,7 @@ func (s *Snapshot) pieces(ref part.Ref, minTime, maxTime int64, values bool, dst
 type want struct {
 	minTime, maxTime int64
 	values, trim     bool
+	mem              *slab // for the bytes of open streams; nil: each has its own
 }
 
 // piecesOf appends the pieces of one slot. A series that has been in several
@@ -158,8 +173,18 @@ type want struct {
 func (s *Snapshot) piecesOf(g *group, slot uint32, w want, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	for _, t := range g.tilesLocked() {
-		if t.span < s.from || t.span >= s.to || len(t.times) == 0 || t.times[0] > w.maxTime || t.times[len(t.times)-1] < w.minTime {
+	return s.piecesOfLocked(g, slot, w, dst, starts)
+}
+
+// overlapsLocked tells whether any of a tile may be in a range of times.
+func (s *Snapshot) overlapsLocked(t *tile, w *want) bool {
+	return t.span >= s.from && t.span < s.to && len(t.times) > 0 && t.times[0] <= w.maxTime && t.times[len(t.times)-1] >= w.minTime
+}
+
+func (s *Snapshot) piecesOfLocked(g *group, slot uint32, w want, dst []part.Piece, starts []int64) ([]part.Piece, []int64) {
+	var buf [8]*tile
+	for _, t := range g.appendTilesLocked(buf[:0]) {
+		if !s.overlapsLocked(t, &w) {
 			continue
 		}
 		n := t.visibleOf(slot, s.commit)
@@ -174,7 +199,7 @@ func (s *Snapshot) piecesOf(g *group, slot uint32, w want, dst []part.Piece, sta
 			}
 			p := part.Piece{Column: t.id, From: uint32(from), To: uint32(to)}
 			if w.values {
-				p.Chunk = g.chunkLocked(t, slot, from, to)
+				p.Chunk = g.chunkLocked(t, slot, from, to, w.mem)
 			} else {
 				p.Chunk = g.outlineLocked(t, slot, from, to)
 			}
@@ -231,7 +256,7 @@ func (t *tile) bounds(i, parts int) (from, to int) {
 
 // chunkLocked returns a member's chunk on positions [from, to) of a tile, where
 // from begins a stretch; Kind None when it has no sample there.
-func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
+func (g *group) chunkLocked(t *tile, slot uint32, from, to int, mem *slab) storage.Chunk {
 	var out storage.Chunk
 	if from < t.from {
 		i, _ := slices.BinarySearchFunc(t.stretches, from, func(st stretch, pos int) int { return st.from - pos })
@@ -242,7 +267,7 @@ func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
 		if st.to > to {
 			return cutChunk(out, st.to-from, to-from)
 		}
-		return joined(out, st.to-from, g.chunkLocked(t, slot, st.to, to), to-st.to)
+		return joined(out, st.to-from, g.chunkLocked(t, slot, st.to, to, mem), to-st.to)
 	}
 	if int(slot) >= len(g.members) {
 		return out
@@ -259,10 +284,10 @@ func (g *group) chunkLocked(t *tile, slot uint32, from, to int) storage.Chunk {
 		return g.openChunkLocked(m, slot, runs, from, to)
 	case m.changed(): // who reads it decodes it, outside of our lock
 		s := g.streamOfLocked(m)
-		out.Kind, out.Data, out.Len = storage.Stream, g.blocks.gather(make([]byte, 0, s.size), s), uint16(to-from)
+		out.Kind, out.Data, out.Len = storage.Stream, g.blocks.gather(mem.room(int(s.size)), s), uint16(to-from)
 	default: // most have not changed, and a chunk of one value costs no decoding
 		s := g.head.set.sealers.Get().(*sealer)
-		out.Kind, out.Data = storage.Encoded, s.enc.Floats().Append(nil, []float64{math.Float64frombits(m.bits)})
+		out.Kind, out.Data = storage.Encoded, s.enc.Floats().Append(mem.room(constantBytes), []float64{math.Float64frombits(m.bits)})
 		g.head.set.sealers.Put(s)
 	}
 	return out

@@ -77,19 +77,18 @@ type Estimator interface {
 	EstimateSeries(ref Ref, minTime, maxTime int64) (samples, bytes int64)
 }
 
+// Hasher is implemented by parts that tell the hashes of many series faster than
+// one after another.
+type Hasher interface {
+	// Hashes sets of[i] to Part.Hash of refs[i].
+	Hashes(refs []Ref, of []series.Hash)
+}
+
 // Outliner is implemented by parts that decode some chunks when they hand them
 // out. Outline is Pieces for who needs to know where the pieces lie and which
 // positions are present: what their chunks hold is not to be looked at.
 type Outliner interface {
 	Outline(ref Ref, minTime, maxTime int64, dst []Piece) ([]Piece, error)
-}
-
-// Walker is implemented by parts that find the pieces of series faster when these
-// are asked for in order.
-type Walker interface {
-	// Walk returns Pieces for one range of times, without values Outline, to be used
-	// by one goroutine for many series.
-	Walk(minTime, maxTime int64, values bool) func(ref Ref, dst []Piece) ([]Piece, error)
 }
 
 // Grouper is implemented by parts that can tell series with some labels in common

@@ -12,7 +12,8 @@ import (
 // as the batch's content.
 type scratch struct {
 	walks   walks
-	private walks // with values, whatever the selection
+	chosen  []chosen
+	series  []entry
 	pieces  []part.Piece
 	runs    []column.Run
 	samples []column.Sample
@@ -28,16 +29,22 @@ func (s *Scan) fill(b *storage.ColumnBatch, w *scratch, p path) error {
 		b.Tiles = append(b.Tiles, storage.Tile{From: from, To: len(b.Times)})
 	}
 	b.Chunks = grow(b.Chunks, len(b.Ranks)*len(tiles))
-	for i, rank := range b.Ranks {
-		chunks := b.Chunks[i*len(tiles):][:len(tiles)]
-		for at := s.series[rank].head; at >= 0; at = s.members[at].next {
-			m := s.members[at]
-			var err error
-			w.pieces, err = s.pieces(&w.walks, m, w.pieces[:0])
-			if err != nil {
-				return err
-			}
-			s.place(chunks, tiles, m, w)
+	w.series = w.series[:0]
+	for _, rank := range b.Ranks {
+		w.series = append(w.series, s.series[rank])
+	}
+	w.chosen = s.choose(w.chosen, w.series)
+	for p := range w.chosen {
+		c := &w.chosen[p]
+		if len(c.refs) == 0 {
+			continue
+		}
+		hint := 0
+		err := s.walkOf(&w.walks, int32(p)).Pieces(c.refs, !s.timesOnly, func(i int, pieces []part.Piece) {
+			hint = s.place(b.Chunks[int(c.who[i])*len(tiles):][:len(tiles)], tiles, int32(p), pieces, hint, w)
+		})
+		if err = s.warnings.addAll(err); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -53,31 +60,36 @@ func grow(chunks []storage.Chunk, n int) []storage.Chunk {
 	return chunks
 }
 
-// place puts w.pieces, one part's pieces of a series, into their tiles.
-func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, m member, w *scratch) {
-	hint := 0
-	for i := range w.pieces {
-		piece := &w.pieces[i]
-		times := s.times(m, piece)
+// place puts one part's pieces of a series into their tiles. hint is where the
+// first may be, and is returned for the next series.
+func (s *Scan) place(chunks []storage.Chunk, tiles []stretch, p int32, pieces []part.Piece, hint int, w *scratch) int {
+	at := hint
+	for i := range pieces {
+		piece := &pieces[i]
+		times := s.times(p, piece)
 		if times == nil {
 			continue
 		}
 		start := times[piece.From]
-		if hint < len(tiles) && tiles[hint].end < start {
-			hint++
+		if at < len(tiles) && tiles[at].end < start {
+			at++
 		}
-		if hint >= len(tiles) || tiles[hint].end < start {
-			hint = sort.Search(len(tiles), func(k int) bool { return tiles[k].end >= start })
+		if at >= len(tiles) || tiles[at].end < start || at > 0 && tiles[at-1].end >= start {
+			at = sort.Search(len(tiles), func(k int) bool { return tiles[k].end >= start })
 		}
-		if hint == len(tiles) || !s.covers(tiles[hint], piece, times) {
+		if i == 0 {
+			hint = at
+		}
+		if at == len(tiles) || !s.covers(tiles[at], piece, times) {
 			continue // damaged when the path was made, as in times
 		}
-		chunks[hint] = piece.Chunk
-		if before, after := piece.From-tiles[hint].from, tiles[hint].to-piece.To; before > 0 || after > 0 {
-			chunks[hint].Runs = w.widen(piece.Chunk.Runs, int(before), int(piece.To-piece.From), int(after))
-			chunks[hint].At += uint16(before) // of a stream; others have no use for it
+		chunks[at] = piece.Chunk
+		if before, after := piece.From-tiles[at].from, tiles[at].to-piece.To; before > 0 || after > 0 {
+			chunks[at].Runs = w.widen(piece.Chunk.Runs, int(before), int(piece.To-piece.From), int(after))
+			chunks[at].At += uint16(before) // of a stream; others have no use for it
 		}
 	}
+	return hint
 }
 
 // covers reports whether a piece on a column with these times lies in the tile.

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -41,19 +42,28 @@ type merger struct {
 // part that is damaged has none, and is named in w.
 func mergeParts(ctx context.Context, parts []part.Part, ms []*labels.Matcher, w *warnings) (*merger, []entry, error) {
 	m := &merger{parts: parts}
-	lists := make([][]entry, 0, len(parts))
+	found, total := make([][]part.Ref, len(parts)), 0
 	for i, p := range parts {
 		refs, err := p.Select(ctx, ms...)
 		if err != nil && !w.addDamage(err) {
 			return nil, nil, fmt.Errorf("select in %s: %w", p.Name(), err)
 		}
+		found[i] = refs
+		total += len(refs)
+	}
+	m.members = make([]member, 0, total)
+	lists := make([][]entry, len(parts))
+	var hashes []series.Hash
+	for i, refs := range found {
+		hashes = slices.Grow(hashes[:0], len(refs))[:len(refs)]
+		part.Hashes(parts[i], refs, hashes)
 		list := make([]entry, len(refs))
 		for k, ref := range refs {
 			at := int32(len(m.members))
 			m.members = append(m.members, member{part: int32(i), ref: ref, next: -1})
-			list[k] = entry{hash: p.Hash(ref), head: at, tail: at}
+			list[k] = entry{hash: hashes[k], head: at, tail: at}
 		}
-		lists = append(lists, list)
+		lists[i] = list
 	}
 	// Neighbours first, as in a merge sort: every series is looked at once for
 	// each doubling, and chains stay in the parts' order.
@@ -83,6 +93,12 @@ func (m *merger) merge(a, b []entry) []entry {
 	if len(a) == 0 || len(b) == 0 {
 		return append(a, b...)
 	}
+	if alike(a, b) {
+		for i := range a {
+			m.members[a[i].tail].next, a[i].tail = b[i].head, b[i].tail
+		}
+		return a
+	}
 	out := make([]entry, 0, max(len(a), len(b))+min(len(a), len(b))/8)
 	m.sides[0].head, m.sides[1].head = -1, -1
 	i, j := 0, 0
@@ -107,6 +123,19 @@ func (m *merger) merge(a, b []entry) []entry {
 	}
 	out = append(out, a[i:]...)
 	return append(out, b[j:]...)
+}
+
+// alike tells whether two lists have the same series: parts mostly do.
+func alike(a, b []entry) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].hash != b[i].hash {
+			return false
+		}
+	}
+	return true
 }
 
 // labels returns the labels of a member in memory that is used again for the

@@ -126,7 +126,7 @@ func (in *interner) column(p int32, id part.ColumnID) (int32, error) {
 
 // locate appends where the pieces of a series in a part lie. Those on a time
 // column that cannot be read are left out, with an error beside the others.
-func (in *interner) locate(dst []stretch, p int32, pieces []part.Piece) ([]stretch, error) {
+func (in *interner) locate(dst []stretch, p int32, pieces []part.Span) ([]stretch, error) {
 	var failed error
 	for i := range pieces {
 		n, err := in.column(p, pieces[i].Column)

@@ -17,7 +17,8 @@ func (s *Scan) fillPrivate(b *storage.ColumnBatch, w *scratch) error {
 	for at := s.series[b.Ranks[0]].head; at >= 0; at = s.members[at].next {
 		m := s.members[at]
 		var err error
-		if w.pieces, err = s.walk(&w.private, m, true, w.pieces[:0]); err != nil {
+		w.pieces, err = s.parts[m.part].Pieces(m.ref, s.minTime, s.maxTime, w.pieces[:0])
+		if err != nil && !s.warnings.addDamage(err) {
 			return err
 		}
 		for i := range w.pieces {
@@ -43,7 +44,7 @@ func (s *Scan) fillPrivate(b *storage.ColumnBatch, w *scratch) error {
 
 // materialize appends the samples of one piece to w.samples.
 func (s *Scan) materialize(w *scratch, m member, piece *part.Piece) error {
-	times := s.times(m, piece)
+	times := s.times(m.part, piece)
 	if times == nil || piece.Chunk.Kind == storage.None {
 		return nil
 	}

@@ -29,7 +29,6 @@ package scan
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -103,82 +102,11 @@ func overlapping(parts []part.Part, minTime, maxTime int64) []part.Part {
 	return out
 }
 
-// layOut finds the path of every series and cuts the paths into batches.
-func (s *Scan) layOut(ctx context.Context, found []entry) error {
-	in := newInterner(s.parts)
-	pathOf := make([]int32, 0, len(found))
-	s.series = found[:0]
-	var outlines walks
-	var pieces []part.Piece
-	var own []stretch
-	for i, e := range found {
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		own = own[:0]
-		for at := e.head; at >= 0; at = s.members[at].next {
-			m := s.members[at]
-			var err error
-			if pieces, err = s.walk(&outlines, m, false, pieces[:0]); err != nil {
-				return err
-			}
-			if own, err = in.locate(own, m.part, pieces); err != nil && !s.warnings.addDamage(err) {
-				return fmt.Errorf("%s: %w", s.parts[m.part].Name(), err)
-			}
-		}
-		if len(own) == 0 {
-			continue
-		}
-		s.series = append(s.series, e)
-		pathOf = append(pathOf, in.path(own))
-	}
-	s.columns, s.numbers, s.paths, s.stretch = in.columns, in.numbers, in.paths, in.stretches
-	s.cutBatches(pathOf)
-	return nil
-}
-
-// walks read the pieces of series, part by part, for one goroutine.
-type walks []func(part.Ref, []part.Piece) ([]part.Piece, error)
-
-// pieces reads the pieces of a series in one part; damage becomes a warning.
-func (s *Scan) pieces(w *walks, m member, dst []part.Piece) ([]part.Piece, error) {
-	return s.walk(w, m, !s.timesOnly, dst)
-}
-
-// walk is pieces with values or without, always the same of one w.
-func (s *Scan) walk(w *walks, m member, values bool, dst []part.Piece) ([]part.Piece, error) {
-	if *w == nil {
-		*w = make(walks, len(s.parts))
-	}
-	if (*w)[m.part] == nil {
-		(*w)[m.part] = s.walkOf(s.parts[m.part], values)
-	}
-	dst, err := (*w)[m.part](m.ref, dst)
-	if err != nil && !s.warnings.addDamage(err) {
-		return dst, err
-	}
-	return dst, nil
-}
-
-func (s *Scan) walkOf(p part.Part, values bool) func(part.Ref, []part.Piece) ([]part.Piece, error) {
-	if walker, ok := p.(part.Walker); ok {
-		return walker.Walk(s.minTime, s.maxTime, values)
-	}
-	if outliner, ok := p.(part.Outliner); ok && !values {
-		return func(ref part.Ref, dst []part.Piece) ([]part.Piece, error) {
-			return outliner.Outline(ref, s.minTime, s.maxTime, dst)
-		}
-	}
-	return func(ref part.Ref, dst []part.Piece) ([]part.Piece, error) {
-		return p.Pieces(ref, s.minTime, s.maxTime, dst)
-	}
-}
-
-// times returns the time column of a piece, nil when the selection did not meet
+// times returns the time column of a piece of a part, nil when the selection did not meet
 // it: then its page was damaged, and what a scan cannot read twice it does not
 // read once.
-func (s *Scan) times(m member, piece *part.Piece) []int64 {
-	n := s.numbers[m.part].find(piece.Column)
+func (s *Scan) times(p int32, piece *part.Piece) []int64 {
+	n := s.numbers[p].find(piece.Column)
 	if n == 0 {
 		return nil
 	}

@@ -32,6 +32,27 @@ func (w *warnings) addDamage(err error) bool {
 	return true
 }
 
+// addAll is addDamage of an error that may be several joined: it returns the first
+// that a query does not go on without.
+func (w *warnings) addAll(err error) error {
+	if err == nil {
+		return nil
+	}
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if w.addDamage(err) {
+			return nil
+		}
+		return err
+	}
+	for _, err := range several.Unwrap() {
+		if err := w.addAll(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (w *warnings) add(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

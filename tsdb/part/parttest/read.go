@@ -23,10 +23,13 @@ type Series struct {
 // Read returns every sample of the series that match, in label order, stale
 // markers with StaleNaN's bits. Series without samples are left out. It checks
 // the part's invariants on the way: the order of label sets and samples,
-// hashes, and that pieces lie on their columns.
+// hashes, that pieces lie on their columns, and that a walk finds the same ones.
 func Read(ctx context.Context, p part.Part, ms ...*labels.Matcher) ([]Series, error) {
 	refs, err := p.Select(ctx, ms...)
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckWalk(p, refs, math.MinInt64, math.MaxInt64); err != nil {
 		return nil, err
 	}
 	var out []Series
