@@ -1,6 +1,7 @@
 package column
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/bits"
@@ -9,13 +10,13 @@ import (
 // StreamPositionMax is the largest position of a stream.
 const StreamPositionMax = math.MaxUint16 - 1
 
-// StreamRecordMax is the largest number of bytes that AppendStream adds.
+// StreamRecordMax is the largest number of bytes that a record has.
 const StreamRecordMax = 13
 
 // StreamState is where an open stream of values stands: what the encoder needs
 // to append the next change, and what a decoder knows after the last one. The
 // zero value is an empty stream. It has no pointers, takes 24 bytes, and may be
-// copied: a copy taken before an AppendStream takes the append back.
+// copied: a copy taken before a Record takes it back.
 //
 // An encoder and a decoder that have gone through the same bytes have equal
 // states (comparable with ==).
@@ -58,80 +59,129 @@ const (
 	searchNear = 9    // the exponent of sums of nanoseconds in seconds
 )
 
-// AppendStream appends to dst the record that v is the value at position pos
-// and st to it. Positions between the stream's last and pos keep the last
-// value; a caller leaves a position out when the bits of its value are those of
-// Value. A typical record of an integer counter takes 2-3 bytes, none more than
+// StreamRecord is a record of a stream: Size bytes, those of Low from the lowest
+// on, then those of High.
+type StreamRecord struct {
+	Low, High uint64
+	Size      int
+}
+
+// AppendStream appends to dst the record that v is the value at position pos, see
+// StreamState.Record.
+func AppendStream(dst []byte, st *StreamState, pos int, v float64) []byte {
+	r, from := st.Record(pos, v), len(dst)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Low)
+	if r.Size > 8 {
+		dst = binary.LittleEndian.AppendUint64(dst, r.High)
+	}
+	return dst[:from+r.Size]
+}
+
+// Record returns the record that v is the value at position pos, and takes st
+// over it. Positions between the stream's last and pos keep the last value; a
+// caller leaves a position out when the bits of its value are those of Value. A
+// typical record of an integer counter takes 2-3 bytes, none more than
 // StreamRecordMax.
 //
 // pos must be larger than the stream's last position and at most
 // StreamPositionMax; anything else is a defect of the caller, and panics.
-func AppendStream(dst []byte, st *StreamState, pos int, v float64) []byte {
+//
+// The record is put together in words: most are shorter than one, and bytes that
+// are written one after the other are slow to be read as what they make up.
+func (st *StreamState) Record(pos int, v float64) StreamRecord {
 	gap := pos + 1 - int(st.next)
 	if gap < 1 || pos > StreamPositionMax {
 		panic(fmt.Sprintf("append to value stream: position %d after %d, with a maximum of %d", pos, st.Position(), StreamPositionMax))
 	}
-	tag := len(dst)
-	dst = append(dst, 0)
-	var gapCode byte
+	var head uint64
+	size := 1
 	switch {
 	case gap <= 2:
-		gapCode = byte(gap - 1)
+		head = uint64(gap-1) << 4
 	case gap < 3+256:
-		gapCode = gapByte
-		dst = append(dst, byte(gap-3))
+		head = gapByte<<4 | uint64(gap-3)<<8
+		size = 2
 	default:
-		gapCode = gapWord
-		dst = append(dst, byte(gap), byte(gap>>8))
+		head = gapWord<<4 | uint64(gap)<<8
+		size = 3
 	}
-	kind, code, dst := appendStreamValue(dst, st, v)
-	dst[tag] = kind<<6 | gapCode<<4 | code
+	x := st.value(v)
 	st.next = uint16(pos + 1)
 	st.last = math.Float64bits(v)
-	return dst
+	head |= uint64(x.head&0xff) | uint64(x.head>>8)<<(8*size)
+	size += int(x.fronts)
+	return StreamRecord{Low: head | x.low<<(8*size), High: x.low >> (64 - 8*size), Size: size + int(x.lows)}
 }
 
-// appendStreamValue appends the payload of v and returns kind and code.
-func appendStreamValue(dst []byte, st *StreamState, v float64) (kind, code byte, _ []byte) {
+// payload is how a record gives a value. With more than four fields it would not
+// be kept in registers.
+type payload struct {
+	head   uint32 // kind and code, then the bytes before those of low
+	fronts uint8  // how many these are
+	lows   uint8  // bytes of low; the others are 0
+	low    uint64
+}
+
+// bare is a value that needs nothing before the bytes of low.
+func bare(kind byte, code, lows int, low uint64) payload {
+	return payload{head: uint32(kind)<<6 | uint32(code), lows: uint8(lows), low: low}
+}
+
+// fronted is a value of recScale, with bytes before those of low.
+func fronted(code int, front uint32, fronts, lows int, low uint64) payload {
+	return payload{head: recScale<<6 | uint32(code) | front<<8, fronts: uint8(fronts), lows: uint8(lows), low: low}
+}
+
+// value returns how v is given, and takes st over it but for its position.
+func (st *StreamState) value(v float64) payload {
 	if k, ok := asDecimal(v, int(st.exp)); ok {
 		delta := k - st.scaled
 		st.scaled, st.misses = k, 0
 		if c := inlineCode(delta); c != 0 {
-			return recDelta, c, dst
+			return bare(recDelta, int(c), 0, 0)
 		}
 		n := byteLen(zigzag(delta))
-		return recDelta, byte(n), appendLow(dst, zigzag(delta), n)
+		return bare(recDelta, n, n, zigzag(delta))
 	}
 	if st.near {
 		if k, ulp, ok := nearDecimal(v, int(st.exp), ulpMaxByte); ok {
 			if z := zigzag(k - st.scaled); z < 1<<56 {
 				st.scaled, st.misses = k, 0
 				n := max(1, byteLen(z))
-				return recScale, byte(8 + n), appendLow(append(dst, byte(ulp)), z, n)
+				return fronted(8+n, uint32(byte(ulp)), 1, n, z)
 			}
 		}
 	}
 	if st.misses < 4 || st.misses&15 == 0 {
-		for e := 0; e <= searchExp; e++ {
-			if k, ok := asDecimal(v, e); ok {
-				st.scaled, st.exp, st.near, st.misses = k, uint8(e), false, 0
-				n := byteLen(zigzag(k))
-				return recScale, byte(n), appendLow(append(dst, byte(e)), zigzag(k), n)
-			}
-		}
-		if k, ulp, ok := nearDecimal(v, searchNear, ulpMaxByte); ok {
-			st.scaled, st.exp, st.near, st.misses = k, searchNear, true, 0
-			n := byteLen(zigzag(k))
-			return recScale, byte(n), appendLow(append(dst, searchNear|scaleNear, byte(ulp)), zigzag(k), n)
+		if x, ok := st.rescaled(v); ok {
+			return x
 		}
 	}
 	st.missed()
 	x := math.Float64bits(v) ^ st.last
 	low, high := byteLen(x), byteLen(bits.ReverseBytes64(x))
 	if high < low {
-		return recHigh, byte(high), appendLow(dst, x>>(64-8*high), high)
+		return bare(recHigh, high, high, x>>(64-8*high))
 	}
-	return recLow, byte(low), appendLow(dst, x, low)
+	return bare(recLow, low, low, x)
+}
+
+// rescaled looks for another exponent.
+func (st *StreamState) rescaled(v float64) (payload, bool) {
+	for e := 0; e <= searchExp; e++ {
+		if k, ok := asDecimal(v, e); ok {
+			st.scaled, st.exp, st.near, st.misses = k, uint8(e), false, 0
+			n := byteLen(zigzag(k))
+			return fronted(n, uint32(e), 1, n, zigzag(k)), true
+		}
+	}
+	k, ulp, ok := nearDecimal(v, searchNear, ulpMaxByte)
+	if !ok {
+		return payload{}, false
+	}
+	st.scaled, st.exp, st.near, st.misses = k, searchNear, true, 0
+	n := byteLen(zigzag(k))
+	return fronted(n, searchNear|scaleNear|uint32(byte(ulp))<<8, 2, n, zigzag(k)), true
 }
 
 // missed counts a record by bits. The count wraps from 255 to 240, so that it
@@ -143,15 +193,6 @@ func (st *StreamState) missed() {
 }
 
 func byteLen(x uint64) int { return (bits.Len64(x) + 7) / 8 }
-
-// appendLow appends the n low bytes of x, lowest first.
-func appendLow(dst []byte, x uint64, n int) []byte {
-	for ; n > 0; n-- {
-		dst = append(dst, byte(x))
-		x >>= 8
-	}
-	return dst
-}
 
 // inlineCode returns the code of a small delta, 0 if it has none.
 func inlineCode(delta int64) byte {

@@ -218,7 +218,7 @@ func AppendStreamState(dst []byte, st StreamState) []byte {
 	dst = append(dst, flags, st.misses)
 	dst = appendUvarint(dst, zigzag(st.scaled))
 	if raw {
-		dst = appendLow(dst, st.last, 8)
+		dst = binary.LittleEndian.AppendUint64(dst, st.last)
 	}
 	return dst
 }

@@ -67,7 +67,7 @@ func (w *BatchWriter) AddMember(slot uint32, series uint64, lset labels.Labels) 
 func (w *BatchWriter) AddValue(slot uint32, prev, value uint64, hint *Hint) {
 	c := code(prev, value, hint)
 	w.slots = appendSlot(w.slots, w.lastValue, slot)
-	w.codes = append(w.codes, c.code[:c.codes]...)
+	w.codes = c.appendCode(w.codes)
 	w.operands = c.appendOperand(w.operands)
 	w.lastValue = int64(slot)
 	w.valueCount++

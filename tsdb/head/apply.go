@@ -72,8 +72,11 @@ func (h *Head) outOfRange(t int64) storage.Reason {
 func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	g.mentions++
 	c.thinOut(g, b.Time)
-	if mine := c.elsewhere(g, b, res); g.kind == storage.Open && mine == 0 {
-		return
+	steady := g.steadyLocked(b)
+	if !steady {
+		if mine := c.elsewhere(g, b, res); g.kind == storage.Open && mine == 0 {
+			return
+		}
 	}
 	takeover, last := g.takeover, g.lastTime
 	g.takeover = false
@@ -95,6 +98,10 @@ func (c *commit) position(g *group, b *storage.Batch, res *storage.Result) {
 	}
 	if b.BodyStale {
 		flags |= record.FlagBodyStale
+	}
+	if steady {
+		c.steady(g, b, pos, flags, res)
+		return
 	}
 	logAll := g.kind == storage.Open || b.BodyStale
 	c.entries, c.starts = c.entries[:0], c.starts[:0]

@@ -334,16 +334,38 @@ func (g *group) baseLocked() *record.Base {
 	return b
 }
 
+// begin begins the record of a batch of the group.
+func (c *commit) begin(g *group, t int64, flags byte) {
+	g.seq++
+	c.writer.Reset(g.number, g.seq, t, flags)
+}
+
 // log appends a batch of the group to the payload: entries, sorted by slot
 // where they are not yet, new members and stale markers.
 func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
-	g.seq++
-	c.writer.Reset(g.number, g.seq, t, flags)
-	slices.Sort(fresh)
-	slices.Sort(stale)
+	c.begin(g, t, flags)
 	if !slices.IsSortedFunc(c.entries, compareEntries) {
 		slices.SortFunc(c.entries, compareEntries)
 	}
+	for _, e := range c.entries {
+		c.logEntry(g, e)
+	}
+	c.end(g, t, fresh, stale)
+}
+
+// logEntry adds a value to the record of its batch.
+func (c *commit) logEntry(g *group, e entry) {
+	if isBoxed(e.bits) || isBoxed(e.prev) {
+		c.logValue(g, e)
+		return
+	}
+	c.writer.AddValue(e.slot, e.prev, e.bits, &g.members[e.slot].hint)
+}
+
+// end appends the record of a batch, which has all its values, to the payload.
+func (c *commit) end(g *group, t int64, fresh, stale []uint32) {
+	slices.Sort(fresh)
+	slices.Sort(stale)
 	if len(fresh) > 0 {
 		x := &g.head.index
 		x.mu.RLock()
@@ -352,13 +374,6 @@ func (c *commit) log(g *group, t int64, flags byte, fresh, stale []uint32) {
 			c.writer.AddMember(slot, x.numberLocked(id), x.labelsLocked(id))
 		}
 		x.mu.RUnlock()
-	}
-	for _, e := range c.entries {
-		if isBoxed(e.bits) || isBoxed(e.prev) {
-			c.logValue(g, e)
-			continue
-		}
-		c.writer.AddValue(e.slot, e.prev, e.bits, &g.members[e.slot].hint)
 	}
 	if len(c.starts) > 0 {
 		slices.SortFunc(c.starts, func(a, b startEntry) int { return cmp.Compare(a.slot, b.slot) })
