@@ -23,6 +23,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/nilometer/nilometer/discovery"
 )
 
 // Config is one whole configuration.
@@ -118,6 +120,8 @@ type ScrapeConfig struct {
 
 	StaticConfigs []*StaticConfig `yaml:"static_configs"`
 	FileSDConfigs []*FileSDConfig `yaml:"file_sd_configs"`
+	// Discovery has the entries of all other *_sd_configs.
+	Discovery []discovery.Config `yaml:"-"`
 
 	HTTPClient commonconfig.HTTPClientConfig `yaml:",inline"`
 
@@ -134,19 +138,10 @@ func (c *ScrapeConfig) setDefaults() {
 }
 
 func (*ScrapeConfig) laterKeys() []string {
-	keys := []string{
+	return []string{
 		"scrape_failure_log_file", "target_limit", "extra_scrape_metrics", "convert_classic_histograms_to_nhcb",
 		"track_timestamps_staleness",
 	}
-	for _, sd := range []string{
-		"http", "dns", "consul", "nomad", "docker", "dockerswarm", "hetzner", "digitalocean", "openstack",
-		"scaleway", "linode", "kubernetes", "aws", "ec2", "lightsail", "ecs", "msk", "elasticache", "rds", "gce",
-		"azure", "eureka", "ionos", "kuma", "marathon", "nerve", "outscale", "ovhcloud", "puppetdb", "serverset",
-		"stackit", "triton", "uyuni", "vultr", "xds", "oci",
-	} {
-		keys = append(keys, sd+"_sd_configs")
-	}
-	return keys
 }
 
 // StaticConfig is a fixed group of targets.

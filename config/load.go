@@ -144,6 +144,9 @@ func (c *Config) setDirectory(dir string) {
 			continue
 		}
 		sc.HTTPClient.SetDirectory(dir)
+		for _, sd := range sc.Discovery {
+			sd.SetDirectory(dir)
+		}
 		for _, sd := range sc.FileSDConfigs {
 			for i, f := range sd.Files {
 				sd.Files[i] = commonconfig.JoinDir(dir, f)

@@ -123,7 +123,9 @@ func (s *strict) mapping(n *yaml.Node, v reflect.Value, path string, depth int) 
 		seen[key.Value] = key.Line
 		index, ok := fields[key.Value]
 		if !ok {
-			s.unknown(key, v.Addr().Interface(), fields, path)
+			if has, other := v.Addr().Interface().(sections); !other || !has.section(s, key, val, join(path, key.Value)) {
+				s.unknown(key, v.Addr().Interface(), fields, path)
+			}
 			continue
 		}
 		s.decode(val, v.FieldByIndex(index), join(path, key.Value), depth+1)
@@ -157,6 +159,9 @@ func (s *strict) checkKeys(n *yaml.Node, t reflect.Type, path string) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
+		if key.Value == "<<" {
+			continue
+		}
 		index, ok := fields[key.Value]
 		if !ok {
 			s.unknown(key, nil, fields, path)

@@ -31,6 +31,7 @@ type mechanism interface {
 // use.
 type Manager struct {
 	file    *file.Factory
+	others  *factory
 	changed chan struct{}
 	wg      sync.WaitGroup // of mechanisms
 
@@ -65,6 +66,9 @@ func NewManager(logger *slog.Logger, reg prometheus.Registerer) (*Manager, error
 	var err error
 	if m.file, err = file.NewFactory(logger, reg); err != nil {
 		return nil, fmt.Errorf("file discovery: %w", err)
+	}
+	if m.others, err = newFactory(logger, reg); err != nil {
+		return nil, fmt.Errorf("metrics of discovery: %w", err)
 	}
 	return m, registerMetrics(reg, m)
 }
@@ -106,17 +110,28 @@ func (m *Manager) Apply(jobs map[string]Options) error {
 	kept := map[*provider]bool{}
 	for name, o := range jobs {
 		j := &job{static: o.Static}
-		for _, fo := range o.File {
-			p := m.jobs[name].find(fo, kept)
+		add := func(options any, make func() (mechanism, error)) error {
+			p := m.jobs[name].find(options, kept)
 			if p == nil {
-				mech, err := m.file.New(fo)
+				mech, err := make()
 				if err != nil {
 					return fmt.Errorf("discovery of job %q: %w", name, err)
 				}
-				p = &provider{options: fo, mech: mech, groups: map[string]Group{}}
+				p = &provider{options: options, mech: mech, groups: map[string]Group{}}
 			}
 			kept[p] = true
 			j.providers = append(j.providers, p)
+			return nil
+		}
+		for _, fo := range o.File {
+			if err := add(fo, func() (mechanism, error) { return m.file.New(fo) }); err != nil {
+				return err
+			}
+		}
+		for _, c := range o.Others {
+			if err := add(c, func() (mechanism, error) { return m.others.new(name, c) }); err != nil {
+				return err
+			}
 		}
 		next[name] = j
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Static []Group
 	// File names the files to watch.
 	File []file.Options
+	// Others are entries of the other sections of service discovery.
+	Others []Config
 }
 
 // Validate reports every problem of o at once.

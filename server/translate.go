@@ -80,6 +80,7 @@ func targets(sc *config.ScrapeConfig) discovery.Options {
 	for _, sd := range sc.FileSDConfigs {
 		out.File = append(out.File, file.Options{Files: sd.Files, RefreshInterval: time.Duration(sd.RefreshInterval)})
 	}
+	out.Others = sc.Discovery
 	return out
 }
 

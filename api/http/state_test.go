@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/nilometer/nilometer/discovery"
 	"github.com/nilometer/nilometer/model/tenant"
 	"github.com/nilometer/nilometer/rules"
 	"github.com/nilometer/nilometer/scrape"
@@ -45,6 +46,10 @@ func TestTargets(t *testing.T) {
 	} {
 		s.expect(target, http.StatusOK, success(want))
 	}
+	s.scraping.snapshot = scrape.Snapshot{Problems: []discovery.Problem{{Job: "app", Source: "consul_sd_configs", Text: "refused"}}}
+	s.expect("/api/v1/targets", http.StatusOK, success(`{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{},`+
+		`"discoveryProblems":[{"scrapePool":"app","source":"consul_sd_configs","error":"refused"}]}`))
+	s.expect("/api/v1/targets?scrapePool=node", http.StatusOK, success(`{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`))
 }
 
 func TestGlobalURLHasTheMachinesName(t *testing.T) {

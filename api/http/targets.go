@@ -43,6 +43,15 @@ type targetsJSON struct {
 	ActiveTargets       []targetJSON        `json:"activeTargets"`
 	DroppedTargets      []droppedTargetJSON `json:"droppedTargets"`
 	DroppedTargetCounts map[string]int      `json:"droppedTargetCounts"`
+
+	DiscoveryProblems []discoveryProblemJSON `json:"discoveryProblems,omitempty"`
+}
+
+// discoveryProblemJSON is what keeps targets of a job from being found.
+type discoveryProblemJSON struct {
+	ScrapePool string `json:"scrapePool"`
+	Source     string `json:"source"`
+	Error      string `json:"error"`
 }
 
 // targets answers /api/v1/targets.
@@ -73,6 +82,11 @@ func (a *API) targets(r *http.Request) (answer, error) {
 	for name, n := range snap.DroppedCount {
 		if pool == "" || name == pool {
 			out.DroppedTargetCounts[name] = n
+		}
+	}
+	for _, p := range snap.Problems {
+		if pool == "" || p.Job == pool {
+			out.DiscoveryProblems = append(out.DiscoveryProblems, discoveryProblemJSON{p.Job, p.Source, p.Text})
 		}
 	}
 	return answer{data: out}, nil

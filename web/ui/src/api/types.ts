@@ -53,6 +53,7 @@ export interface Targets {
   activeTargets: Target[];
   droppedTargets: { discoveredLabels: Labels; scrapePool: string }[];
   droppedTargetCounts?: Record<string, number>;
+  discoveryProblems?: { scrapePool: string; source: string; error: string }[];
 }
 
 export interface Alert {

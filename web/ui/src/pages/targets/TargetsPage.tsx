@@ -40,6 +40,11 @@ export function TargetsPage() {
       </div>
       {error && <Notice kind="bad">{error}</Notice>}
       {!data && !error && <p class="soft" role="status">Reading…</p>}
+      {data?.discoveryProblems?.map((p) => (
+        <Notice key={p.scrapePool + p.source} kind="bad">
+          Discovery of <b>{p.scrapePool}</b> fails ({p.source}): {p.error}. What it found last is kept.
+        </Notice>
+      ))}
       {data && all.length === 0 && <NoTargets />}
       {all.length > 0 && shown.length === 0 && <p class="soft" role="status">No target fits the filter.</p>}
       {byPool(shown).map(([name, targets]) => (
