@@ -22,7 +22,7 @@ func (q *queryFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&q.lookback, "query.lookback-delta", "", "how `far` back a selector looks for a sample; overrides the configuration file (default 5m)")
 	f.Int64Var(&q.samplesMax, "query.max-samples", 0, "how `many` samples a query may hold; overrides the configuration file (default 50000000)")
 	f.IntVar(&q.concurrencyMax, "query.max-concurrency", 0, "how `many` queries run at one time; overrides the configuration file (default 20)")
-	f.StringSliceVar(&q.features, "enable-feature", nil, "`names` of Prometheus' features, separated by commas: promql-delayed-name-removal, use-start-timestamps and type-and-unit-labels change answers; others have nothing to switch")
+	f.StringSliceVar(&q.features, "enable-feature", nil, "`names` of Prometheus' features, separated by commas: promql-delayed-name-removal, use-start-timestamps and type-and-unit-labels change answers, st-storage and extra-scrape-metrics scrapes; others have nothing to switch")
 }
 
 func (q *queryFlags) apply(o *server.Options) (err error) {

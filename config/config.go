@@ -79,6 +79,9 @@ type Global struct {
 	LabelValueLength   uint              `yaml:"label_value_length_limit"`
 	KeepDroppedTargets uint              `yaml:"keep_dropped_targets"`
 
+	TargetLimit        uint  `yaml:"target_limit"`
+	ExtraScrapeMetrics *bool `yaml:"extra_scrape_metrics"`
+
 	Exposition `yaml:",inline"`
 
 	// QueryLogFile gets a line of JSON for every query; empty: none is written.
@@ -86,7 +89,7 @@ type Global struct {
 }
 
 func (*Global) laterKeys() []string {
-	return []string{"scrape_failure_log_file", "target_limit", "extra_scrape_metrics", "convert_classic_histograms_to_nhcb"}
+	return []string{"scrape_failure_log_file"}
 }
 
 // The defaults of Prometheus 3.
@@ -112,6 +115,9 @@ type ScrapeConfig struct {
 	LabelNameLength    uint                `yaml:"label_name_length_limit"`
 	LabelValueLength   uint                `yaml:"label_value_length_limit"`
 	KeepDroppedTargets uint                `yaml:"keep_dropped_targets"`
+	TargetLimit        uint                `yaml:"target_limit"`
+	ExtraScrapeMetrics *bool               `yaml:"extra_scrape_metrics"`
+	TrackTimestamps    bool                `yaml:"track_timestamps_staleness"`
 
 	Exposition       `yaml:",inline"`
 	FallbackProtocol string  `yaml:"fallback_scrape_protocol"`
@@ -138,10 +144,7 @@ func (c *ScrapeConfig) setDefaults() {
 }
 
 func (*ScrapeConfig) laterKeys() []string {
-	return []string{
-		"scrape_failure_log_file", "target_limit", "extra_scrape_metrics", "convert_classic_histograms_to_nhcb",
-		"track_timestamps_staleness",
-	}
+	return []string{"scrape_failure_log_file"}
 }
 
 // StaticConfig is a fixed group of targets.
@@ -171,6 +174,15 @@ type Nilometer struct {
 	Storage      Storage  `yaml:"storage"`
 	Limits       Limits   `yaml:"limits"`
 	Query        Query    `yaml:"query"`
+	Scrape       Scrape   `yaml:"scrape"`
+}
+
+// Scrape holds the settings of all jobs that Prometheus has as features.
+type Scrape struct {
+	// StartTimestamps stores when counters and histograms began: from protobuf,
+	// which is asked for first then, and from OpenMetrics, whose samples _created
+	// are taken for them and not stored.
+	StartTimestamps bool `yaml:"start_timestamps"`
 }
 
 // Alerting says where notifications are configured.
@@ -247,6 +259,9 @@ type Limits struct {
 // finish fills in what depends on other keys.
 func (c *Config) finish() {
 	g := &c.Global
+	if g.ScrapeProtocols == nil && c.Nilometer.Scrape.StartTimestamps {
+		g.ScrapeProtocols = defaultProtocols(true)
+	}
 	if g.ScrapeInterval == 0 {
 		g.ScrapeInterval = defaultInterval
 	}
@@ -277,6 +292,8 @@ func (c *ScrapeConfig) inherit(g *Global) {
 	inheritValue(&c.LabelNameLength, g.LabelNameLength)
 	inheritValue(&c.LabelValueLength, g.LabelValueLength)
 	inheritValue(&c.KeepDroppedTargets, g.KeepDroppedTargets)
+	inheritValue(&c.TargetLimit, g.TargetLimit)
+	inheritFlag(&c.ExtraScrapeMetrics, g.ExtraScrapeMetrics)
 	c.Exposition.inherit(&g.Exposition)
 }
 

@@ -85,6 +85,9 @@ func TestParse(t *testing.T) {
 		{"query samples", c.Nilometer.Query.SamplesMax, int64(1000)},
 		{"query memory", int64(c.Nilometer.Query.QueryMemoryMax), int64(512 << 20)},
 		{"query feature", c.Nilometer.Query.Features[0], config.FeatureDelayedNames},
+		{"start timestamps", c.Nilometer.Scrape.StartTimestamps, false},
+		{"track timestamps", sc.TrackTimestamps, false},
+		{"extra metrics", *sc.ExtraScrapeMetrics, false},
 		{"evaluation", time.Duration(c.Global.EvaluationInterval), time.Minute},
 	}
 	for _, ck := range checks {
@@ -109,6 +112,7 @@ func TestFormats(t *testing.T) {
 		{"legacy", "metric_name_validation_scheme: legacy", "", text, false, true, "underscores"},
 		{"utf8 here", "metric_name_validation_scheme: legacy", "metric_name_validation_scheme: utf8", text, false, false, "allow-utf-8"},
 		{"legacy here", "metric_name_escaping_scheme: values", "metric_name_validation_scheme: legacy", text, false, true, "underscores"},
+		{"starts", "scrape_timeout: 5s\nnilometer: {scrape: {start_timestamps: true}}", "", "PrometheusProto " + text, false, false, "allow-utf-8"},
 		{"escaping", "metric_name_escaping_scheme: values", "", text, false, false, "values"},
 	} {
 		c2, err := config.Parse(fmt.Appendf(nil, "global:\n  scrape_interval: 1m\n  %s\nscrape_configs:\n  - job_name: a\n    %s\n", c.global, c.job), "f.yml")

@@ -17,6 +17,7 @@ type Exposition struct {
 	// ScrapeNativeHistograms and the keys below it are nil where the file says
 	// nothing; in a job of a loaded configuration never.
 	ScrapeNativeHistograms *bool `yaml:"scrape_native_histograms"`
+	ConvertClassic         *bool `yaml:"convert_classic_histograms_to_nhcb"`
 	AlwaysScrapeClassic    *bool `yaml:"always_scrape_classic_histograms"`
 	// ValidationScheme is "utf8" or "legacy", EscapingScheme as the Accept
 	// header has it.
@@ -40,8 +41,16 @@ func (e *Exposition) scheme() model.ValidationScheme {
 	return model.UTF8Validation
 }
 
-func protocolNames() []string {
-	return []string{"OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4", "PrometheusProto"}
+func protocolNames() []string { return append(defaultProtocols(false), "PrometheusProto") }
+
+// defaultProtocols are the text formats, after protobuf where what only it has
+// is wanted.
+func defaultProtocols(protobuf bool) []string {
+	text := []string{"OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4"}
+	if protobuf {
+		return append([]string{"PrometheusProto"}, text...)
+	}
+	return text
 }
 
 func escapingSchemes() []string {
@@ -52,15 +61,13 @@ func escapingSchemes() []string {
 // then the defaults.
 func (e *Exposition) inherit(g *Exposition) {
 	inheritFlag(&e.ScrapeNativeHistograms, g.ScrapeNativeHistograms)
+	inheritFlag(&e.ConvertClassic, g.ConvertClassic)
 	inheritFlag(&e.AlwaysScrapeClassic, g.AlwaysScrapeClassic)
 	if e.ScrapeProtocols == nil {
 		e.ScrapeProtocols = g.ScrapeProtocols
 	}
 	if e.ScrapeProtocols == nil {
-		e.ScrapeProtocols = protocolNames()[:4]
-		if *e.ScrapeNativeHistograms {
-			e.ScrapeProtocols = append([]string{"PrometheusProto"}, e.ScrapeProtocols...)
-		}
+		e.ScrapeProtocols = defaultProtocols(*e.ScrapeNativeHistograms)
 	}
 	own := e.ValidationScheme != ""
 	inheritValue(&e.ValidationScheme, g.ValidationScheme)

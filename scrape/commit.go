@@ -42,16 +42,21 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 		out.stored += r.Appended
 		out.exemplars += len(b.Exemplars)
 		for _, rejected := range r.Rejected {
-			if rejected.Index >= len(b.Slots)+len(b.Histograms) {
+			switch {
+			case rejected.Index >= len(b.Slots)+len(b.Histograms):
 				out.exemplars--
-				continue
+			case !w.batches[i].markers: // a marker before the last sample says nothing
+				out.refuse(rejected.Reason)
 			}
-			out.refuse(rejected.Reason)
 		}
 	}
 	for i, g := range s.groups {
-		if g != nil && g.kind == storage.Closed {
+		switch {
+		case g == nil:
+		case g.kind == storage.Closed:
 			g.present = append(g.present[:0], w.of(uint16(i)).now...)
+		case s.options.TrackTimestamps:
+			g.present = append(g.present[:0], w.of(uint16(i)).mentioned...)
 		}
 	}
 	return nil
@@ -66,6 +71,7 @@ func (s *sink) batches(w *work, t int64, whole bool) {
 	for i, g := range s.groups {
 		if g != nil && g.kind == storage.Open {
 			s.openBatches(w, uint16(i), g, w.of(uint16(i)))
+			s.openMarkers(w, uint16(i), g, t)
 		}
 	}
 	for i, g := range s.groups {
@@ -87,7 +93,7 @@ func (s *sink) batches(w *work, t int64, whole bool) {
 			if s.report.resolved && uint16(i) == s.report.group {
 				b.Metadata = w.metadata
 			}
-			w.batches = append(w.batches, groupBatch{uint16(i), b})
+			w.batches = append(w.batches, groupBatch{group: uint16(i), Batch: b})
 		}
 	}
 }
@@ -139,7 +145,20 @@ func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork) {
 		if start == len(gw.slots) && hist == len(gw.hists) {
 			b.Exemplars = gw.exemplars
 		}
-		w.batches = append(w.batches, groupBatch{i, b})
+		w.batches = append(w.batches, groupBatch{group: i, Batch: b})
+	}
+}
+
+// openMarkers ends the tracked series of an open group that are not there any
+// more.
+func (s *sink) openMarkers(w *work, i uint16, g *group, t int64) {
+	b := storage.Batch{Time: t, Version: g.version}
+	g.present.missing(w.of(i).mentioned, func(slot uint32) {
+		b.Slots = append(b.Slots, storage.Slot(slot))
+		b.Values = append(b.Values, math.Float64frombits(value.StaleNaN))
+	})
+	if len(b.Slots) > 0 {
+		w.batches = append(w.batches, groupBatch{group: i, markers: true, Batch: b})
 	}
 }
 

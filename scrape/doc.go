@@ -4,9 +4,10 @@
 //
 // It owns targets, their schedule, their state as shown and persisted, and the
 // report series up, scrape_duration_seconds, scrape_samples_scraped,
-// scrape_samples_post_metric_relabeling and scrape_series_added. A source inside
-// the process (the server's own registry, the host collector) is scraped by the
-// same loop as an HTTP target.
+// scrape_samples_post_metric_relabeling and scrape_series_added, where they are
+// asked for also scrape_timeout_seconds, scrape_sample_limit and
+// scrape_body_size_bytes. A source inside the process (the server's own
+// registry, the host collector) is scraped by the same loop as an HTTP target.
 //
 // A caller builds a Manager, starts Run once, and calls Apply with the wanted
 // state of all pools at start and at each reload. Targets and Metadata answer
@@ -28,7 +29,7 @@
 //     scrape's timestamp, which is the scheduled one when the scrape began
 //     within the tolerance (2 ms, at most a hundredth of the interval) of it.
 //   - I3: of several samples of one series in a body the first is stored, the
-//     others are counted.
+//     others are counted. A float counts as before a histogram.
 //   - I4: Apply changes nothing when it returns an error. A pool whose options
 //     did not change keeps its targets, connections and schedule.
 //   - I5: scrapes of one target never overlap: the deadline is the timeout, but

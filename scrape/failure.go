@@ -15,11 +15,16 @@ type limitError struct {
 	what      string // as in "sample_limit"
 	max, seen int64
 	more      string // which series
+	who       string // what has so much; empty: the scrape
 }
 
 // Error names the limit, its value, what was seen and how to raise it.
 func (e *limitError) Error() string {
-	return fmt.Sprintf("the limit of %s is %d, the scrape has %d%s: raise it, or let the target show less", e.what, e.max, e.seen, e.more)
+	who, less := "the scrape", "let the target show less"
+	if e.who != "" {
+		who, less = e.who, "drop some by relabelling"
+	}
+	return fmt.Sprintf("the limit of %s is %d, %s has %d%s: raise it, or %s", e.what, e.max, who, e.seen, e.more, less)
 }
 
 // statusOf sorts the outcome of a scrape.

@@ -20,6 +20,9 @@ import (
 // encodings in order of what a sample costs to inflate: zstd 120 ns, gzip 260.
 const acceptEncoding = "zstd, gzip;q=0.5, identity;q=0.2"
 
+// bodySizeLimit is the limit of bodies, as errors name it.
+const bodySizeLimit = "body_size_limit (bytes)"
+
 // errorBodyMax bounds what is read of an answer that is no exposition, so that
 // its connection can be used again.
 const errorBodyMax = 64 << 10
@@ -139,7 +142,7 @@ func (f *httpFetcher) readAll(r io.Reader, dst []byte) ([]byte, error) {
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if size := int64(len(dst) - start); size > f.options.BodySizeMax {
-			return dst, &limitError{what: "body_size_limit (bytes)", max: f.options.BodySizeMax, seen: size}
+			return dst, &limitError{what: bodySizeLimit, max: f.options.BodySizeMax, seen: size}
 		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil
@@ -216,7 +219,7 @@ func (sourceFetcher) close() {}
 func (f sourceFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, exposition.Format, error) {
 	body, err := f.source.AppendMetrics(ctx, dst)
 	if err == nil && int64(len(body)) > f.sizeMax {
-		err = &limitError{what: "body_size_limit (bytes)", max: f.sizeMax, seen: int64(len(body))}
+		err = &limitError{what: bodySizeLimit, max: f.sizeMax, seen: int64(len(body))}
 	}
 	if err != nil {
 		return dst, 0, timeoutCause(ctx, s, err)

@@ -152,6 +152,9 @@ func (l *loop) scrape(start time.Time, t int64) {
 
 // fetch waits for one of the pool's places and gets the body.
 func (l *loop) fetch(ctx context.Context, dst []byte) ([]byte, exposition.Format, error) {
+	if err := l.pool.checkTargets(); err != nil {
+		return dst, 0, err
+	}
 	select {
 	case l.pool.places <- struct{}{}:
 		defer func() { <-l.pool.places }()
@@ -173,6 +176,7 @@ func (l *loop) store(body []byte, f exposition.Format, t int64, start time.Time,
 	w := l.manager.works.Get().(*work)
 	defer l.manager.works.Put(w)
 	elapsed := func() float64 { return time.Since(start).Seconds() }
+	fetched := failure
 	if failure == nil {
 		out, failure = l.sink.write(ctx, w, body, f, t, elapsed)
 		if failure == nil {
@@ -183,10 +187,23 @@ func (l *loop) store(body []byte, f exposition.Format, t int64, start time.Time,
 	if l.ctx.Err() != nil {
 		return out, failure
 	}
+	if out.bodySize = len(body); fetched != nil {
+		out.bodySize = sizeOfFailed(fetched)
+	}
 	if err := l.sink.writeFailed(ctx, w, t, elapsed(), out); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("the failure was not stored: %w", err))
 	}
 	return out, failure
+}
+
+// sizeOfFailed is what the report says of a body that was not read whole: -1
+// when it was too large.
+func sizeOfFailed(err error) int {
+	var limit *limitError
+	if errors.As(err, &limit) && limit.what == bodySizeLimit {
+		return -1
+	}
+	return 0
 }
 
 func (l *loop) count(w *work, out outcome) {

@@ -86,16 +86,19 @@ type PoolOptions struct {
 	// IgnoreTimestamps stores every sample at the scrape's time, even when it
 	// has a timestamp of its own (honor_timestamps: false).
 	IgnoreTimestamps bool
+	// TrackTimestamps marks series with timestamps of their own stale, too, when
+	// they vanish from the body or the scrape fails.
+	TrackTimestamps bool
+	// ExtraMetrics adds to the report what the options of the scrape are, and
+	// the body's size.
+	ExtraMetrics bool
 
-	// NativeHistograms stores the native histograms of protobuf; without it
-	// their classic parts are.
-	NativeHistograms bool
-	// CustomHistograms converts classic histograms to native ones with custom
-	// buckets. ClassicHistograms keeps the classic parts of native and converted
-	// histograms beside them.
-	CustomHistograms  bool
-	ClassicHistograms bool
-	// StartTimestamps stores the start timestamps of protobuf.
+	// HistogramOptions hold for every target that does not say otherwise by the
+	// labels __scrape_native_histograms__, __convert_classic_histograms_to_nhcb__
+	// and __always_scrape_classic_histograms__.
+	HistogramOptions
+	// StartTimestamps stores the start timestamps of protobuf, and takes the
+	// samples _created of OpenMetrics for them instead of storing them.
 	StartTimestamps bool
 	// BucketMax lowers the resolution of native histograms until they have at
 	// most so many buckets, and fails a scrape where that is not enough; 0: no
@@ -119,8 +122,24 @@ type PoolOptions struct {
 	// ConcurrencyMax bounds the scrapes of the pool that are under way; a
 	// target that finds no place until its deadline fails. 0 means 1,000.
 	ConcurrencyMax int
+	// TargetMax fails all scrapes of the pool while it has more targets; 0: no
+	// limit.
+	TargetMax int
 	// DroppedTargetsMax bounds the dropped targets kept for showing; 0: all.
 	DroppedTargetsMax int
+}
+
+// HistogramOptions say in which form histograms are stored.
+type HistogramOptions struct {
+	// NativeHistograms stores the native histograms of protobuf; without it
+	// their classic parts are.
+	NativeHistograms bool
+	// CustomHistograms converts classic histograms to native ones with custom
+	// buckets.
+	CustomHistograms bool
+	// ClassicHistograms keeps the classic parts of native and converted
+	// histograms beside them.
+	ClassicHistograms bool
 }
 
 func (o PoolOptions) withDefaults() PoolOptions {
@@ -173,7 +192,7 @@ func (o PoolOptions) Validate() error {
 		add("scheme %q is neither http nor https", o.Scheme)
 	}
 	if o.SampleMax < 0 || o.LabelMax < 0 || o.LabelNameSizeMax < 0 || o.LabelValueSizeMax < 0 ||
-		o.BodySizeMax < 0 || o.ConcurrencyMax < 0 || o.DroppedTargetsMax < 0 || o.BucketMax < 0 {
+		o.BodySizeMax < 0 || o.ConcurrencyMax < 0 || o.DroppedTargetsMax < 0 || o.BucketMax < 0 || o.TargetMax < 0 {
 		add("a limit is negative; 0 means no limit or the default")
 	}
 	if err := o.validateProtocols(); err != nil {

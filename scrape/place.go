@@ -37,7 +37,8 @@ type work struct {
 
 // groupBatch is a batch and the number of its group.
 type groupBatch struct {
-	group uint16
+	group   uint16
+	markers bool // stale markers only
 	storage.Batch
 }
 
@@ -48,6 +49,9 @@ type groupWork struct {
 	times  []int64 // of samples with a timestamp of their own; open groups only
 	starts []int64 // empty, or of slots up to the last that has one
 	now    bitmap  // slots of closed groups that have a value
+	// mentioned are the slots of open groups that are there, when they are
+	// tracked.
+	mentioned bitmap
 	// hists are native histograms; histTimes are as times.
 	hists     []storage.HistogramSample
 	histTimes []int64
@@ -66,6 +70,7 @@ func (w *work) reset() {
 		g.slots, g.values, g.times, g.wait = g.slots[:0], g.values[:0], g.times[:0], g.wait[:0]
 		g.starts, g.hists, g.histTimes, g.exemplars = g.starts[:0], g.hists[:0], g.histTimes[:0], g.exemplars[:0]
 		clear(g.now)
+		clear(g.mentioned)
 		clear(g.sets)
 		g.sets = g.sets[:0]
 	}
@@ -122,7 +127,7 @@ func (s *sink) placeKnown(w *work, out *outcome) error {
 		s.memory.Forget(nil)
 		return errRescan
 	}
-	return s.checkSamples(out)
+	return nil
 }
 
 // placeTimed hands on a remembered sample with a timestamp of its own, and
@@ -165,11 +170,20 @@ func (s *sink) memberOf(w *work, r exposition.Ref, timed bool, out *outcome) (g 
 	}
 	out.relabeled++
 	g = w.of(r.Group)
-	if kind == storage.Closed && g.now.set(r.Slot) {
+	if kind == storage.Open {
+		s.track(g, r.Slot)
+	} else if g.now.set(r.Slot) {
 		out.duplicate++
 		return nil, false
 	}
 	return g, false
+}
+
+// track notes that a series with timestamps of its own is there.
+func (s *sink) track(g *groupWork, slot uint32) {
+	if s.options.TrackTimestamps {
+		g.mentioned.set(slot)
+	}
 }
 
 // kindOf is the kind of group of samples with or without a timestamp of their
@@ -235,7 +249,7 @@ func (o *outcome) refuse(r storage.Reason) {
 // checkSamples fails a scrape that is over the limit.
 func (s *sink) checkSamples(out *outcome) error {
 	if limit := s.options.SampleMax; limit > 0 && out.relabeled > limit {
-		return &limitError{what: "sample_limit", max: int64(limit), seen: int64(out.relabeled), more: " or more"}
+		return &limitError{what: "sample_limit", max: int64(limit), seen: int64(out.relabeled)}
 	}
 	return nil
 }
@@ -255,9 +269,8 @@ func (s *sink) placeNew(ctx context.Context, w *work, out *outcome) error {
 		if err != nil {
 			return err
 		}
-		out.relabeled++
-		if err := s.checkSamples(out); err != nil {
-			return err
+		if out.relabeled++; s.checkSamples(out) != nil {
+			continue // the rest is counted only
 		}
 		kind := s.kindOf(w.scan.New[i].Timed)
 		var key series.Key
@@ -273,6 +286,9 @@ func (s *sink) placeNew(ctx context.Context, w *work, out *outcome) error {
 				return err
 			}
 		}
+	}
+	if err := s.checkSamples(out); err != nil {
+		return err
 	}
 	return s.resolve(ctx, w, out)
 }
@@ -339,7 +355,9 @@ func (s *sink) placeResolved(w *work, g *groupWork, group uint16, i int, a stora
 	n := &w.scan.New[i]
 	w.remember(i, exposition.Ref{Group: group, Slot: uint32(a.Slot)})
 	open := s.groups[group].kind == storage.Open
-	if !open && g.now.set(uint32(a.Slot)) {
+	if open {
+		s.track(g, uint32(a.Slot))
+	} else if g.now.set(uint32(a.Slot)) {
 		out.duplicate++
 		return nil
 	}

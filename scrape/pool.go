@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -16,6 +17,8 @@ type pool struct {
 	options PoolOptions // with defaults; never changed: another set of options is another pool
 	fetcher fetcher
 	places  chan struct{} // one for each scrape under way
+	// targets is how many there are; atomic, for the loops.
+	targets atomic.Int64
 
 	loops        map[string]*loop // by spec.key
 	dropped      []labels.Labels
@@ -40,10 +43,11 @@ func (m *Manager) newPool(o PoolOptions) (*pool, error) {
 // it.
 func (p *pool) syncLocked(ctx context.Context, groups []discovery.Group, before map[string]*loop) {
 	f := specsOf(&p.options, groups)
+	p.targets.Store(int64(len(f.specs)))
 	next := make(map[string]*loop, len(f.specs))
 	for _, s := range f.specs {
 		key := s.key()
-		if l := p.loops[key]; l != nil && l.spec.interval == s.interval && l.spec.timeout == s.timeout {
+		if l := p.loops[key]; l != nil && l.spec.same(s) {
 			next[key] = l
 			delete(p.loops, key)
 			continue
@@ -66,6 +70,14 @@ func (p *pool) syncLocked(ctx context.Context, groups []discovery.Group, before 
 	if limit := p.options.DroppedTargetsMax; limit > 0 && len(p.dropped) > limit {
 		p.dropped = slices.Clone(p.dropped[:limit])
 	}
+}
+
+// checkTargets fails while the pool has too many targets.
+func (p *pool) checkTargets() error {
+	if limit, n := int64(p.options.TargetMax), p.targets.Load(); limit > 0 && n > limit {
+		return &limitError{what: "target_limit", max: limit, seen: n, who: "the job"}
+	}
+	return nil
 }
 
 // endLocked ends the loops that are left.

@@ -133,10 +133,3 @@ func (o *PoolOptions) formatOf(contentType string) (exposition.Format, error) {
 	}
 	return 0, fmt.Errorf("the answer has the Content-Type %q, which is no exposition: correct the target, or set fallback_scrape_protocol", contentType)
 }
-
-// reading says how a body is read.
-func (o *PoolOptions) reading(f exposition.Format) exposition.Options {
-	return exposition.Options{
-		Format: f, Native: o.NativeHistograms, Custom: o.CustomHistograms, Classic: o.ClassicHistograms, Starts: o.StartTimestamps,
-	}
-}

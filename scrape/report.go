@@ -11,17 +11,32 @@ import (
 	"github.com/nilometer/nilometer/storage"
 )
 
-// reportNames are the series that tell about a scrape itself.
+// reportNames are the series that tell about a scrape itself; those from
+// reportExtra on where the options ask for them.
 var reportNames = [...]string{
 	"up", "scrape_duration_seconds", "scrape_samples_scraped",
 	"scrape_samples_post_metric_relabeling", "scrape_series_added",
+	"scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes",
 }
+
+const reportExtra = 5
 
 // reportValues are parallel to reportNames.
 type reportValues [len(reportNames)]float64
 
-func reportOf(up, seconds float64, out outcome) reportValues {
-	return reportValues{up, seconds, float64(out.scraped), float64(out.relabeled), float64(out.added)}
+func (s *sink) reportOf(up, seconds float64, out outcome) reportValues {
+	return reportValues{
+		up, seconds, float64(out.scraped), float64(out.relabeled), float64(out.added),
+		s.timeout.Seconds(), float64(s.options.SampleMax), float64(out.bodySize),
+	}
+}
+
+// reported is how many of reportNames the target has.
+func (s *sink) reported() int {
+	if s.options.ExtraMetrics {
+		return len(reportNames)
+	}
+	return reportExtra
 }
 
 // report is where the report series live: in the closed group of the target's
@@ -37,8 +52,8 @@ type report struct {
 func (s *sink) resolveReport(ctx context.Context, w *work) error {
 	if !s.report.resolved {
 		lb := labels.NewBuilder(s.target)
-		sets := make([]labels.Labels, len(reportNames))
-		for i, name := range reportNames {
+		sets := make([]labels.Labels, s.reported())
+		for i, name := range reportNames[:len(sets)] {
 			lb.Set(model.MetricNameLabel, name)
 			sets[i] = lb.Labels()
 		}
@@ -61,7 +76,7 @@ func (s *sink) resolveReport(ctx context.Context, w *work) error {
 		s.report.group, s.report.resolved = n, true
 	}
 	g := w.of(s.report.group)
-	for _, slot := range s.report.slots {
+	for _, slot := range s.report.slots[:s.reported()] {
 		g.now.set(uint32(slot))
 	}
 	return nil
@@ -70,6 +85,6 @@ func (s *sink) resolveReport(ctx context.Context, w *work) error {
 // addReport puts the report into its group's batch.
 func (s *sink) addReport(w *work, v reportValues) {
 	g := w.of(s.report.group)
-	g.slots = append(g.slots, s.report.slots[:]...)
-	g.values = append(g.values, v[:]...)
+	g.slots = append(g.slots, s.report.slots[:s.reported()]...)
+	g.values = append(g.values, v[:s.reported()]...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -34,8 +35,8 @@ type group struct {
 	kind    storage.GroupKind
 	key     series.Key
 	version uint64
-	// present are the slots that have a value since the last batch; of closed
-	// groups only.
+	// present are the slots that have a value since the last batch; of open
+	// groups where TrackTimestamps asks for it.
 	present bitmap
 }
 
@@ -52,6 +53,8 @@ type sink struct {
 	name    string // of the groups
 	options *PoolOptions
 	target  labels.Labels
+	timeout time.Duration
+	reading exposition.Options // but for the format
 	metrics *metrics
 
 	memory exposition.Memory
@@ -75,6 +78,10 @@ func newSink(m *Manager, o *PoolOptions, s *spec) *sink {
 	identity, _ := series.HashOf(s.labels, nil)
 	return &sink{
 		writer: m.deps.Writer, tenant: m.deps.Tenant, options: o, target: s.labels, metrics: m.metrics,
+		timeout: s.timeout, reading: exposition.Options{
+			Native: s.histograms.NativeHistograms, Custom: s.histograms.CustomHistograms, Classic: s.histograms.ClassicHistograms,
+			Starts: o.StartTimestamps,
+		},
 		name:  fmt.Sprintf("scrape:%s/%s#%016x", o.Job, s.url, uint64(identity)),
 		byKey: map[groupKey]uint16{}, whole: true,
 	}
@@ -96,6 +103,7 @@ type outcome struct {
 	refused   map[storage.Reason]int
 	stored    int
 	exemplars int // stored
+	bodySize  int // bytes, uncompressed; as the report has it
 }
 
 // errRescan asks for another pass over the body: something remembered does not
@@ -158,13 +166,15 @@ func (s *sink) learnVersions(ctx context.Context) error {
 func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Format, t int64, elapsed func() float64) (outcome, error) {
 	w.reset()
 	w.t = t
-	if err := w.scan.Scan(&s.memory, body, s.options.reading(f)); err != nil {
+	reading := s.reading
+	reading.Format = f
+	if err := w.scan.Scan(&s.memory, body, reading); err != nil {
 		return outcome{scraped: w.scan.Samples()}, err
 	}
 	if err := s.resolveReport(ctx, w); err != nil {
 		return outcome{}, err
 	}
-	out := outcome{scraped: w.scan.Samples()}
+	out := outcome{scraped: w.scan.Samples(), bodySize: len(body)}
 	if err := s.placeKnown(w, &out); err != nil {
 		return out, err
 	}
@@ -173,7 +183,7 @@ func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Form
 		return out, err
 	}
 	s.placeExemplars(w)
-	s.addReport(w, reportOf(1, elapsed(), out))
+	s.addReport(w, s.reportOf(1, elapsed(), out))
 	var known families
 	known, w.metadata = s.families.learn(w.scan.Metadata)
 	err := s.commit(ctx, w, t, s.whole, &out)
@@ -195,7 +205,7 @@ func (s *sink) writeFailed(ctx context.Context, w *work, t int64, elapsed float6
 		w.reset()
 		err := s.resolveReport(ctx, w)
 		if err == nil {
-			s.addReport(w, reportOf(0, elapsed, out))
+			s.addReport(w, s.reportOf(0, elapsed, out))
 			var ignored outcome
 			err = s.commit(ctx, w, t, true, &ignored)
 		}

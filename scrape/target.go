@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,19 @@ type spec struct {
 	discovered        labels.Labels
 	url               string
 	interval, timeout time.Duration
+	histograms        HistogramOptions
+}
+
+// Labels by which relabelling chooses the form of a target's histograms.
+const (
+	nativeLabel  = "__scrape_native_histograms__"
+	customLabel  = "__convert_classic_histograms_to_nhcb__"
+	classicLabel = "__always_scrape_classic_histograms__"
+)
+
+// same tells whether a loop for s serves t as it is, where their keys are one.
+func (s *spec) same(t *spec) bool {
+	return s.interval == t.interval && s.timeout == t.timeout && s.histograms == t.histograms
 }
 
 // key tells targets of a pool apart.
@@ -85,6 +99,9 @@ func discoveredLabels(lb *labels.Builder, o *PoolOptions, target, group labels.L
 	add(model.ScrapeTimeoutLabel, model.Duration(o.Timeout).String())
 	add(model.MetricsPathLabel, o.Path)
 	add(model.SchemeLabel, o.Scheme)
+	add(nativeLabel, strconv.FormatBool(o.NativeHistograms))
+	add(customLabel, strconv.FormatBool(o.CustomHistograms))
+	add(classicLabel, strconv.FormatBool(o.ClassicHistograms))
 	for name, values := range o.Params {
 		if len(values) > 0 {
 			add(model.ParamLabelPrefix+name, values[0])
@@ -110,6 +127,9 @@ func specOf(lb *labels.Builder, o *PoolOptions, discovered labels.Labels) (*spec
 	s := &spec{discovered: discovered}
 	var err error
 	if s.interval, s.timeout, err = timing(lb); err != nil {
+		return nil, err
+	}
+	if s.histograms, err = histogramsOf(lb, o); err != nil {
 		return nil, err
 	}
 	if lb.Get(model.InstanceLabel) == "" {
@@ -151,6 +171,25 @@ func timing(lb *labels.Builder) (interval, timeout time.Duration, err error) {
 			interval, timeout, IntervalMin)
 	}
 	return interval, timeout, nil
+}
+
+// histogramsOf reads the form of histograms, which relabelling may have set. A
+// label that it removed leaves the pool's.
+func histogramsOf(lb *labels.Builder, o *PoolOptions) (h HistogramOptions, err error) {
+	h = o.HistogramOptions
+	for _, l := range []struct {
+		label string
+		to    *bool
+	}{{nativeLabel, &h.NativeHistograms}, {customLabel, &h.CustomHistograms}, {classicLabel, &h.ClassicHistograms}} {
+		v := lb.Get(l.label)
+		if v == "" {
+			continue
+		}
+		if *l.to, err = strconv.ParseBool(v); err != nil {
+			return h, fmt.Errorf("the label %s is %q, neither true nor false", l.label, v)
+		}
+	}
+	return h, nil
 }
 
 func targetURL(o *PoolOptions, all labels.Labels, address string) string {

@@ -42,7 +42,10 @@ func (s *server) pools(c *config.Config) []scrape.PoolOptions {
 		inside(hostJob, builtinScheme, s.hostname, s.host)
 	}
 	for _, sc := range c.ScrapeConfigs {
-		out = append(out, pool(sc))
+		o := pool(sc)
+		o.StartTimestamps = c.Nilometer.Scrape.StartTimestamps
+		applyScrapeFeatures(&o, s.opts.Features)
+		out = append(out, o)
 	}
 	return out
 }
@@ -56,7 +59,10 @@ func pool(sc *config.ScrapeConfig) scrape.PoolOptions {
 		DisableCompression: !sc.EnableCompression, HonorLabels: sc.HonorLabels, IgnoreTimestamps: !sc.HonorTimestamps,
 		Protocols: protocols(sc.ScrapeProtocols), FallbackProtocol: scrape.Protocol(sc.FallbackProtocol),
 		Escaping: scrape.Escaping(sc.EscapingScheme), LegacyNames: sc.LegacyNames(),
-		NativeHistograms: *sc.ScrapeNativeHistograms, ClassicHistograms: *sc.AlwaysScrapeClassic,
+		HistogramOptions: scrape.HistogramOptions{
+			NativeHistograms: *sc.ScrapeNativeHistograms, CustomHistograms: *sc.ConvertClassic, ClassicHistograms: *sc.AlwaysScrapeClassic,
+		},
+		TrackTimestamps: sc.TrackTimestamps, ExtraMetrics: *sc.ExtraScrapeMetrics, TargetMax: int(sc.TargetLimit),
 		BucketMax: int(sc.BucketLimit), BucketFactorMin: sc.MinBucketFactor,
 		Relabel: sc.RelabelConfigs, MetricRelabel: sc.MetricRelabelConfigs,
 		SampleMax: int(sc.SampleLimit), LabelMax: int(sc.LabelLimit), LabelNameSizeMax: int(sc.LabelNameLength),

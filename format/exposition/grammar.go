@@ -31,6 +31,7 @@ type sample struct {
 	v      float64
 	time   int64
 	timed  bool
+	start  int64 // of a metric with a line _created, 0 without one
 	// exemplar is the line's, from after its opening brace; it was checked.
 	exemplar span
 }

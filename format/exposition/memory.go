@@ -73,6 +73,8 @@ type walk struct {
 	pos  int    // in the body: the start of a line
 	at   int    // in the memory's lines
 	kind uint32 // code of the metric type in force
+	// typeAt is where the line begins that set kind.
+	typeAt int
 }
 
 // salts make a line under a histogram's or summary's TYPE another line than
@@ -89,8 +91,9 @@ func (l *line) matches(body []byte, pos int, salt uint64) bool {
 // known follows body along lines for as long as both agree and every line is
 // nothing but name, labels and value. It appends the refs and values of the
 // samples and returns where it stopped. This is the hot loop: a hash of the
-// part before the value and the parsing of the value, nothing else.
-func known(body []byte, lines []line, w walk, refs []Ref, values []float64) (walk, []Ref, []float64) {
+// part before the value and the parsing of the value, nothing else. It stops
+// behind a TYPE line that sets one of the types in slow (bits by code).
+func known(body []byte, lines []line, w walk, slow uint32, refs []Ref, values []float64) (walk, []Ref, []float64) {
 	salt := salts[w.kind]
 	for w.at < len(lines) {
 		l := &lines[w.at]
@@ -98,12 +101,17 @@ func known(body []byte, lines []line, w walk, refs []Ref, values []float64) (wal
 			if !l.matches(body, w.pos, 0) {
 				break
 			}
-			if l.slot != 0 {
-				w.kind = l.slot
-				salt = salts[w.kind]
-			}
+			at := w.pos
 			w.pos += int(l.size)
 			w.at++
+			if l.slot == 0 {
+				continue
+			}
+			w.kind, w.typeAt = l.slot, at
+			salt = salts[w.kind]
+			if slow>>w.kind&1 != 0 {
+				break
+			}
 			continue
 		}
 		if !l.matches(body, w.pos, salt) {

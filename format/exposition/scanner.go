@@ -6,6 +6,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/util/convertnhcb"
 
 	"github.com/nilometer/nilometer/model/column"
 )
@@ -77,8 +78,11 @@ type Scanner struct {
 	Exemplars []Exemplar
 
 	options Options
+	slow    uint32 // Options.slowKinds
 	proto   protobuf
+	run     run
 	reader  reader
+	ahead   reader // for lines further on
 	next    []line
 	changed bool // next is in use; otherwise the memory's lines fit
 	spans   []span
@@ -105,16 +109,19 @@ func (s *Scanner) Scan(mem *Memory, body []byte, o Options) error {
 		return newParseError(body[:0], 0, "the body is over 2 GiB")
 	}
 	if o.Format == Protobuf {
-		err := s.scanProtobuf(lines)
-		s.padStarts()
-		return err
+		return s.scanProtobuf(lines)
 	}
 	var w walk
 	for {
-		before := w.at
-		w, s.Refs, s.Values = known(body, lines, w, s.Refs, s.Values)
-		if s.changed {
-			s.next = append(s.next, lines[before:w.at]...)
+		if !s.enter(&w) {
+			before := w
+			w, s.Refs, s.Values = known(body, lines, w, s.slow, s.Refs, s.Values)
+			if s.changed {
+				s.next = append(s.next, lines[before.at:w.at]...)
+			}
+			if w.typeAt != before.typeAt && s.slow>>w.kind&1 != 0 {
+				continue // another family to look at
+			}
 		}
 		if w.pos >= len(body) {
 			break
@@ -140,6 +147,7 @@ func (s *Scanner) reset(body []byte, o Options) {
 	s.options, s.reader.body, s.reader.format = o, body, o.Format
 	s.next, s.changed, s.indexed = s.next[:0], false, false
 	s.proto.hists.reset()
+	s.slow, s.run.of, s.run.special, s.run.convert.under = o.slowKinds(), 0, false, false
 }
 
 // padStarts makes Starts as long as Refs, if there are any.
@@ -151,6 +159,8 @@ func (s *Scanner) padStarts() {
 
 // finish notes that lines were left over at the body's end.
 func (s *Scanner) finish(lines []line, w walk) error {
+	s.complete(lines, &w)
+	s.padStarts()
 	if !s.changed && w.at < len(lines) {
 		s.change(lines, w.at)
 	}
@@ -199,10 +209,11 @@ func (s *Scanner) commentLine(lines []line, w *walk, i int) (eof bool, err error
 		w.pos = c.end
 		return true, nil
 	}
+	s.complete(lines, w)
 	var code uint32
 	if c.meta.Field == FieldType {
 		code = kindOf(c.meta.Type)
-		w.kind = code
+		w.kind, w.typeAt = code, i
 	}
 	if c.meta.Field != FieldNone {
 		s.Metadata = append(s.Metadata, c.meta)
@@ -230,7 +241,8 @@ func (s *Scanner) silent(lines []line, w *walk, end int, code uint32, distinct b
 
 func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 	r := &s.reader
-	if w.at < len(lines) {
+	special := s.enter(w)
+	if w.at < len(lines) && !special {
 		l := &lines[w.at]
 		if l.group != groupComment && l.matches(r.body, w.pos, salts[w.kind]) {
 			sm := sample{value: w.pos + int(l.size)}
@@ -244,6 +256,10 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 	if err != nil {
 		return err
 	}
+	if special && !s.together(lines, w, &sm) {
+		w.pos = sm.end
+		return nil
+	}
 	size := sm.value - w.pos
 	hash := xxhash.Sum64(r.body[w.pos:sm.value]) ^ salts[w.kind]
 	if at := s.lookup(lines, w, hash, size); at >= 0 && lines[at].group != groupComment {
@@ -255,7 +271,7 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 		s.addTextExemplar(place{isNew: len(s.New)}, &sm)
 	}
 	n := New{
-		Value: sm.v, Time: sm.time, Timed: sm.timed,
+		Value: sm.v, Time: sm.time, Timed: sm.timed, Start: sm.start,
 		start: w.pos, value: sm.value, name: sm.name, kind: w.kind, line: -1,
 	}
 	n.labels[0] = len(s.spans)
@@ -268,6 +284,21 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 	s.New = append(s.New, n)
 	w.pos = sm.end
 	return nil
+}
+
+// together reads a line of a special family with the others, and reports
+// whether it is a sample of its own, too.
+func (s *Scanner) together(lines []line, w *walk, sm *sample) bool {
+	if s.options.Starts && s.reader.format == OpenMetrics {
+		if s.isCreated(sm.name) {
+			return false
+		}
+		sm.start = s.startOfLine(sm, w.kind)
+	}
+	if !s.options.Custom || w.kind != codeHistogram {
+		return true
+	}
+	return !s.gather(lines, w, sm) || s.options.Classic
 }
 
 // endsCleanly tells whether the last byte before a value says that it is one. A
@@ -304,10 +335,11 @@ func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
 	}
 	ref := Ref{l.slot, l.group}
 	if sm.timed {
-		s.Timed = append(s.Timed, Timed{Ref: ref, Value: sm.v, Time: sm.time})
+		s.Timed = append(s.Timed, Timed{Ref: ref, Value: sm.v, Time: sm.time, Start: sm.start})
 	} else {
 		s.Refs = append(s.Refs, ref)
 		s.Values = append(s.Values, sm.v)
+		s.noteStart(sm.start)
 	}
 	w.at, w.pos = at+1, sm.end
 }
@@ -325,12 +357,19 @@ func (s *Scanner) Labels(i int) labels.Labels {
 	// One copy holds all of the line: a builder may keep references into it.
 	text := string(s.reader.body[n.start:n.value])
 	part := func(sp span) string { return unescape(text[int(sp.start)-n.start : int(sp.end)-n.start]) }
+	name, kind := part(n.name), kinds[n.kind]
+	converted := n.field == fieldNative
+	if converted {
+		_, name = convertnhcb.GetHistogramMetricBaseName(name)
+	}
 	s.builder.Reset()
-	s.builder.Add(model.MetricNameLabel, part(n.name))
-	kind := kinds[n.kind]
+	s.builder.Add(model.MetricNameLabel, name)
 	spans := s.spans[n.labels[0]:n.labels[1]]
 	for j := 0; j+1 < len(spans); j += 2 {
 		name := part(spans[j])
+		if converted && name == model.BucketLabel {
+			continue
+		}
 		s.builder.Add(name, normalize(kind, name, part(spans[j+1])))
 	}
 	s.builder.Sort()
@@ -392,13 +431,14 @@ func (s *Scanner) Commit(mem *Memory) {
 
 // Codes of the metric types whose samples depend on them.
 const (
+	codeCounter   = 2
 	codeHistogram = 4
 	codeSummary   = 5
 )
 
 // kinds are the metric types by code; code 0 is "none seen".
 var kinds = [...]model.MetricType{
-	"", model.MetricTypeUnknown, model.MetricTypeCounter, model.MetricTypeGauge,
+	"", model.MetricTypeUnknown, codeCounter: model.MetricTypeCounter, 3: model.MetricTypeGauge,
 	codeHistogram: model.MetricTypeHistogram, codeSummary: model.MetricTypeSummary,
 	6: model.MetricTypeGaugeHistogram, 7: model.MetricTypeInfo, 8: model.MetricTypeStateset,
 }
