@@ -15,7 +15,10 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/units"
 	commonconfig "github.com/prometheus/common/config"
@@ -31,6 +34,8 @@ import (
 type Config struct {
 	Global        Global          `yaml:"global"`
 	ScrapeConfigs []*ScrapeConfig `yaml:"scrape_configs"`
+	// ScrapeConfigFiles are patterns of files with more of them, which Parse reads.
+	ScrapeConfigFiles []string `yaml:"scrape_config_files"`
 	// RuleFiles are the patterns of the file, relative ones joined with its
 	// directory. Builtin rule files are named in Nilometer.
 	RuleFiles []string          `yaml:"rule_files"`
@@ -40,7 +45,7 @@ type Config struct {
 
 func (*Config) laterKeys() []string {
 	return []string{
-		"runtime", "alerting", "scrape_config_files", "tracing",
+		"runtime", "alerting", "tracing",
 		"remote_write", "remote_read", "otlp",
 	}
 }
@@ -59,10 +64,27 @@ type PrometheusTSDB struct {
 	// than its series' last may lie, scraped or pushed; nil: pushed ones 2 h,
 	// scraped ones not at all.
 	OutOfOrderTimeWindow *model.Duration `yaml:"out_of_order_time_window"`
+	// Retention holds where Nilometer's own section says nothing.
+	Retention PrometheusRetention `yaml:"retention"`
+
+	// Nothing to switch here: the codec is chosen for every chunk, and what has
+	// ended leaves memory at every cut.
+	ChunkEncoding                  map[string]string `yaml:"chunk_encoding"`
+	StaleSeriesCompactionThreshold float64           `yaml:"stale_series_compaction_threshold"`
 }
 
-func (*PrometheusTSDB) laterKeys() []string {
-	return []string{"retention", "stale_series_compaction_threshold"}
+// PrometheusRetention bounds what is kept under Prometheus' names.
+type PrometheusRetention struct {
+	Time       model.Duration   `yaml:"time"`
+	Size       units.Base2Bytes `yaml:"size"`
+	Percentage float64          `yaml:"percentage"`
+}
+
+// inherit takes what is not set from Prometheus' section.
+func (r *Retention) inherit(p PrometheusRetention) {
+	inheritValue(&r.Time, p.Time)
+	inheritValue(&r.Size, p.Size)
+	inheritValue(&r.DiskPercent, p.Percentage)
 }
 
 // Global holds the defaults of scrape configs and rule groups.
@@ -133,6 +155,8 @@ type ScrapeConfig struct {
 
 	RelabelConfigs       []*relabel.Config `yaml:"relabel_configs"`
 	MetricRelabelConfigs []*relabel.Config `yaml:"metric_relabel_configs"`
+
+	origin *origin // nil: the main file
 }
 
 func (c *ScrapeConfig) setDefaults() {
@@ -276,6 +300,7 @@ func (c *Config) finish() {
 			sc.inherit(g)
 		}
 	}
+	c.Nilometer.Storage.Retention.inherit(c.Storage.TSDB.Retention)
 }
 
 // inherit takes over the global values of keys that the job leaves out.
@@ -311,11 +336,17 @@ func (c *Config) check(report func(path, text string)) {
 		report("global.scrape_timeout", fmt.Sprintf("%s is longer than the scrape interval %s", c.Global.ScrapeTimeout, c.Global.ScrapeInterval))
 	}
 	c.Global.Exposition.check("global", report)
-	for name := range c.Global.ExternalLabels {
+	for name, value := range c.Global.ExternalLabels {
 		if !c.Global.scheme().IsValidLabelName(name) {
 			report("global.external_labels", fmt.Sprintf("%q is not a valid label name", name))
 		}
+		if !utf8.ValidString(value) {
+			report("global.external_labels."+name, fmt.Sprintf("%q is not valid UTF-8", value))
+		}
 	}
+	checkPatterns("rule_files", c.RuleFiles, report)
+	checkPatterns("scrape_config_files", c.ScrapeConfigFiles, report)
+	c.checkStorage(report)
 	jobs := map[string]int{}
 	for i, sc := range c.ScrapeConfigs {
 		path := fmt.Sprintf("scrape_configs[%d]", i)
@@ -336,6 +367,30 @@ func (c *Config) check(report func(path, text string)) {
 	}
 	if r := c.Nilometer.Storage.BlockRange; r != 0 && r < model.Duration(time.Second) {
 		report("nilometer.storage.block_range", fmt.Sprintf("%s is under the smallest, 1s", r))
+	}
+}
+
+func checkPatterns(path string, patterns []string, report func(path, text string)) {
+	for i, f := range patterns {
+		if strings.Contains(filepath.Dir(f), "*") {
+			report(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q has a pattern in a directory; only the last element may be one", f))
+		}
+	}
+}
+
+// checkStorage looks at Prometheus' section.
+func (c *Config) checkStorage(report func(path, text string)) {
+	const path = "storage.tsdb"
+	for kind, encoding := range c.Storage.TSDB.ChunkEncoding {
+		if kind != "floats" || encoding != "xor" && encoding != "xor2" {
+			report(path+".chunk_encoding", fmt.Sprintf("%s: %s is neither floats: xor nor floats: xor2", kind, encoding))
+		}
+	}
+	if r := c.Storage.TSDB.Retention; r.Percentage < 0 || r.Percentage > 100 {
+		report(path+".retention.percentage", fmt.Sprintf("%v is not between 0 and 100", r.Percentage))
+	}
+	if v := c.Storage.TSDB.StaleSeriesCompactionThreshold; v < 0 || v > 1 {
+		report(path+".stale_series_compaction_threshold", fmt.Sprintf("%v is not between 0 and 1", v))
 	}
 }
 
@@ -393,8 +448,11 @@ func (c *StaticConfig) check(path string, report func(path, text string)) {
 		}
 	}
 	for _, target := range c.Targets {
-		if target == "" {
+		switch {
+		case target == "":
 			report(path+".targets", "a target is empty")
+		case strings.Contains(target, "/"):
+			report(path+".targets", fmt.Sprintf("%q is no host and port: a target has neither scheme nor path", target))
 		}
 	}
 }

@@ -49,15 +49,18 @@ func Parse(content []byte, file string) (*Config, error) {
 	if root != nil {
 		s.decode(root, reflect.ValueOf(c).Elem(), "", 0)
 	}
+	dir := filepath.Dir(file)
+	c.setDirectory(dir)
+	c.readScrapeFiles(s, dir)
 	c.finish()
 	if len(s.problems) == 0 { // a value that could not be read would be wrong a second time
-		c.check(func(path, text string) {
-			s.problems = append(s.problems, Problem{File: file, Line: lineOf(root, path), Path: path, Text: text})
-		})
+		c.check(func(path, text string) { s.problems = append(s.problems, c.problem(file, root, path, text)) })
 	}
-	c.setDirectory(filepath.Dir(file))
 	if len(s.problems) > 0 {
-		sort.SliceStable(s.problems, func(i, j int) bool { return s.problems[i].Line < s.problems[j].Line })
+		sort.SliceStable(s.problems, func(i, j int) bool {
+			a, b := s.problems[i], s.problems[j]
+			return a.File == b.File && a.Line < b.Line
+		})
 		return nil, s.problems
 	}
 	return c, nil
@@ -140,17 +143,23 @@ func (c *Config) setDirectory(dir string) {
 	c.Global.QueryLogFile = commonconfig.JoinDir(dir, c.Global.QueryLogFile)
 	c.Nilometer.Alerting.ConfigFile = commonconfig.JoinDir(dir, c.Nilometer.Alerting.ConfigFile)
 	for _, sc := range c.ScrapeConfigs {
-		if sc == nil {
+		if sc != nil {
+			sc.setDirectory(dir)
+		}
+	}
+}
+
+func (c *ScrapeConfig) setDirectory(dir string) {
+	c.HTTPClient.SetDirectory(dir)
+	for _, sd := range c.Discovery {
+		sd.SetDirectory(dir)
+	}
+	for _, sd := range c.FileSDConfigs {
+		if sd == nil {
 			continue
 		}
-		sc.HTTPClient.SetDirectory(dir)
-		for _, sd := range sc.Discovery {
-			sd.SetDirectory(dir)
-		}
-		for _, sd := range sc.FileSDConfigs {
-			for i, f := range sd.Files {
-				sd.Files[i] = commonconfig.JoinDir(dir, f)
-			}
+		for i, f := range sd.Files {
+			sd.Files[i] = commonconfig.JoinDir(dir, f)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (s *strict) decode(n *yaml.Node, v reflect.Value, path string, depth int) {
 	case unmarshals(v.Addr().Type()) || unmarshals(v.Type()):
 		s.checkKeys(n, v.Type(), path)
 		s.value(n, v, path)
-	case v.Kind() == reflect.Struct:
+	case v.Kind() == reflect.Struct && !open(v.Type()):
 		s.mapping(n, v, path, depth)
 	case v.Kind() == reflect.Slice && isStructured(v.Type().Elem()):
 		s.sequence(n, v, path, depth)
@@ -154,7 +154,7 @@ func (s *strict) checkKeys(n *yaml.Node, t reflect.Type, path string) {
 		return
 	}
 	fields := fieldsOf(t)
-	if len(fields) == 0 {
+	if len(fields) == 0 || open(t) {
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -224,6 +224,7 @@ func fieldsOf(t reflect.Type) map[string][]int {
 		name, opts, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case name == "-":
+		case strings.Contains(opts, "inline") && f.Type.Kind() == reflect.Map: // see open
 		case strings.Contains(opts, "inline"):
 			for k, index := range fieldsOf(f.Type) {
 				out[k] = append([]int{i}, index...)
@@ -235,6 +236,17 @@ func fieldsOf(t reflect.Type) map[string][]int {
 		}
 	}
 	return out
+}
+
+// open tells whether a struct takes any key: it has a map inlined.
+func open(t reflect.Type) bool {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if _, opts, _ := strings.Cut(f.Tag.Get("yaml"), ","); strings.Contains(opts, "inline") && f.Type.Kind() == reflect.Map {
+			return true
+		}
+	}
+	return false
 }
 
 func kindName(n *yaml.Node) string {
