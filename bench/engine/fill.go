@@ -49,7 +49,13 @@ func fill(ctx context.Context, o options) error {
 	}
 	begun, samples, peak := time.Now(), 0, watch()
 	left := 0.0 // of targets to be replaced
+	var first, firstCPU time.Duration
+	fresh := 0 // samples of the first scrapes
+	cpu := worked()
 	for k := range o.scrapes {
+		if k == 1 {
+			first, firstCPU, fresh = time.Since(begun), worked()-cpu, samples
+		}
 		t := begin + int64(k)*o.interval.Milliseconds()
 		for left += o.churn * float64(len(ts.all)) * o.interval.Hours(); left >= 1; left-- {
 			now.Store(t)
@@ -74,10 +80,12 @@ func fill(ctx context.Context, o options) error {
 			samples += len(x.batch.Slots)
 		}
 	}
-	elapsed, most := time.Since(begun), peak()
+	elapsed, worked, most := time.Since(begun)-first, worked()-cpu-firstCPU, peak()
 	fmt.Printf("share of the series that change within %v: %.2f; targets replaced: %d\n", window, changing(rec, windowScrapes), ts.made-len(ts.all))
 	n := float64(db.ActiveSeries(tenant.Default))
-	fmt.Printf("%.0f series of %d targets, %d samples: %.1f ns/sample with log and seals\n", n, len(ts.all), samples, float64(elapsed.Nanoseconds())/float64(samples))
+	each := func(d time.Duration, samples int) float64 { return float64(d.Nanoseconds()) / float64(max(1, samples)) }
+	fmt.Printf("%.0f series of %d targets, %d samples: %.1f ns/sample with log and seals, %.1f of CPU; the first of each series %.0f and %.0f\n",
+		n, len(ts.all), samples, each(elapsed, samples-fresh), each(worked, samples-fresh), each(first, fresh), each(firstCPU, fresh))
 	fmt.Printf("peak memory, bytes/series: anonymous %.0f, files %.0f\n", float64(most.anonymous)/n, float64(most.files)/n)
 	written, err := counter(reg, "nilometer_wal_appended_bytes_total")
 	if err != nil {

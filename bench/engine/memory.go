@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/nilometer/nilometer/bench/procstat"
 )
 
 // memory is what the process has resident, in bytes: of its own, and of mapped
@@ -59,4 +61,14 @@ func measure() (m memory) {
 		}
 	}
 	return m
+}
+
+// worked is the time that the process has had processors for so far, all its
+// goroutines together; zero where there is no /proc.
+func worked() time.Duration {
+	d, err := procstat.CPU(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return d
 }
