@@ -41,6 +41,16 @@ func (st *StreamState) Value() float64 { return math.Float64frombits(st.last) }
 // Bits are those of Value: two values are the same when their bits are.
 func (st *StreamState) Bits() uint64 { return st.last }
 
+// Counts reports whether the last value has the given bits, and Integer is the
+// nearest to it times 10^Exponent.
+func (st *StreamState) Counts(last uint64) bool { return st.last == last && st.misses == 0 }
+
+// Integer is the integer of the last record that gave one.
+func (st *StreamState) Integer() int64 { return st.scaled }
+
+// Exponent is that of the last record that gave an integer.
+func (st *StreamState) Exponent() int { return int(st.exp) }
+
 // Record layout, see FORMAT.md: tag = kind<<6 | gap<<4 | code.
 const (
 	recDelta = 0 // k += delta; v = k/10^exp
@@ -65,6 +75,10 @@ type StreamRecord struct {
 	Low, High uint64
 	Size      int
 }
+
+// Counted reports whether the record gives its value as an integer at the exponent
+// of the one before it, as nearly all do.
+func (r StreamRecord) Counted() bool { return r.Low>>6&3 == recDelta }
 
 // AppendStream appends to dst the record that v is the value at position pos, see
 // StreamState.Record.

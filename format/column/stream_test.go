@@ -331,3 +331,38 @@ func columns() []namedColumn {
 		{"66 values", series(66, reset)}, {"129 values", series(129, reset)},
 	}
 }
+
+// TestStreamCounts: what a record says of integers is what anybody finds who looks
+// at the values.
+func TestStreamCounts(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	counted := 0
+	for range 300 {
+		var st column.StreamState
+		var v, sum float64
+		scale := []float64{1, 10, 1000, 3, 1e9}[rng.IntN(5)]
+		for pos := range 100 {
+			last, counts, from := v, st.Counts(math.Float64bits(v)), st.Integer()
+			switch rng.IntN(20) {
+			case 0:
+				v = math.NaN()
+			case 1:
+				v = rng.NormFloat64()
+			default:
+				sum += float64(rng.IntN(1e6)) / scale
+				v = sum
+			}
+			if r := st.Record(pos, v); !counts || !r.Counted() {
+				continue
+			}
+			counted++
+			p := math.Pow10(st.Exponent())
+			if got := float64(st.Integer()) / p; math.Float64bits(got) != math.Float64bits(v) || math.RoundToEven(last*p) != float64(from) {
+				t.Fatalf("%v after %v: %d after %d, exponent %d", v, last, st.Integer(), from, st.Exponent())
+			}
+		}
+	}
+	if counted < 10_000 {
+		t.Errorf("%d records counted", counted)
+	}
+}

@@ -65,7 +65,21 @@ func (w *BatchWriter) AddMember(slot uint32, series uint64, lset labels.Labels) 
 // AddValue adds the value of a member whose last one had the bits prev (0 when
 // it had none); slots increase. hint is the member's.
 func (w *BatchWriter) AddValue(slot uint32, prev, value uint64, hint *Hint) {
-	c := code(prev, value, hint)
+	w.add(slot, code(prev, value, hint))
+}
+
+// AddStep adds the value k/10^exp of a member whose last one times 10^exp is
+// nearest to from, as AddValue would find it out. It adds nothing and is not ok
+// where these are out of the log's bounds.
+func (w *BatchWriter) AddStep(slot uint32, exp int, from, k int64) (ok bool) {
+	if exp > exponentMax || from <= -scaledMax || from >= scaledMax || k <= -scaledMax || k >= scaledMax {
+		return false
+	}
+	w.add(slot, step(exp, zigzag(k-from)))
+	return true
+}
+
+func (w *BatchWriter) add(slot uint32, c coded) {
 	w.slots = appendSlot(w.slots, w.lastValue, slot)
 	w.codes = c.appendCode(w.codes)
 	w.operands = c.appendOperand(w.operands)

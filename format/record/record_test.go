@@ -178,6 +178,39 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// TestSteps: a value that is given by integers comes back like one that is looked at.
+func TestSteps(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	var taken int
+	for range 20_000 {
+		exp := rng.IntN(12)
+		from, k := rng.Int64()>>rng.IntN(64), rng.Int64()>>rng.IntN(64)
+		if rng.IntN(2) == 0 {
+			from, k = -from, -k
+		}
+		prev, value := float64(from)/math.Pow10(exp), float64(k)/math.Pow10(exp)
+		if math.RoundToEven(prev*math.Pow10(exp)) != float64(from) {
+			continue // from is not what a reader finds
+		}
+		var w record.BatchWriter
+		w.Reset(1, 1, 0, 0)
+		if !w.AddStep(9, exp, from, k) {
+			if _, got, err := read(t, w.Append(nil), nil); err != nil || len(got) != 0 {
+				t.Fatalf("a step that is refused leaves %v, %v", got, err)
+			}
+			continue
+		}
+		taken++
+		_, got, err := read(t, w.Append(nil), map[uint32]uint64{9: math.Float64bits(prev)})
+		if err != nil || got[9] != math.Float64bits(value) {
+			t.Fatalf("%v (%d) after %v (%d), exponent %d, came back as %v, %v", value, k, prev, from, exp, math.Float64frombits(got[9]), err)
+		}
+	}
+	if taken < 5000 {
+		t.Errorf("%d steps were taken", taken)
+	}
+}
+
 // manyBatches are records of values that change, of a base, and of none.
 func manyBatches() []byte {
 	payload := record.AppendRecord(nil, record.TypeBase, record.AppendBase(nil, exampleBase()))

@@ -47,9 +47,15 @@ type coded struct {
 
 const uvarintOperand = -1
 
-// oneByte is a code of one byte with an operand.
-func oneByte(code byte, x uint64) coded {
-	return coded{code: uint16(code), codes: 1, raw: uvarintOperand, x: x}
+// step is a difference, zigzag, of integers that are values times 10^exp.
+func step(exp int, z uint64) coded {
+	if exp > 0 {
+		return coded{code: uint16(exp), codes: 1, raw: uvarintOperand, x: z}
+	}
+	if z += codeInteger; z < 0x80 {
+		return coded{code: uint16(z), codes: 1}
+	}
+	return coded{code: uint16(z&0x7f | 0x80), codes: 1, raw: uvarintOperand, x: z >> 7}
 }
 
 // twoBytes is a code of two bytes with an operand of so many.
@@ -67,12 +73,24 @@ func (c coded) appendCode(dst []byte) []byte {
 // appendOperand appends what stands behind the code.
 func (c coded) appendOperand(dst []byte) []byte {
 	if c.raw == uvarintOperand {
-		return binary.AppendUvarint(dst, c.x)
+		return appendUvarint(dst, c.x)
 	}
 	for i := range c.raw {
 		dst = append(dst, byte(c.x>>(8*i)))
 	}
 	return dst
+}
+
+// appendUvarint is binary.AppendUvarint for numbers whose lengths nobody can
+// foretell: those of up to four bytes are written without a loop.
+func appendUvarint(dst []byte, x uint64) []byte {
+	if x >= 1<<28 {
+		return binary.AppendUvarint(dst, x)
+	}
+	n := (bits.Len64(x|1) + 6) / 7
+	spread := x&0x7f | x<<1&(0x7f<<8) | x<<2&(0x7f<<16) | x<<3&(0x7f<<24)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(spread)|0x80808080&(1<<(8*(n-1))-1))
+	return dst[:len(dst)-4+n]
 }
 
 // appendValue writes a value against the one before, code and operand in one.
@@ -89,11 +107,7 @@ func code(prev, value uint64, hint *Hint) coded {
 		if !ok {
 			was = scaled(prev, 0)
 		}
-		z := zigzag(k-was) + codeInteger
-		if z < 0x80 {
-			return coded{code: uint16(z), codes: 1}
-		}
-		return oneByte(byte(z)|0x80, z>>7)
+		return step(0, zigzag(k-was))
 	}
 	last := int(*hint & hintCode)
 	if last != 0 {
@@ -123,7 +137,7 @@ func codeScaled(prev, value uint64, code int) (c coded, ok bool) {
 		if !ok {
 			return c, false
 		}
-		return oneByte(byte(code), zigzag(k-scaled(prev, code))), true
+		return step(code, zigzag(k-scaled(prev, code))), true
 	}
 	x := v * pow10[exponentNear]
 	if !(x > -scaledMax && x < scaledMax) {

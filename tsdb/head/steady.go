@@ -35,6 +35,11 @@ func (c *commit) steady(g *group, b *storage.Batch, pos int, flags byte, res *st
 		if bits == m.bits && m.present && m.hasValue {
 			continue
 		}
+		if m.moves() && !isBoxed(bits) && !column.IsStale(values[i]) {
+			c.step(g, uint32(slot), pos-g.open.from, bits)
+			m.bits, m.lastTime = bits, b.Time
+			continue
+		}
 		if m.unlogged {
 			m.unlogged = false
 			fresh = append(fresh, uint32(slot))
@@ -55,4 +60,23 @@ func (c *commit) steady(g *group, b *storage.Batch, pos int, flags byte, res *st
 	res.Appended += g.presents
 	c.fresh, c.stale = fresh, stale
 	c.end(g, b.Time, fresh, stale)
+}
+
+// moves tells whether the member is present, and has changed before in what is not
+// sealed: then a change is one more record of its stream.
+func (m *member) moves() bool {
+	return m.stream != 0 && m.carried && m.present && m.absentFrom == neverAbsent && !m.unlogged
+}
+
+// step adds a value to the stream of a member that moves, and to the record of the
+// batch: mostly as the integers that the stream has found.
+func (c *commit) step(g *group, slot uint32, pos int, bits uint64) {
+	m := &g.members[slot]
+	s := g.streamOfLocked(m)
+	counts, from := s.state.Counts(m.bits), s.state.Integer()
+	r := s.state.Record(pos, math.Float64frombits(bits))
+	g.blocks.add(&g.head.memory, s, r)
+	if !counts || !r.Counted() || !c.writer.AddStep(slot, s.state.Exponent(), from, s.state.Integer()) {
+		c.writer.AddValue(slot, m.bits, bits, &m.hint)
+	}
 }

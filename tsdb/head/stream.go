@@ -35,7 +35,11 @@ const word = 8
 
 // append adds the record that v is the value from position pos on.
 func (b *blocks) append(mem *memory, s *stream, pos int, v float64) {
-	r := s.state.Record(pos, v)
+	b.add(mem, s, s.state.Record(pos, v))
+}
+
+// add adds a record to the stream.
+func (b *blocks) add(mem *memory, s *stream, r column.StreamRecord) {
 	if r.Size > word {
 		var buf [2 * word]byte
 		binary.LittleEndian.PutUint64(buf[:], r.Low)
