@@ -37,7 +37,7 @@ func live(t *testing.T, args ...string) string {
 var refusedFlags = strings.Fields(`
 	agent alertmanager.drain-notification-queue-on-shutdown alertmanager.notification-batch-size
 	alertmanager.notification-queue-capacity auto-gomaxprocs auto-gomemlimit auto-gomemlimit.ratio
-	auto-gomemlimit.refresh-interval config.auto-reload-interval log.format rules.alert.for-grace-period
+	auto-gomemlimit.refresh-interval log.format rules.alert.for-grace-period
 	rules.alert.for-outage-tolerance rules.alert.resend-delay rules.max-concurrent-evals
 	scrape.discovery-reload-interval storage.agent.no-lockfile storage.agent.path storage.agent.retention.max-time
 	storage.agent.retention.min-time storage.agent.wal-compression storage.remote.flush-deadline

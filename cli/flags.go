@@ -23,9 +23,7 @@ var refusedFlags = map[string]string{
 
 	"auto-gomemlimit.refresh-interval": "the memory limit is read at the start: remove the flag",
 
-	"config.auto-reload":          "reload with SIGHUP or POST /-/reload",
-	"config.auto-reload-interval": "reload with SIGHUP or POST /-/reload",
-	"log.format":                  "logs are text lines with key=value: remove the flag",
+	"log.format": "logs are text lines with key=value: remove the flag",
 
 	"web.config.file":                   "TLS and users are not supported yet: put a reverse proxy in front",
 	"web.read-timeout":                  "the limit is fixed: remove the flag",

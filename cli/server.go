@@ -19,7 +19,7 @@ import (
 // newServer is the root command: without a subcommand it runs the server.
 func newServer(streams Streams, build Build) *cobra.Command {
 	opts := server.Options{Version: build.Version, Revision: build.Revision}
-	var retention, size, level string
+	var retention, size, level, autoReload string
 	var limits queryFlags
 	cmd := &cobra.Command{
 		Use:   "nilometer",
@@ -33,6 +33,9 @@ prometheus.yml, it does only what the file says.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(streams, level)
 			if err != nil {
+				return usageError{err}
+			}
+			if opts.AutoReloadInterval, err = parseDuration("config.auto-reload-interval", autoReload); err != nil {
 				return usageError{err}
 			}
 			if opts.RetentionTime, err = parseDuration("storage.tsdb.retention.time", retention); err != nil {
@@ -66,6 +69,7 @@ prometheus.yml, it does only what the file says.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&opts.ConfigFile, "config.file", "", "`file` in prometheus.yml's format; without it the server watches itself and this machine")
+	f.StringVar(&autoReload, "config.auto-reload-interval", "30s", "how `often` the configuration's files are looked at; what has changed is reloaded; 0s: never")
 	f.StringVar(&opts.DataDir, "data.dir", "./data", "`directory` of the data")
 	f.StringVar(&opts.DataDir, "storage.tsdb.path", "./data", "alias of --data.dir")
 	f.StringVar(&opts.ListenAddress, "web.listen-address", "127.0.0.1:9090", "`address` of page and API")

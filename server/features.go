@@ -16,7 +16,7 @@ var settledFeatures = []struct{ why, names string }{
 	{"it is always on", "exemplar-storage memory-snapshot-on-shutdown metadata-wal-records native-histograms ooo-native-histograms histograms-st-encoding fast-startup promql-experimental-functions promql-duration-expr promql-extended-range-selectors promql-binop-fill-modifiers"},
 	{"blocks have a format of their own", "xor2-encoding use-uncached-io"},
 	{"compaction is staggered by itself", "delayed-compaction"},
-	{"reload with SIGHUP or POST /-/reload", "auto-reload-config"},
+	{"it is always on: --config.auto-reload-interval", "auto-reload-config"},
 	{"groups of rules are evaluated beside each other, the rules of a group in order", "concurrent-rule-eval"},
 	{"it is not supported", "promql-per-step-stats created-timestamp-zero-ingestion st-synthesis otlp-deltatocumulative otlp-native-delta-ingestion openmetrics2 zstd-scrape old-ui search-api"},
 }

@@ -15,6 +15,9 @@ import (
 type Options struct {
 	// ConfigFile is a prometheus.yml; empty: the embedded defaults.
 	ConfigFile string
+	// AutoReloadInterval is how often the files of the configuration are looked at:
+	// what has changed, and is the same at the next look, is reloaded; 0 never.
+	AutoReloadInterval time.Duration
 	// DataDir is made when it is missing.
 	DataDir string
 	// ListenAddress is host:port; port 0 takes a free one.

@@ -129,10 +129,12 @@ func (s *server) ruleFiles(c *config.Config) ([]rules.File, error) {
 func (s *server) Reload(context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	before, _ := s.sources.look()
 	c, err := load(s.opts)
 	if err == nil {
 		err = s.apply(c)
 	}
+	s.sources.note(c, before)
 	if err != nil {
 		s.mu.Lock()
 		s.reloadedOK = false
@@ -144,14 +146,30 @@ func (s *server) Reload(context.Context) error {
 	return nil
 }
 
-// watchReloads reloads at every signal until ctx ends.
+// watchReloads reloads at every signal, and when the files have changed, until
+// ctx ends.
 func (s *server) watchReloads(ctx context.Context) {
+	var look <-chan time.Time
+	if s.opts.ConfigFile != "" && s.opts.AutoReloadInterval > 0 {
+		ticker := time.NewTicker(s.opts.AutoReloadInterval)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	seen := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.deps.Reload:
 			_ = s.Reload(ctx) // logged there
+		case <-look:
+			// Who writes a file is done when it looks the same twice.
+			now, read := s.sources.look()
+			if now != read && now == seen {
+				s.logger.Info("the configuration's files have changed")
+				_ = s.Reload(ctx)
+			}
+			seen = now
 		}
 	}
 }

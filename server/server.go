@@ -75,6 +75,7 @@ type server struct {
 	host     scrape.Source
 
 	reloading sync.Mutex // one reload at a time
+	sources   sources
 
 	mu         sync.Mutex // guards the fields below
 	retention  time.Duration
@@ -96,7 +97,9 @@ func Run(ctx context.Context, opts Options, deps Deps) error {
 	s := &server{
 		opts: opts, deps: deps, logger: deps.Logger, registry: prometheus.NewRegistry(), listener: l,
 		started: time.Now(), lastRules: map[string]rules.File{},
+		sources: sources{file: opts.ConfigFile, last: conf},
 	}
+	s.sources.note(conf, conf.Fingerprint(opts.ConfigFile))
 	defer l.Close() //nolint:errcheck // closed by the HTTP server already when all went well
 	defer s.pacer.stop()
 	if s.externalURL, err = externalURL(opts.ExternalURL, l.Addr()); err != nil {

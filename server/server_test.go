@@ -189,17 +189,26 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestReloadBySignal(t *testing.T) {
+// TestReload: by a signal, and because files have changed.
+func TestReload(t *testing.T) {
+	for name, every := range map[string]time.Duration{"signal": 0, "files": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) { testReload(t, every) })
+	}
+}
+
+func testReload(t *testing.T, every time.Duration) {
 	dir := t.TempDir()
 	conf := write(t, filepath.Join(dir, "c.yml"), "rule_files: [r.yml]\n")
 	rule := func(expr string) {
 		write(t, filepath.Join(dir, "r.yml"), "groups: [{name: g, interval: 1s, rules: [{record: r, expr: '"+expr+"'}]}]\n")
 	}
 	rule("vector(1)")
-	r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf})
+	r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf, AutoReloadInterval: every})
 	expect := func(query string, ok string) {
 		t.Helper()
-		r.reload <- syscall.SIGHUP
+		if every == 0 {
+			r.reload <- syscall.SIGHUP
+		}
 		r.wait(query, func() bool {
 			_, list := get(t, r.url()+"/api/v1/rules")
 			_, info := get(t, r.url()+"/api/v1/status/runtimeinfo")
