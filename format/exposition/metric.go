@@ -1,6 +1,7 @@
 package exposition
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -128,6 +129,9 @@ func bucketsOf(spans []histogram.Span) (n int) {
 // are checked and end in other.
 func (m *metric) read(w *wire, kind int32, other *metric) {
 	m.reset()
+	if m.readPlain(w, kind) {
+		return
+	}
 	into := func(wants bool) *metric {
 		if wants {
 			return m
@@ -161,6 +165,31 @@ func (m *metric) read(w *wire, kind int32, other *metric) {
 			w.skip(typ)
 		}
 	}
+}
+
+// readPlain reads labels, and then a value if nothing else is there: the plain
+// form of a counter, gauge or untyped metric. It reports whether that was all.
+func (m *metric) readPlain(w *wire, kind int32) bool {
+	const labelTag, doubleTag = metricLabel<<3 | wireBytes, simpleValue<<3 | wireFixed64
+	b, start := w.body, w.pos
+	for w.end-w.pos >= 2 && b[w.pos] == labelTag && b[w.pos+1] < 0x80 && w.pos+2+int(b[w.pos+1]) <= w.end {
+		w.pos += 2 + int(b[w.pos+1])
+	}
+	if w.pos > start {
+		m.labels = span{uint32(start), uint32(w.pos)}
+	}
+	if w.end-w.pos != 11 || b[w.pos+1] != 9 || b[w.pos+2] != doubleTag {
+		return false
+	}
+	switch tag := b[w.pos]; {
+	case tag == metricCounter<<3|wireBytes && kind == protoCounter,
+		tag == metricGauge<<3|wireBytes && kind == protoGauge,
+		tag == metricUntyped<<3|wireBytes && kind == protoUntyped:
+		m.value = math.Float64frombits(binary.LittleEndian.Uint64(b[w.pos+3:]))
+		w.pos = w.end
+		return true
+	}
+	return false
 }
 
 func (m *metric) noteLabel(start, end int) {

@@ -81,6 +81,11 @@ func (s *Scanner) readFamily(lines []line, at *walk, w wire) error {
 	*f = family{metrics: f.metrics[:0]}
 	start := w.pos
 	for {
+		// Metrics of up to 127 bytes stand one after another.
+		for w.end-w.pos >= 2 && w.body[w.pos] == familyMetric<<3|wireBytes && w.body[w.pos+1] < 0x80 && w.pos+2+int(w.body[w.pos+1]) <= w.end {
+			content := span{uint32(w.pos + 2), uint32(w.pos + 2 + int(w.body[w.pos+1]))}
+			f.metrics, w.pos = append(f.metrics, content), int(content.end)
+		}
 		field, typ, ok := w.next()
 		if !ok {
 			break
