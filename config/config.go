@@ -103,15 +103,14 @@ type Global struct {
 
 	TargetLimit        uint  `yaml:"target_limit"`
 	ExtraScrapeMetrics *bool `yaml:"extra_scrape_metrics"`
+	// FailureLogFile gets a line of JSON for every scrape that fails; empty: none
+	// is written.
+	FailureLogFile string `yaml:"scrape_failure_log_file"`
 
 	Exposition `yaml:",inline"`
 
 	// QueryLogFile gets a line of JSON for every query; empty: none is written.
 	QueryLogFile string `yaml:"query_log_file"`
-}
-
-func (*Global) laterKeys() []string {
-	return []string{"scrape_failure_log_file"}
 }
 
 // The defaults of Prometheus 3.
@@ -140,6 +139,7 @@ type ScrapeConfig struct {
 	TargetLimit        uint                `yaml:"target_limit"`
 	ExtraScrapeMetrics *bool               `yaml:"extra_scrape_metrics"`
 	TrackTimestamps    bool                `yaml:"track_timestamps_staleness"`
+	FailureLogFile     string              `yaml:"scrape_failure_log_file"`
 
 	Exposition       `yaml:",inline"`
 	FallbackProtocol string  `yaml:"fallback_scrape_protocol"`
@@ -165,10 +165,6 @@ func (c *ScrapeConfig) setDefaults() {
 	c.MetricsPath = "/metrics"
 	c.Scheme = "http"
 	c.HTTPClient = commonconfig.DefaultHTTPClientConfig
-}
-
-func (*ScrapeConfig) laterKeys() []string {
-	return []string{"scrape_failure_log_file"}
 }
 
 // StaticConfig is a fixed group of targets.
@@ -318,6 +314,7 @@ func (c *ScrapeConfig) inherit(g *Global) {
 	inheritValue(&c.LabelValueLength, g.LabelValueLength)
 	inheritValue(&c.KeepDroppedTargets, g.KeepDroppedTargets)
 	inheritValue(&c.TargetLimit, g.TargetLimit)
+	inheritValue(&c.FailureLogFile, g.FailureLogFile)
 	inheritFlag(&c.ExtraScrapeMetrics, g.ExtraScrapeMetrics)
 	c.Exposition.inherit(&g.Exposition)
 }

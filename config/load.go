@@ -141,6 +141,7 @@ func (c *Config) setDirectory(dir string) {
 		c.RuleFiles[i] = commonconfig.JoinDir(dir, f)
 	}
 	c.Global.QueryLogFile = commonconfig.JoinDir(dir, c.Global.QueryLogFile)
+	c.Global.FailureLogFile = commonconfig.JoinDir(dir, c.Global.FailureLogFile)
 	c.Nilometer.Alerting.ConfigFile = commonconfig.JoinDir(dir, c.Nilometer.Alerting.ConfigFile)
 	for _, sc := range c.ScrapeConfigs {
 		if sc != nil {
@@ -151,6 +152,7 @@ func (c *Config) setDirectory(dir string) {
 
 func (c *ScrapeConfig) setDirectory(dir string) {
 	c.HTTPClient.SetDirectory(dir)
+	c.FailureLogFile = commonconfig.JoinDir(dir, c.FailureLogFile)
 	for _, sd := range c.Discovery {
 		sd.SetDirectory(dir)
 	}

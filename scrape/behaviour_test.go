@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,4 +187,43 @@ func TestTextHistogramsAndStarts(t *testing.T) {
 		p := b.Targets().Problems
 		return len(p) == 1 && strings.Contains(p[0].Text, `__scrape_native_histograms__ is "perhaps"`)
 	})
+}
+
+// TestFailureLog: failed scrapes are written to the job's file, which a reload
+// opens anew.
+func TestFailureLog(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "failures.log")
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, storagetest.MemoryOptions{}, nil)
+		e := &exporter{body: "x !\n"}
+		o := one(e)
+		o.FailureLog = path
+		b.apply(o)
+		time.Sleep(11 * time.Second) // two scrapes
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		b.apply(o)
+		time.Sleep(10 * time.Second)
+		e.set("x 1\n")
+		time.Sleep(10 * time.Second)
+		b.stop()
+	})
+	for file, want := range map[string]int{path + ".1": 2, path: 1} {
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(got), `"level":"ERROR","msg":"line 1: the value is not a number: \"x !\"","job":"j","target":"http://a:1/metrics"`) != want ||
+			strings.Count(string(got), "\n") != want {
+			t.Errorf("%s has\n%s\nwant %d lines", file, got, want)
+		}
+	}
+	b := start(t, storagetest.MemoryOptions{}, nil)
+	o := one(&exporter{})
+	o.FailureLog = filepath.Join(dir, "no", "such", "directory")
+	if err := b.Apply([]scrape.PoolOptions{o}); err == nil || !strings.Contains(err.Error(), "scrape_failure_log_file") {
+		t.Errorf("a file that cannot be opened: %v", err)
+	}
 }

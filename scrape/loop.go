@@ -225,6 +225,7 @@ func (l *loop) record(start time.Time, took time.Duration, size int, out outcome
 	text := ""
 	if err != nil {
 		text = err.Error()
+		l.pool.failures.note(l.pool.options.Job, l.spec.url, start, err)
 	}
 	var before metadb.TargetStatus
 	l.state.change(func(s *targetState) {

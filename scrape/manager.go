@@ -53,6 +53,7 @@ type Manager struct {
 
 	mu    sync.Mutex // guards what follows
 	pools map[string]*pool
+	logs  failureLogs
 	ctx   context.Context // of Run; nil before it
 }
 
@@ -126,7 +127,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	for _, p := range m.pools {
 		p.fetcher.close()
 	}
-	return errors.Join(<-errs, <-errs)
+	return errors.Join(<-errs, <-errs, m.logs.begin(nil, nil))
 }
 
 // syncGap is the least time between two syncs that discovery causes: a burst of
@@ -163,6 +164,10 @@ func (m *Manager) Apply(pools []PoolOptions) error {
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	logs, files, err := m.logs.open(wanted)
+	if err != nil {
+		return err
+	}
 	next := make(map[string]*pool, len(wanted))
 	jobs := make(map[string]discovery.Options, len(wanted))
 	for job, o := range wanted {
@@ -176,14 +181,20 @@ func (m *Manager) Apply(pools []PoolOptions) error {
 			errs = append(errs, err)
 			continue
 		}
+		p.failures = logs[o.FailureLog]
 		next[job] = p
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err = errors.Join(errs...); err == nil {
+		err = m.discovery.Apply(jobs)
+	}
+	if err != nil {
+		closeFiles(files)
 		return err
 	}
-	if err := m.discovery.Apply(jobs); err != nil {
-		return err
+	if err := m.logs.begin(logs, files); err != nil {
+		m.logger.Warn("a log of failed scrapes was not closed", "err", err)
 	}
+	m.logs = logs
 	m.replaceLocked(next)
 	return nil
 }

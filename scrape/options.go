@@ -125,6 +125,9 @@ type PoolOptions struct {
 	// TargetMax fails all scrapes of the pool while it has more targets; 0: no
 	// limit.
 	TargetMax int
+	// FailureLog is the path of a file that gets a line of JSON for every scrape
+	// that fails; empty: none is written. Apply opens it anew.
+	FailureLog string
 	// DroppedTargetsMax bounds the dropped targets kept for showing; 0: all.
 	DroppedTargetsMax int
 }

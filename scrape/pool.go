@@ -16,7 +16,9 @@ type pool struct {
 	manager *Manager
 	options PoolOptions // with defaults; never changed: another set of options is another pool
 	fetcher fetcher
-	places  chan struct{} // one for each scrape under way
+	// failures gets the scrapes that fail; nil: they are not written.
+	failures *failureLog
+	places   chan struct{} // one for each scrape under way
 	// targets is how many there are; atomic, for the loops.
 	targets atomic.Int64
 

@@ -62,7 +62,7 @@ func pool(sc *config.ScrapeConfig) scrape.PoolOptions {
 		HistogramOptions: scrape.HistogramOptions{
 			NativeHistograms: *sc.ScrapeNativeHistograms, CustomHistograms: *sc.ConvertClassic, ClassicHistograms: *sc.AlwaysScrapeClassic,
 		},
-		TrackTimestamps: sc.TrackTimestamps, ExtraMetrics: *sc.ExtraScrapeMetrics, TargetMax: int(sc.TargetLimit),
+		TrackTimestamps: sc.TrackTimestamps, ExtraMetrics: *sc.ExtraScrapeMetrics, TargetMax: int(sc.TargetLimit), FailureLog: sc.FailureLogFile,
 		BucketMax: int(sc.BucketLimit), BucketFactorMin: sc.MinBucketFactor,
 		Relabel: sc.RelabelConfigs, MetricRelabel: sc.MetricRelabelConfigs,
 		SampleMax: int(sc.SampleLimit), LabelMax: int(sc.LabelLimit), LabelNameSizeMax: int(sc.LabelNameLength),
