@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/nilometer/nilometer/model/tenant"
@@ -27,6 +28,7 @@ type Targets interface {
 	Targets() scrape.Snapshot
 	Metadata(family string) []scrape.TargetMetadata
 	Pools() []string
+	RelabelSteps(pool string, lset labels.Labels, ofMetrics bool) ([]scrape.RelabelStep, bool)
 }
 
 // Server is what the API asks and tells the process as a whole.
@@ -93,6 +95,7 @@ func New(deps Deps, prefix string) http.Handler {
 	both("/api/v1/format_query", a.formatQuery)
 	get("/api/v1/targets", a.targets)
 	get("/api/v1/targets/metadata", a.targetMetadata)
+	get("/api/v1/targets/relabel_steps", a.relabelSteps)
 	get("/api/v1/scrape_pools", a.scrapePools)
 	get("/api/v1/metadata", a.metadata)
 	get("/api/v1/rules", a.rules)

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
 
 	httpapi "github.com/nilometer/nilometer/api/http"
 	"github.com/nilometer/nilometer/model/tenant"
@@ -44,6 +46,13 @@ type scraping struct {
 
 func (s *scraping) Targets() scrape.Snapshot { return s.snapshot }
 func (s *scraping) Pools() []string          { return []string{"node", "app"} }
+func (s *scraping) RelabelSteps(pool string, lset labels.Labels, ofMetrics bool) ([]scrape.RelabelStep, bool) {
+	rule := &relabel.Config{Action: relabel.Drop, Separator: ";", Regex: relabel.MustNewRegexp("a"), SourceLabels: []model.LabelName{"x"}}
+	if ofMetrics {
+		rule.Action = relabel.Keep
+	}
+	return []scrape.RelabelStep{{Rule: rule, Input: lset}}, pool == "node"
+}
 func (s *scraping) Metadata(family string) (out []scrape.TargetMetadata) {
 	for _, m := range s.metadata {
 		if family == "" || m.Family == family {

@@ -52,6 +52,27 @@ func TestTargets(t *testing.T) {
 	s.expect("/api/v1/targets?scrapePool=node", http.StatusOK, success(`{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`))
 }
 
+func TestRelabelSteps(t *testing.T) {
+	s := newSite(t, "", nil)
+	const path = "/api/v1/targets/relabel_steps?"
+	step := func(action string) string {
+		return success(`{"steps":[{"rule":{"source_labels":["x"],"separator":";","regex":"a","replacement":"","action":"` + action + `"},"input":{"x":"a"},"output":{},"keep":false}]}`)
+	}
+	s.expect(path+`scrapePool=node&labels={"x":"a"}`, http.StatusOK, step("drop"))
+	s.expect(path+`scrapePool=node&labels={"x":"a"}&stage=metric`, http.StatusOK, step("keep"))
+	for query, want := range map[string]string{
+		`labels={"x":"a"}`:                             "scrapePool",
+		`scrapePool=node`:                              "labels",
+		`scrapePool=node&labels=7`:                     "labels",
+		`scrapePool=no&labels={"x":"a"}`:               "there is no pool",
+		`scrapePool=node&labels={"x":"a"}&stage=after`: "neither target nor metric",
+	} {
+		if code, body, _ := s.do(http.MethodGet, path+query, ""); code != http.StatusBadRequest || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+}
+
 func TestGlobalURLHasTheMachinesName(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
