@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 const (
@@ -298,15 +299,38 @@ func (e *Encoder) appendDomain(dst []byte, values []float64, domain Domain, exp 
 	return dst
 }
 
-// planBody plans x at both orders, each with its residuals, and returns the
-// shorter.
+// planBody plans x, each order with its residuals, and returns the shorter. Of what
+// climbs or falls throughout, and by steps that differ less than it does, nobody
+// needs to look at the first order.
 func (e *Encoder) planBody(x []int64, res [][ChunkValuesMax]uint64) seqPlan {
-	flat := planSequence(x, 0, res[0][:])
 	steps := planSequence(x, 1, res[1][:])
+	if climbs(x) {
+		return steps
+	}
+	flat := planSequence(x, 0, res[0][:])
 	if flat.size <= steps.size {
 		return flat
 	}
 	return steps
+}
+
+// climbs tells whether all steps of x are of one direction, and differ by less bits
+// than what follows the first element.
+func climbs(x []int64) bool {
+	if len(x) < 3 {
+		return false
+	}
+	least, most := int64(math.MaxInt64), int64(math.MinInt64)
+	prev := x[0]
+	for _, v := range x[1:] {
+		least, most = min(least, v-prev), max(most, v-prev)
+		prev = v
+	}
+	if least < 0 && most > 0 {
+		return false
+	}
+	first, last := x[1], x[len(x)-1]
+	return bits.Len64(uint64(max(first, last)-min(first, last))) > bits.Len64(uint64(most-least))
 }
 
 // collectChanges finds the positions at which x or ulps change, fills

@@ -66,9 +66,10 @@ func planSequence(x []int64, order int, res []uint64) seqPlan {
 	if p.gcd = commonDivisor(res); p.gcd > 1 {
 		divide(res, p.gcd)
 	}
-	p.width, p.size = chooseWidth(res)
+	longest := bits.Len64(or / p.gcd)
+	p.width, p.size = chooseWidth(res, longest)
 	if floor := robustFloor(res); floor > 0 {
-		if w, size := chooseWidthAbove(res, floor, p.size); size < p.size {
+		if w, size := chooseWidthAbove(res, longest, floor, p.size); size < p.size {
 			for i := range res {
 				res[i] -= floor
 			}
@@ -173,16 +174,17 @@ func (n *lengths) count(values []uint64) {
 	}
 }
 
-// chooseWidth returns the width with the fewest bytes, and these, for residuals.
-func chooseWidth(res []uint64) (width, size int) {
+// chooseWidth returns the width with the fewest bytes, and these, for residuals
+// of at most so many bits.
+func chooseWidth(res []uint64, longest int) (width, size int) {
 	var n lengths
 	n.count(res)
-	return n.choose(len(res), nil, 0, math.MaxInt)
+	return n.choose(len(res), longest, nil, 0, math.MaxInt)
 }
 
 // chooseWidthAbove is chooseWidth for residuals less floor, where that takes less
 // than sizeMax bytes. Those below floor are exceptions at any width.
-func chooseWidthAbove(res []uint64, floor uint64, sizeMax int) (width, size int) {
+func chooseWidthAbove(res []uint64, longest int, floor uint64, sizeMax int) (width, size int) {
 	var n lengths
 	var below [65]uint16
 	negatives := 0
@@ -194,22 +196,23 @@ func chooseWidthAbove(res []uint64, floor uint64, sizeMax int) (width, size int)
 			negatives++
 		}
 	}
-	return n.choose(len(res), &below, negatives, sizeMax)
+	return n.choose(len(res), longest, &below, negatives, sizeMax)
 }
 
-// choose returns the width with the fewest bytes for m values, or sizeMax where
-// there is none with less. So many of the values are negative: exceptions at any
+// choose returns the width with the fewest bytes for m values of at most so many
+// bits, or sizeMax where there is none with less. So many of the values are
+// negative: exceptions at any
 // width, counted in below by their magnitudes.
-func (n *lengths) choose(m int, below *[65]uint16, negatives, sizeMax int) (width, size int) {
+func (n *lengths) choose(m, longest int, below *[65]uint16, negatives, sizeMax int) (width, size int) {
 	count := &n[0]
 	top := 0
-	for l := range 65 {
+	for l := range longest + 1 {
 		if count[l] += n[1][l]; count[l] != 0 {
 			top = l
 		}
 	}
 	deepest := 0
-	for l := 64; negatives > 0 && deepest == 0; l-- {
+	for l := longest; negatives > 0 && deepest == 0; l-- {
 		if below[l] != 0 {
 			deepest = l
 		}
