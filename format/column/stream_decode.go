@@ -31,17 +31,31 @@ func DecodeStream(dst []float64, data []byte, endPos int) ([]float64, error) {
 	return ContinueStream(dst, &st, data, endPos)
 }
 
+// DecodeStreamFrom is DecodeStream without the values at positions before from:
+// their records are read, which takes half as long.
+func DecodeStreamFrom(dst []float64, data []byte, endPos, from int) ([]float64, error) {
+	var st StreamState
+	return continueStream(dst, &st, data, endPos, from)
+}
+
 // ContinueStream is DecodeStream for bytes that follow the state *st: values
 // are appended for the positions from st's next one (its first record's, when
 // st is empty) to endPos-1. *st is left after the last record read.
 func ContinueStream(dst []float64, st *StreamState, data []byte, endPos int) ([]float64, error) {
+	return continueStream(dst, st, data, endPos, 0)
+}
+
+func continueStream(dst []float64, st *StreamState, data []byte, endPos, from int) ([]float64, error) {
 	r := reader{part: "value stream", b: data}
 	if endPos < 0 || endPos > StreamPositionMax+1 {
 		return dst, &CorruptError{Part: r.part, Offset: 0, Reason: "end position out of range"}
 	}
 	s := *st
+	if err := s.skipTo(&r, min(from, endPos)); err != nil {
+		return dst, err
+	}
 	for r.off < len(data) {
-		if data[r.off] < fastTags && len(data)-r.off >= fastBytes && !s.Empty() {
+		if data[r.off] < fastTags && len(data)-r.off >= fastBytes && !s.Empty() && int(s.next) >= from {
 			var n int
 			if dst, n = s.deltas(dst, data[r.off:], endPos); n > 0 {
 				r.off += n
@@ -57,15 +71,59 @@ func ContinueStream(dst []float64, st *StreamState, data []byte, endPos int) ([]
 			break
 		}
 		if !before.Empty() {
-			dst = appendRepeated(dst, before.Value(), s.Position()-before.Position()-1)
+			dst = appendRepeated(dst, before.Value(), s.Position()-max(before.Position()+1, from))
 		}
 		dst = append(dst, s.Value())
 	}
 	if !s.Empty() {
-		dst = appendRepeated(dst, s.Value(), endPos-1-s.Position())
+		dst = appendRepeated(dst, s.Value(), endPos-max(s.Position()+1, from))
 	}
 	*st = s
 	return dst, nil
+}
+
+// skipTo takes st over the records at positions before until.
+func (st *StreamState) skipTo(r *reader, until int) error {
+	for r.off < len(r.b) && int(st.next) < until {
+		if r.b[r.off] < fastTags && len(r.b)-r.off >= fastBytes && !st.Empty() {
+			if n := st.skip(r.b[r.off:], until); n > 0 {
+				r.off += n
+				continue
+			}
+		}
+		before, at := *st, r.off
+		if err := st.read(r); err != nil {
+			return err
+		}
+		if st.Position() >= until {
+			*st, r.off = before, at
+			return nil
+		}
+	}
+	return nil
+}
+
+// skip is deltas without values.
+func (st *StreamState) skip(data []byte, until int) (n int) {
+	next, k := int(st.next), st.scaled
+	for len(data)-n >= fastBytes {
+		tag := data[n]
+		gap, code := int(tag>>4)+1, tag&15
+		if tag >= fastTags || next+gap > until {
+			break
+		}
+		if n++; code >= inlineFirst {
+			k += inlineDelta(code)
+		} else {
+			k += unzigzag(binary.LittleEndian.Uint64(data[n:]) & lowMasks[code])
+			n += int(code)
+		}
+		next += gap
+	}
+	if n > 0 {
+		st.next, st.scaled, st.last, st.misses = uint16(next), k, math.Float64bits(scale(k, st.exp&31)), 0
+	}
+	return n
 }
 
 // fastTags are the tags of records that deltas reads, those below it: of kind

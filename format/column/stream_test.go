@@ -67,6 +67,17 @@ func checkStream(t *testing.T, values []float64, first int) {
 		}
 		sameBits(t, got, values[:short])
 	}
+	// One that looks at the end alone.
+	for _, skipped := range []int{1, 2, len(values) / 3, len(values) - 1, len(values)} {
+		if skipped < 0 || skipped > len(values) {
+			continue
+		}
+		got, err = column.DecodeStreamFrom(nil, data, first+len(values), first+skipped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameBits(t, got, values[skipped:])
+	}
 }
 
 func sameBits(t *testing.T, got, want []float64) {
@@ -189,6 +200,11 @@ func FuzzDecodeStream(f *testing.F) {
 		want, werr := byRecords(data, int(end))
 		if (err == nil) != (werr == nil) || err == nil && !slices.EqualFunc(got, want, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
 			t.Fatalf("%v, %v; record by record %v, %v", got, err, want, werr)
+		}
+		from := int(end) / 3
+		tail, terr := column.DecodeStreamFrom(nil, data, int(end), from)
+		if want := got[max(0, len(got)-(int(end)-from)):]; (terr == nil) != (err == nil) || err == nil && !slices.EqualFunc(tail, want, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
+			t.Fatalf("from %d: %v, %v; want %v, %v", from, tail, terr, want, err)
 		}
 		if err != nil || len(got) == 0 {
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
 	"sync"
 
@@ -231,23 +232,37 @@ func (w *worker) series(ctx context.Context, b *storage.ColumnBatch, i int, rank
 }
 
 // whole collects the values of a series that is present throughout, and where
-// they fall.
+// they fall. What no window looks at has a place, and any value.
 func (w *worker) whole(chunks []storage.Chunk, tiles []storage.Tile) error {
-	w.values, w.resets = w.values[:0], w.resets[:0]
+	w.values, w.resets = slices.Grow(w.values[:0], len(w.shared.T)), w.resets[:0]
+	first, end := int(w.shared.Lo[0]), int(w.shared.Hi[len(w.shared.Hi)-1])
 	for j := range chunks {
-		was := len(w.values)
+		was, n := len(w.values), tiles[j].Len()
+		if was >= end || was+n <= first {
+			w.values = w.values[:was+n]
+			continue
+		}
 		var err error
-		if w.values, err = w.decode(w.values, &chunks[j], tiles[j].Len()); err != nil {
+		if c := &chunks[j]; c.Kind == storage.Stream && c.At == 0 {
+			skipped := max(0, first-was)
+			w.values, err = format.DecodeStreamFrom(w.values[:was+skipped], c.Data, n, skipped)
+			if err == nil && len(w.values) != was+n {
+				err = fmt.Errorf("a stream has %d of %d values", len(w.values)-was, n)
+			}
+		} else {
+			w.values, err = w.decode(w.values, c, n)
+		}
+		if err != nil {
 			return err
 		}
-		if !w.src.fn.Resets || len(w.values) == was {
+		if !w.src.fn.Resets {
 			continue
 		}
 		to := len(w.values)
 		if chunks[j].Kind == storage.Encoded && format.Rises(chunks[j].Data) {
 			to = was + 1 // what comes before the chunk is not its to know
 		}
-		w.resets = appendResets(w.resets, w.values[:to], max(was, 1))
+		w.resets = appendResets(w.resets, w.values[:to], max(was, first+1))
 	}
 	return nil
 }
