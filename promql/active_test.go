@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,11 +50,11 @@ func (v stuckView) Select(ctx context.Context, sel storage.Selection) (storage.S
 type stuckScan struct {
 	storage.Scan
 	s     *stuck
-	calls int // the engine asks under a lock
+	calls atomic.Int32
 }
 
 func (s *stuckScan) Next(ctx context.Context, b *storage.ColumnBatch) (bool, error) {
-	if s.calls++; s.calls <= stuckAfter {
+	if s.calls.Add(1) <= stuckAfter {
 		return s.Scan.Next(ctx, b)
 	}
 	s.s.stopped <- struct{}{}

@@ -129,8 +129,9 @@ func (s *yardScan) Next(_ context.Context, b *storage.ColumnBatch) (bool, error)
 		return false, nil
 	}
 	t := &s.y.targets[s.next]
-	s.next++
 	b.Reset()
+	b.Number = s.next
+	s.next++
 	b.Times, b.Tiles = append(b.Times, t.times...), append(b.Tiles, t.tiles...)
 	b.Ranks, b.Chunks = append(b.Ranks, t.ranks...), append(b.Chunks, t.chunks...)
 	return true, nil

@@ -65,7 +65,8 @@ type upstreamScan struct {
 	byTimes map[string][]int
 	keys    []string
 
-	mu sync.Mutex // guards keys
+	mu     sync.Mutex // guards keys and number
+	number int        // of the next batch
 }
 
 type upstreamSeries struct {
@@ -116,6 +117,8 @@ func (s *upstreamScan) Next(_ context.Context, b *storage.ColumnBatch) (bool, er
 	members := s.byTimes[s.keys[0]]
 	s.keys = s.keys[1:]
 	b.Reset()
+	b.Number = s.number
+	s.number++
 	b.Times = append(b.Times, s.series[members[0]].times...)
 	for from := 0; from < len(b.Times); from += column.TilePositions {
 		b.Tiles = append(b.Tiles, storage.Tile{From: from, To: min(from+column.TilePositions, len(b.Times))})

@@ -115,7 +115,8 @@ type Scan interface {
 
 	// Next fills b with the next batch, reusing its memory, and reports whether
 	// there was one. Which batch a goroutine gets is not determined; their
-	// contents are.
+	// contents and numbers are. A batch is the work of one goroutine: a few hundred
+	// series at most.
 	Next(ctx context.Context, b *ColumnBatch) (bool, error)
 
 	// Labels returns the label set of a rank.
@@ -143,6 +144,10 @@ type Grouper interface {
 // slices are owned by the scan and valid until the next call of Next with this
 // batch, except for chunk bytes, which are valid until the view closes.
 type ColumnBatch struct {
+	// Number counts the batches of a scan, from 0 on.
+	Number int
+	// Path, if not 0, is the same of batches with equal Times and Tiles.
+	Path int
 	// Times is the shared time column: strictly increasing. It may reach beyond
 	// the range selected: the caller bounds its windows by time.
 	Times []int64
@@ -225,6 +230,7 @@ func (b *ColumnBatch) Series(i int) []Chunk {
 // Reset empties the batch and keeps its memory.
 func (b *ColumnBatch) Reset() {
 	clear(b.Chunks)
+	b.Number, b.Path = 0, 0
 	b.Times, b.Tiles, b.Ranks, b.Chunks = b.Times[:0], b.Tiles[:0], b.Ranks[:0], b.Chunks[:0]
 }
 

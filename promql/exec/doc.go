@@ -12,18 +12,18 @@
 // again with materialised rows.
 //
 // Nodes that the plan has merged read one scan together: the first of them to be
-// evaluated reads for all, with a worker for each on every unit, and keeps the
+// evaluated reads for all, with a worker for each on every batch, and keeps the
 // rows of the others until it is their turn. What is remarked or refused, is then.
 // When reading together fails, each reads by itself, so that an error is always
 // that of the node that it belongs to.
 //
 // Invariants:
 //
-//   - I1: a result does not depend on the number of workers: series are cut
-//     into units in the order of the scan, units are dealt to a fixed number of
-//     lanes, each lane adds its units in order, and lanes are merged in order.
+//   - I1: a result does not depend on the number of workers: the batches of a
+//     scan are dealt to a fixed number of lanes, each lane adds its batches in
+//     order, and lanes are merged in order.
 //   - I2: rows of a matrix are never empty and have different labels, or the
 //     query fails as upstream's does.
 //   - I3: what grows with data is counted in the Budget before it is made.
-//   - I4: cancellation is looked at once per unit and per operator.
+//   - I4: cancellation is looked at once per batch and per operator.
 package exec

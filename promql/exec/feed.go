@@ -3,112 +3,41 @@ package exec
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nilometer/nilometer/storage"
 )
 
-// unitSeries is how many series of a batch a worker takes at a time: large
-// enough that windows are located rarely, small enough that a single large
-// target keeps several workers busy.
-const unitSeries = 128
-
-// feed cuts a scan into units, in order, and hands them to workers.
+// feed is what the workers of a scan share: each takes batches by itself, until
+// one fails.
 type feed struct {
-	scan storage.Scan
+	scan   storage.Scan
+	failed atomic.Bool // err is set
 
-	mu   sync.Mutex // guards what is below
-	cur  *sharedBatch
-	next int // first series of cur that was not handed out
-	seq  int // units handed out
-	free []*sharedBatch
-	done bool
-	err  error
+	mu  sync.Mutex // guards err
+	err error
 }
 
-// sharedBatch is a batch that several workers read.
-type sharedBatch struct {
-	storage.ColumnBatch
-	id    int // of the batch, counted through the scan
-	users int // units that are being worked on, guarded by feed.mu
-	spent bool
-}
-
-// unit is a piece of work: the series [from, to) of a batch.
-type unit struct {
-	*sharedBatch
-	from, to int
-	seq      int
-}
-
-// claim returns the next unit; ok is false at the end, and after an error.
-func (f *feed) claim(ctx context.Context) (u unit, ok bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err != nil || f.done {
-		return unit{}, false, f.err
+// next fills b with another batch; ok is false at the end, and after an error.
+func (f *feed) next(ctx context.Context, b *storage.ColumnBatch) (ok bool) {
+	if f.failed.Load() {
+		return false
 	}
-	for f.cur == nil || f.next >= len(f.cur.Ranks) {
-		if err := f.advanceLocked(ctx); err != nil || f.done {
-			f.err = err
-			return unit{}, false, err
-		}
-	}
-	to := min(f.next+unitSeries, len(f.cur.Ranks))
-	u = unit{sharedBatch: f.cur, from: f.next, to: to, seq: f.seq}
-	f.next = to
-	f.seq++
-	f.cur.users++
-	return u, true, nil
-}
-
-func (f *feed) advanceLocked(ctx context.Context) error {
-	id := 0
-	if f.cur != nil {
-		id = f.cur.id + 1
-		f.cur.spent = true
-		f.recycleLocked(f.cur)
-		f.cur = nil
-	}
-	var b *sharedBatch
-	if n := len(f.free); n > 0 {
-		b, f.free = f.free[n-1], f.free[:n-1]
-	} else {
-		b = &sharedBatch{}
-	}
-	b.spent, b.id = false, id
-	ok, err := f.scan.Next(ctx, &b.ColumnBatch)
+	ok, err := f.scan.Next(ctx, b)
 	if err != nil {
-		return err
+		f.fail(err)
+		return false
 	}
-	if !ok {
-		f.done = true
-		return nil
-	}
-	f.cur, f.next = b, 0
-	return nil
+	return ok
 }
 
-// finish gives a unit back.
-func (f *feed) finish(u unit) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	u.users--
-	f.recycleLocked(u.sharedBatch)
-}
-
-func (f *feed) recycleLocked(b *sharedBatch) {
-	if b.spent && b.users == 0 {
-		b.spent = false
-		f.free = append(f.free, b)
-	}
-}
-
-// fail makes every later claim end.
+// fail makes every later next end.
 func (f *feed) fail(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err == nil {
 		f.err = err
+		f.failed.Store(true)
 	}
 }
 
@@ -119,7 +48,7 @@ func (f *feed) failure() error {
 	return f.err
 }
 
-// turns makes workers add to a lane in the order of their units.
+// turns makes workers add to a lane in the order of their batches.
 type turns struct {
 	mu   sync.Mutex // guards next and dead
 	cond *sync.Cond

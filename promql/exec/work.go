@@ -49,13 +49,21 @@ type crew struct {
 	touched sync.Mutex // held while a worker hands in what it counted
 }
 
+// pointsSmall is for how many points, with at least stepsLeast for each series, a
+// second worker is worth its start: another processor wakes up for it and has
+// nothing of what is read in its caches.
+const (
+	pointsSmall = 16 << 10
+	stepsLeast  = 64
+)
+
 // work reads a scan into the sinks of its strands with as many workers as the
 // query has.
 func (r *Run) work(ctx context.Context, g function.Grid, scan storage.Scan, strands ...*strand) error {
 	c := &crew{run: r, grid: g, strands: strands, feed: &feed{scan: scan}}
 	// The workers take cores of their own while this goroutine waits.
 	r.core.give()
-	if r.q.Workers == 1 || scan.Series() < 2 {
+	if r.q.Workers == 1 || int64(scan.Series())*int64(max(g.Steps, stepsLeast)) < pointsSmall {
 		c.one(ctx)
 	} else {
 		var wg sync.WaitGroup
@@ -75,7 +83,7 @@ func (r *Run) work(ctx context.Context, g function.Grid, scan storage.Scan, stra
 	return r.core.take(ctx)
 }
 
-// one is a goroutine from its first unit to the end of the scan: it has a worker
+// one is a goroutine from its first batch to the end of the scan: it has a worker
 // for every strand.
 func (c *crew) one(ctx context.Context) {
 	own := &core{of: c.run.q.Cores}
@@ -90,35 +98,34 @@ func (c *crew) one(ctx context.Context) {
 			c.fail(&Panic{Value: p, Stack: debug.Stack()})
 		}
 	}()
+	var b storage.ColumnBatch
 	for {
 		if err := own.take(ctx); err != nil {
 			c.fail(err)
 			return
 		}
-		u, ok, err := c.feed.claim(ctx)
-		if !ok {
-			if err != nil {
-				c.fail(err)
-			}
+		if !c.feed.next(ctx, &b) {
+			c.fail(nil)
 			return
 		}
 		for _, w := range workers {
-			if err == nil {
-				err = w.unit(ctx, u)
+			if err := w.read(ctx, &b); err != nil {
+				c.fail(err)
+				return
 			}
 		}
-		c.feed.finish(u)
-		workers[0].report(u.to - u.from)
-		if err != nil {
-			c.fail(err)
-			return
-		}
+		workers[0].report(len(b.Ranks))
 	}
 }
 
-// fail ends all workers.
+// fail ends all workers, if err or what the feed has failed with is an error.
 func (c *crew) fail(err error) {
-	c.feed.fail(err)
+	if err != nil {
+		c.feed.fail(err)
+	}
+	if !c.feed.failed.Load() {
+		return
+	}
 	for _, st := range c.strands {
 		if st.order != nil {
 			st.order.fail()
@@ -130,7 +137,7 @@ func (c *crew) fail(err error) {
 // are shared, and ten thousand batches of one series would feel it.
 const reportSeries = 64
 
-// report counts a unit of so many series as read.
+// report counts a batch of so many series as read.
 func (w *worker) report(series int) {
 	if w.seriesRead += int64(series); w.seriesRead >= reportSeries {
 		w.tell()

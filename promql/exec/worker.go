@@ -14,7 +14,7 @@ import (
 	"github.com/nilometer/nilometer/storage"
 )
 
-// worker turns the series of units into rows. One goroutine uses it; its
+// worker turns the series of batches into rows. One goroutine uses it; its
 // buffers are reused from series to series.
 type worker struct {
 	run   *Run
@@ -27,8 +27,8 @@ type worker struct {
 	// those that are left out.
 	rankOf []int32
 
-	// What is shared by the series of the batch with id batch.
-	batch                          int
+	// What is shared by the series of a batch, and by those of all on its path.
+	path                           int
 	tileFrom, tileTo               int // tiles that overlap the scan's times
 	shared                         function.Windows
 	sharedPresent                  Bits // nil when every step has a result
@@ -56,7 +56,7 @@ type worker struct {
 
 func newWorker(r *Run, st *strand, g function.Grid, c *core) *worker {
 	src, sink := st.src, st.sink
-	w := &worker{run: r, src: src, grid: g, sink: sink, order: st.order, core: c, rankOf: st.rankOf, batch: -1}
+	w := &worker{run: r, src: src, grid: g, sink: sink, order: st.order, core: c, rankOf: st.rankOf}
 	for _, win := range []*function.Windows{&w.shared, &w.private} {
 		win.Grid, win.RangeMs = g, src.rangeMs
 		win.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
@@ -85,54 +85,59 @@ func (w *worker) close(touched *sync.Mutex) {
 	}
 }
 
-func (w *worker) unit(ctx context.Context, u unit) error {
-	if w.batch != u.id {
-		if err := w.open(u.sharedBatch); err != nil {
-			return err
-		}
+// read makes the rows of a batch.
+func (w *worker) read(ctx context.Context, b *storage.ColumnBatch) error {
+	if err := w.open(b); err != nil {
+		return err
 	}
 	lane := 0
 	if w.order != nil {
 		var ok bool
-		if lane, ok = w.order.wait(u.seq, w.core); !ok {
+		if lane, ok = w.order.wait(b.Number, w.core); !ok {
 			return nil // whoever failed reports it
 		}
-		defer w.order.done(u.seq)
+		defer w.order.done(b.Number)
 		if err := w.core.take(ctx); err != nil {
 			return err
 		}
 	}
-	for i := u.from; i < u.to; i++ {
+	for i, rank := range b.Ranks {
 		if err := w.core.pause(ctx); err != nil {
 			return err
 		}
-		rank := u.Ranks[i]
 		if w.rankOf != nil {
 			if w.rankOf[rank] < 0 {
 				continue
 			}
 			rank = uint32(w.rankOf[rank])
 		}
-		if err := w.series(ctx, &u.ColumnBatch, i, rank, lane); err != nil {
+		if err := w.series(ctx, b, i, rank, lane); err != nil {
 			return fmt.Errorf("series of rank %d: %w", rank, err)
 		}
 	}
 	return nil
 }
 
-// open does what is done once for all series of a batch.
-func (w *worker) open(b *sharedBatch) error {
-	w.batch = b.id
-	lo, hi := w.src.scan.MinTime, w.src.scan.MaxTime
-	w.tileFrom = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].To-1] >= lo })
-	w.tileTo = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].From] > hi })
+// open does what is done once for all series of a batch, or of several on one path.
+func (w *worker) open(b *storage.ColumnBatch) error {
+	known := b.Path > 0 && b.Path == w.path
+	if w.path = b.Path; !known {
+		lo, hi := w.src.scan.MinTime, w.src.scan.MaxTime
+		w.tileFrom = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].To-1] >= lo })
+		w.tileTo = sort.Search(len(b.Tiles), func(i int) bool { return b.Times[b.Tiles[i].From] > hi })
+	}
 	times := b.Times[:0]
 	if w.tileFrom < w.tileTo {
 		times = b.Times[b.Tiles[w.tileFrom].From:b.Tiles[w.tileTo-1].To]
 	}
+	if known {
+		w.shared.T = times
+		return nil
+	}
 	// Windows (two bounds, factor and clamp a step) and the column decoded.
 	if need := int64(w.grid.Steps)*48 + int64(len(times))*40; need > w.taken {
 		if err := w.run.q.Budget.takeBytes(need-w.taken, w.src.where); err != nil {
+			w.path = 0
 			return err
 		}
 		w.taken = need

@@ -187,8 +187,9 @@ type memScan struct {
 	opts   MemoryOptions
 	series []memSeries
 
-	mu      sync.Mutex // guards batches
+	mu      sync.Mutex // guards what follows
 	batches [][]uint32
+	number  int // of the next batch
 }
 
 func (s *memScan) Series() int                                { return len(s.series) }
@@ -209,6 +210,8 @@ func (s *memScan) Next(ctx context.Context, b *storage.ColumnBatch) (bool, error
 	}
 	ranks := s.batches[0]
 	s.batches = s.batches[1:]
+	b.Number = s.number
+	s.number++
 	s.mu.Unlock()
 
 	b.Ranks = append(b.Ranks, ranks...)

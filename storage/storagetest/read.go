@@ -47,7 +47,8 @@ func ReadScan(ctx context.Context, scan storage.Scan, s storage.Selection) ([]Se
 	}
 	seen := make([]bool, len(all))
 	var b storage.ColumnBatch
-	for {
+	paths := map[int]path{}
+	for n := 0; ; n++ {
 		ok, err := scan.Next(ctx, &b)
 		if err != nil {
 			return nil, err
@@ -55,6 +56,13 @@ func ReadScan(ctx context.Context, scan storage.Scan, s storage.Selection) ([]Se
 		if !ok {
 			break
 		}
+		if b.Number != n {
+			return nil, fmt.Errorf("batch %d has the number %d", n, b.Number)
+		}
+		if known, ok := paths[b.Path]; b.Path != 0 && ok && !known.is(&b) {
+			return nil, fmt.Errorf("batch %d has other times or tiles than another on path %d", n, b.Path)
+		}
+		paths[b.Path] = path{slices.Clone(b.Times), slices.Clone(b.Tiles)}
 		if err := readBatch(&b, s, all, seen); err != nil {
 			return nil, err
 		}
@@ -66,6 +74,16 @@ func ReadScan(ctx context.Context, scan storage.Scan, s storage.Selection) ([]Se
 		return nil, fmt.Errorf("the scan has warnings: %w", errors.Join(w...))
 	}
 	return slices.DeleteFunc(all, func(x Series) bool { return len(x.Samples) == 0 }), nil
+}
+
+// path is what batches of one path have in common.
+type path struct {
+	times []int64
+	tiles []storage.Tile
+}
+
+func (p path) is(b *storage.ColumnBatch) bool {
+	return slices.Equal(p.times, b.Times) && slices.Equal(p.tiles, b.Tiles)
 }
 
 // ReadAll reads everything that a tenant has.

@@ -233,6 +233,7 @@ func (s *upstreamScan) Next(ctx context.Context, b *storage.ColumnBatch) (bool, 
 		return false, nil
 	}
 	x := s.found[rank]
+	b.Number = rank
 	b.Ranks, b.Times = append(b.Ranks, uint32(rank)), append(b.Times, x.times...)
 	for from := 0; from < len(x.times); from += column.TilePositions {
 		to := min(len(x.times), from+column.TilePositions)

@@ -7,7 +7,7 @@ import (
 // Walk implements part.Walker: series of one group are read in one holding of its
 // lock, and mostly lie on the same positions.
 func (s *Snapshot) Walk(minTime, maxTime int64) part.Walk {
-	return &walk{snapshot: s, want: want{minTime: minTime, maxTime: maxTime, mem: &slab{}}, number: map[uint32]int32{}}
+	return &walk{snapshot: s, want: want{minTime: minTime, maxTime: maxTime, mem: &slab{}}}
 }
 
 // walk is one goroutine's reading of a snapshot.
@@ -19,10 +19,13 @@ type walk struct {
 	slices   []tileSlice // of the group at hand
 
 	owners []owner // of the series asked for
-	// The groups of the series asked for, in order of appearance, each with the
-	// first of its series; next has the one after each, -1 at the end.
+	// The groups of all series so far, and which are of those asked for, in order of
+	// appearance, each with the first of its series; next has the one after each, -1
+	// at the end.
 	groups []walkedGroup
-	number map[uint32]int32 // of groups, in groups
+	used   []int32
+	number []int32 // by index of a group, its place in groups plus one
+	many   int32   // that of several
 	next   []int32
 	last   int32 // the group of the last series
 }
@@ -30,7 +33,7 @@ type walk struct {
 type walkedGroup struct {
 	index       uint32
 	first, last int32
-	places      map[presentSlices]part.Place // of members, by where they are present
+	places      []knownPlace
 }
 
 // presentSlices says which slices of a group's tiles a member is in: bits, from
@@ -69,28 +72,41 @@ func (w *walk) Places(refs []part.Ref, of []part.Place) error {
 				of[i] = 0
 				continue
 			}
-			key := presentSlices{bits: bits, column: w.slices[0].tile.id, from: w.slices[0].from}
-			p, ok := wg.places[key]
-			if !ok {
-				w.pieces = w.pieces[:0]
-				for k, x := range w.slices {
-					if bits&(1<<k) != 0 {
-						w.pieces = append(w.pieces, part.Piece{Column: x.tile.id, From: uint32(x.from), To: uint32(x.to)})
-					}
-				}
-				p = w.places.Of(w.pieces)
-				if wg.places == nil {
-					wg.places = map[presentSlices]part.Place{}
-				}
-				wg.places[key] = p
-			}
-			of[i] = p
+			of[i] = w.place(wg, presentSlices{bits: bits, column: w.slices[0].tile.id, from: w.slices[0].from})
 		}
 	}, func(i int, ref part.Ref) {
 		w.pieces = w.snapshot.pieces(ref, w.want, w.pieces[:0])
 		of[i] = w.places.Of(w.pieces)
 	})
 	return nil
+}
+
+// place is that of a member of the group at hand.
+func (w *walk) place(wg *walkedGroup, key presentSlices) part.Place {
+	for i := range wg.places {
+		if wg.places[i].presentSlices == key {
+			return wg.places[i].place
+		}
+	}
+	for k, x := range w.slices {
+		if key.bits&(1<<k) != 0 {
+			w.places.Add(part.Span{Column: x.tile.id, From: uint32(x.from), To: uint32(x.to)})
+		}
+	}
+	p := w.places.End()
+	if len(wg.places) < placesKept {
+		wg.places = append(wg.places, knownPlace{key, p})
+	}
+	return p
+}
+
+// placesKept is how many places of a group are remembered: most members are present
+// throughout.
+const placesKept = 8
+
+type knownPlace struct {
+	presentSlices
+	place part.Place
 }
 
 // Pieces implements part.Walk. take is called with the lock of a group held.
@@ -113,9 +129,10 @@ func (w *walk) Pieces(refs []part.Ref, values bool, take func(int, []part.Piece)
 func (w *walk) each(refs []part.Ref, locked func(*group, *walkedGroup), alone func(int, part.Ref)) {
 	h := w.snapshot.head
 	w.owners, w.next = w.owners[:0], w.next[:0]
-	for i := range w.groups {
-		w.groups[i].first = -1
+	for _, n := range w.used {
+		w.groups[n].first = -1
 	}
+	w.used = w.used[:0]
 	x := &h.index
 	x.mu.RLock()
 	owners := x.owners.All()
@@ -128,19 +145,13 @@ func (w *walk) each(refs []part.Ref, locked func(*group, *walkedGroup), alone fu
 		w.add(int32(i), at)
 	}
 	x.mu.RUnlock()
-	for i := range w.groups {
-		wg := &w.groups[i]
-		if wg.first < 0 {
-			continue
+	for _, n := range w.used {
+		wg := &w.groups[n]
+		var g *group
+		if wg.index != several.group {
+			g = h.groupAt(wg.index)
 		}
-		if wg.index == several.group {
-			for i := wg.first; i >= 0; i = w.next[i] {
-				alone(int(i), refs[i])
-			}
-			continue
-		}
-		g := h.groupAt(wg.index)
-		if g == nil { // forgotten since
+		if g == nil { // several, or forgotten since
 			for i := wg.first; i >= 0; i = w.next[i] {
 				alone(int(i), refs[i])
 			}
@@ -161,10 +172,16 @@ var several = owner{group: nowhere.group - 1}
 func (w *walk) add(i int32, at owner) {
 	n := w.last
 	if int(n) >= len(w.groups) || w.groups[n].index != at.group {
-		var ok bool
-		if n, ok = w.number[at.group]; !ok {
+		known := &w.many
+		if at.group < several.group {
+			if int(at.group) >= len(w.number) {
+				w.number = append(w.number, make([]int32, int(at.group)+1-len(w.number))...)
+			}
+			known = &w.number[at.group]
+		}
+		if n = *known - 1; n < 0 {
 			n = int32(len(w.groups))
-			w.number[at.group] = n
+			*known = n + 1
 			w.groups = append(w.groups, walkedGroup{index: at.group, first: -1})
 		}
 		w.last = n
@@ -172,6 +189,7 @@ func (w *walk) add(i int32, at owner) {
 	wg := &w.groups[n]
 	if wg.first < 0 {
 		wg.first = i
+		w.used = append(w.used, n)
 	} else {
 		w.next[wg.last] = i
 	}
@@ -234,9 +252,16 @@ func (w *walk) presentLocked(g *group, slot uint32) (bits uint64, ok bool) {
 
 // slab is memory for the bytes of many chunks. What was handed out stays: full
 // pieces are left to whoever has them.
-type slab struct{ free []byte }
+type slab struct {
+	free []byte
+	next int // the size of the next piece
+}
 
-const slabBytes = 64 << 10
+// The sizes of the pieces of a slab: each is twice the one before.
+const (
+	slabBytesMin = 2 << 10
+	slabBytesMax = 64 << 10
+)
 
 // constantBytes is more than a chunk of one value takes.
 const constantBytes = 16
@@ -244,11 +269,12 @@ const constantBytes = 16
 // room returns an empty slice with room for n bytes. A nil slab makes each by
 // itself.
 func (s *slab) room(n int) []byte {
-	if s == nil || n > slabBytes/4 {
+	if s == nil || n > slabBytesMax/4 {
 		return make([]byte, 0, n)
 	}
 	if len(s.free) < n {
-		s.free = make([]byte, slabBytes)
+		s.next = min(max(2*s.next, slabBytesMin), slabBytesMax)
+		s.free = make([]byte, max(s.next, n))
 	}
 	out := s.free[:0:n]
 	s.free = s.free[n:]

@@ -66,12 +66,20 @@ func (p *Places) Of(pieces []Piece) Place {
 		p.known = map[string]Place{}
 	}
 	for i := range pieces {
-		p.spans = append(p.spans, Span{Column: pieces[i].Column, From: pieces[i].From, To: pieces[i].To})
+		p.Add(Span{Column: pieces[i].Column, From: pieces[i].From, To: pieces[i].To})
 	}
-	p.ends = append(p.ends, int32(len(p.spans)))
-	n := Place(len(p.ends))
+	n := p.End()
 	p.known[string(p.key)] = n
 	return n
+}
+
+// Add adds a span to the place that the next End makes.
+func (p *Places) Add(s Span) { p.spans = append(p.spans, s) }
+
+// End makes a new place of the spans that were added.
+func (p *Places) End() Place {
+	p.ends = append(p.ends, int32(len(p.spans)))
+	return Place(len(p.ends))
 }
 
 // Spans is that of a Walk.

@@ -51,7 +51,7 @@ func (s *Scan) choose(dst []chosen, series []entry) []chosen {
 
 // layOut finds the path of every series and cuts the paths into batches.
 func (s *Scan) layOut(ctx context.Context, found []entry) error {
-	l := layout{scan: s, in: newInterner(s.parts), known: map[uint64]knownPath{}}
+	l := layout{scan: s, in: newInterner(s.parts)}
 	l.tuples = make([]part.Place, min(layoutSeries, len(found))*len(s.parts))
 	pathOf := make([]int32, 0, len(found))
 	s.series = found[:0]
@@ -94,13 +94,41 @@ type layout struct {
 	chosen []chosen
 	of     []part.Place
 	tuples []part.Place // of the series at hand, as many each as there are parts
-	known  map[uint64]knownPath
+	known  knownPaths
+	all    []part.Place // tuples of known paths
 	own    []stretch
 }
 
+// knownPaths are paths by a hash of their tuples: few of very many series, or one
+// for each of a few.
+type knownPaths struct {
+	slots []knownPath // a power of two, at least a quarter of them free
+	n     int
+}
+
 type knownPath struct {
-	tuple []part.Place
-	path  int32
+	key  uint64
+	at   int32 // of its tuple in layout.all, plus one; 0: a free slot
+	path int32
+}
+
+// find returns the slot of a hash, or the free one that it is to have.
+func (t *knownPaths) find(key uint64) *knownPath {
+	if t.n*4 >= len(t.slots)*3 {
+		was := t.slots
+		t.slots = make([]knownPath, max(64, 4*len(was)))
+		for _, s := range was {
+			if s.at != 0 {
+				*t.find(s.key) = s
+			}
+		}
+	}
+	mask := uint64(len(t.slots) - 1)
+	for i := key & mask; ; i = (i + 1) & mask {
+		if s := &t.slots[i]; s.at == 0 || s.key == key {
+			return s
+		}
+	}
 }
 
 // locate sets the tuples of some series.
@@ -134,13 +162,15 @@ func (l *layout) path(i int) (int32, error) {
 		key = (key ^ uint64(p)) * 0x9e3779b97f4a7c15
 		key ^= key >> 32
 	}
-	k, ok := l.known[key]
-	if ok && slices.Equal(k.tuple, tuple) {
+	k := l.known.find(key)
+	if k.at != 0 && slices.Equal(l.all[k.at-1:][:n], tuple) {
 		return k.path, nil
 	}
 	p, err := l.newPath(tuple)
-	if !ok && err == nil {
-		l.known[key] = knownPath{tuple: slices.Clone(tuple), path: p}
+	if k.at == 0 && err == nil {
+		*k = knownPath{key: key, at: int32(len(l.all)) + 1, path: p}
+		l.known.n++
+		l.all = append(l.all, tuple...)
 	}
 	return p, err
 }

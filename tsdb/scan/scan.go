@@ -39,11 +39,15 @@ import (
 	"github.com/nilometer/nilometer/tsdb/part"
 )
 
-// Bounds of one batch: small enough that workers share a scan of one target,
-// large enough that the windows computed once for a batch serve many series.
+// Bounds of one batch: small enough that workers share a scan of one target, large
+// enough that what is done once for a batch serves many series.
 const (
-	batchSeriesMax = 512
+	batchSeriesMin = 16
+	batchSeriesMax = 128
 	batchChunksMax = 4096
+	// batchesMin is into how many batches the series of one target are cut, if there
+	// are enough of them.
+	batchesMin = 4
 )
 
 // checkEvery is how many series are handled between two looks at the context.
@@ -146,8 +150,9 @@ func (s *Scan) cutBatches(pathOf []int32) {
 		s.ranks[at[p]] = uint32(rank)
 		at[p]++
 	}
+	most := min(max(len(pathOf)/batchesMin, batchSeriesMin), batchSeriesMax)
 	for i, p := range s.paths {
-		size := int32(min(batchSeriesMax, max(1, batchChunksMax/p.len)))
+		size := int32(min(most, max(1, batchChunksMax/p.len)))
 		for from := starts[i]; from < starts[i+1]; from += size {
 			s.batches = append(s.batches, batch{path: int32(i), from: from, to: min(from+size, starts[i+1])})
 		}
@@ -183,6 +188,7 @@ func (s *Scan) Next(ctx context.Context, b *storage.ColumnBatch) (bool, error) {
 	}
 	next := s.batches[i]
 	w := s.scratchOf(b)
+	b.Number, b.Path = int(i), int(next.path)+1
 	b.Ranks = append(b.Ranks, s.ranks[next.from:next.to]...)
 	if next.path < 0 {
 		return true, s.fillPrivate(b, w)

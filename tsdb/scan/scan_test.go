@@ -213,27 +213,33 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestBatchesAreBounded: not too large for one of several workers, and where there
+// are few series, not all in one.
 func TestBatchesAreBounded(t *testing.T) {
-	p := parttest.New("p")
-	c := p.Regular(0, 1000, 3)
-	for i := range 1300 {
-		p.Samples(lset(fmt.Sprintf("m%04d", i)), c, every(0, 1000, 3, float64(i))...)
-	}
-	s := selectAll(t, p)
-	var sizes []int
-	var b storage.ColumnBatch
-	for {
-		ok, err := s.Next(context.Background(), &b)
-		if err != nil {
-			t.Fatal(err)
+	for series, want := range map[int][]int{
+		310: {77, 77, 77, 77, 2}, 40: {16, 16, 8}, 700: {128, 128, 128, 128, 128, 60},
+	} {
+		p := parttest.New("p")
+		c := p.Regular(0, 1000, 3)
+		for i := range series {
+			p.Samples(lset(fmt.Sprintf("m%04d", i)), c, every(0, 1000, 3, float64(i))...)
 		}
-		if !ok {
-			break
+		s := selectAll(t, p)
+		var sizes []int
+		var b storage.ColumnBatch
+		for {
+			ok, err := s.Next(context.Background(), &b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			sizes = append(sizes, len(b.Ranks))
 		}
-		sizes = append(sizes, len(b.Ranks))
-	}
-	if !slices.Equal(sizes, []int{512, 512, 276}) {
-		t.Errorf("1300 series came in batches of %v", sizes)
+		if !slices.Equal(sizes, want) {
+			t.Errorf("%d series came in batches of %v, want %v", series, sizes, want)
+		}
 	}
 }
 
