@@ -131,7 +131,7 @@ func TestProblems(t *testing.T) {
 	cases := []struct{ name, yaml, want string }{
 		{"unknown key", "global:\n  scrape_intervall: 5s\n", `f.yml:2: global.scrape_intervall: unknown key; did you mean "scrape_interval"?`},
 		{"unknown section", "globals: {}\n", `f.yml:1: globals: unknown key; did you mean "global"?`},
-		{"protocol", "global:\n  scrape_protocols: [PrometheusText0.0.4, Carrier]\n", `f.yml:2: global.scrape_protocols[1]: "Carrier" is none of the protocols that are read: [OpenMetricsText1.0.0 OpenMetricsText0.0.1 PrometheusText1.0.0 PrometheusText0.0.4 PrometheusProto]`},
+		{"protocol", "global:\n  scrape_protocols: [PrometheusText0.0.4, Carrier]\n", `f.yml:2: global.scrape_protocols[1]: "Carrier" is none of the protocols: [OpenMetricsText1.0.0 OpenMetricsText0.0.1 PrometheusText1.0.0 PrometheusText0.0.4 PrometheusProto OpenMetricsText2.0.0]`},
 		{"protocol twice", "scrape_configs:\n  - job_name: a\n    scrape_protocols: [PrometheusProto, PrometheusProto]\n", `f.yml:3: scrape_configs[0].scrape_protocols[1]: "PrometheusProto" is named twice`},
 		{"no protocol", "global:\n  scrape_protocols: []\n", `f.yml:2: global.scrape_protocols: is empty: name at least one, or leave the key out`},
 		{"validation", "global:\n  metric_name_validation_scheme: lax\n", `f.yml:2: global.metric_name_validation_scheme: "lax" is neither utf8 nor legacy`},

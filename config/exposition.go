@@ -41,7 +41,9 @@ func (e *Exposition) scheme() model.ValidationScheme {
 	return model.UTF8Validation
 }
 
-func protocolNames() []string { return append(defaultProtocols(false), "PrometheusProto") }
+func protocolNames() []string {
+	return append(defaultProtocols(false), "PrometheusProto", "OpenMetricsText2.0.0")
+}
 
 // defaultProtocols are the text formats, after protobuf where what only it has
 // is wanted.
@@ -121,6 +123,6 @@ func (e *Exposition) check(path string, report func(path, text string)) {
 
 func checkProtocol(path, p string, report func(path, text string)) {
 	if !slices.Contains(protocolNames(), p) {
-		report(path, fmt.Sprintf("%q is none of the protocols that are read: %v", p, protocolNames()))
+		report(path, fmt.Sprintf("%q is none of the protocols: %v", p, protocolNames()))
 	}
 }

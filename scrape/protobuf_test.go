@@ -9,8 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/gogo/protobuf/types"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	dto "github.com/prometheus/prometheus/prompb/io/prometheus/client"
 
 	"github.com/nilometer/nilometer/metadb"
@@ -223,6 +227,9 @@ func TestNegotiation(t *testing.T) {
 		{"chosen", func(o *scrape.PoolOptions) {
 			o.Protocols, o.Escaping = []scrape.Protocol{scrape.ProtocolText100, scrape.ProtocolText004}, scrape.EscapeDots
 		}, "text/plain;version=1.0.0;escaping=dots;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"},
+		{"OpenMetrics 2", func(o *scrape.PoolOptions) {
+			o.Protocols = []scrape.Protocol{scrape.ProtocolOpenMetricsText2, scrape.ProtocolText004}
+		}, "application/openmetrics-text;version=2.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seen := make(chan string, 1)
@@ -267,4 +274,45 @@ func TestFallback(t *testing.T) {
 			t.Errorf("%q with fallback %q: %s, %q", c.contentType, c.fallback, target.Status, target.LastError)
 		}
 	}
+}
+
+// TestHistogramsEnd: native histograms get stale markers as floats do, and a
+// series may become a float.
+func TestHistogramsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, storagetest.MemoryOptions{}, nil)
+		e := &exporter{}
+		h := func(n int) string {
+			return fmt.Sprintf("# TYPE h histogram\nh_bucket{le=\"1\"} %d\nh_bucket{le=\"+Inf\"} %d\nh_sum 1\nh_count %d\n", n, n, n)
+		}
+		e.set(h(1))
+		o := one(e)
+		o.CustomHistograms = true
+		b.apply(o)
+		for _, body := range []string{h(1), h(2), "x 1\n", h(3), "h 4\n", h(5), "x !\n", h(6)} {
+			time.Sleep(9 * time.Second)
+			e.set(body)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Second)
+		b.stop()
+		all, err := storagetest.ReadAll(t.Context(), b.store, tenant.Default, labels.MustNewMatcher(labels.MatchEqual, "__name__", "h"))
+		if err != nil || len(all) != 1 {
+			t.Fatal(len(all), err)
+		}
+		var got []string
+		for _, s := range all[0].Samples {
+			switch {
+			case s.H.Int != nil:
+				got = append(got, fmt.Sprint("H", s.H.Int.Count))
+			case value.IsStaleNaN(s.V):
+				got = append(got, "S")
+			default:
+				got = append(got, fmt.Sprint(s.V))
+			}
+		}
+		if want := "H1 H1 H2 S H3 4 H5 S H6"; strings.Join(got, " ") != want {
+			t.Errorf("stored %v, want %s", got, want)
+		}
+	})
 }

@@ -21,6 +21,9 @@ const (
 	ProtocolText100          Protocol = "PrometheusText1.0.0"
 	ProtocolOpenMetricsText0 Protocol = "OpenMetricsText0.0.1"
 	ProtocolOpenMetricsText1 Protocol = "OpenMetricsText1.0.0"
+	// ProtocolOpenMetricsText2 may be asked for as Prometheus does; what comes in
+	// it is read as the fallback, or not at all.
+	ProtocolOpenMetricsText2 Protocol = "OpenMetricsText2.0.0"
 )
 
 // Escaping says how names are written that have other characters than
@@ -45,7 +48,8 @@ func DefaultProtocols(native bool) []Protocol {
 	return text
 }
 
-// protocols are the media types with their parameters, and what reads them.
+// about is the media type with its parameters, what reads it, and whether it
+// takes an escaping scheme.
 func (p Protocol) about() (header string, f exposition.Format, escapes, ok bool) {
 	switch p {
 	case ProtocolProtobuf:
@@ -58,6 +62,8 @@ func (p Protocol) about() (header string, f exposition.Format, escapes, ok bool)
 		return "application/openmetrics-text;version=0.0.1", exposition.OpenMetrics, false, true
 	case ProtocolOpenMetricsText1:
 		return "application/openmetrics-text;version=1.0.0", exposition.OpenMetrics, true, true
+	case ProtocolOpenMetricsText2:
+		return "application/openmetrics-text;version=2.0.0", exposition.OpenMetrics, false, true
 	}
 	return "", 0, false, false
 }
@@ -65,7 +71,7 @@ func (p Protocol) about() (header string, f exposition.Format, escapes, ok bool)
 // Validate names the protocols there are when p is none.
 func (p Protocol) Validate() error {
 	if _, _, _, ok := p.about(); !ok {
-		return fmt.Errorf("unknown protocol %q, known are %v", p, DefaultProtocols(true))
+		return fmt.Errorf("unknown protocol %q, known are %v and %s", p, DefaultProtocols(true), ProtocolOpenMetricsText2)
 	}
 	return nil
 }
@@ -97,7 +103,7 @@ func (o *PoolOptions) validateProtocols() error {
 }
 
 // accept is the Accept header: every protocol with a weight less than the one
-// before, and anything else last. There are at most five: weights are one digit.
+// before, and anything else last. There are at most six: weights are one digit.
 func (o *PoolOptions) accept() string {
 	var parts []string
 	weight := len(o.Protocols) + 1

@@ -417,32 +417,3 @@ func (s *Scanner) checkLabels(w *wire, content span) {
 		}
 	})
 }
-
-// protoLabels adds the labels of a new sample to the builder.
-func (s *Scanner) protoLabels(n *New) {
-	name := string(s.reader.text(n.name))
-	switch n.field {
-	case fieldCount, fieldSum, fieldBucket:
-		name += suffixes[n.field]
-	}
-	s.builder.Add(model.MetricNameLabel, name)
-	s.eachLabel(span{uint32(n.start), uint32(n.value)}, func(pair span) {
-		// One copy holds both: a builder may keep references into it.
-		text := string(s.reader.text(pair))
-		in := wire{body: s.reader.body, pos: int(pair.start), end: int(pair.end)}
-		name, value := in.pair()
-		part := func(sp span) string {
-			if sp.end == 0 {
-				return ""
-			}
-			return text[sp.start-pair.start : sp.end-pair.start]
-		}
-		s.builder.Add(part(name), part(value))
-	})
-	switch n.field {
-	case fieldBucket:
-		s.builder.Add(model.BucketLabel, formatFloat(n.bound))
-	case fieldQuantile:
-		s.builder.Add(model.QuantileLabel, formatFloat(n.bound))
-	}
-}
