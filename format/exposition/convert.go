@@ -30,7 +30,7 @@ func (s *Scanner) gather(lines []line, w *walk, sm *sample) bool {
 	if suffix == convertnhcb.SuffixNone || base != s.run.family || w.kind != codeHistogram {
 		return false
 	}
-	temp := &s.proto.hists.temp
+	hists := &s.proto.hists
 	bound := 0.0
 	if suffix == convertnhcb.SuffixBucket {
 		var ok bool
@@ -39,22 +39,21 @@ func (s *Scanner) gather(lines []line, w *walk, sm *sample) bool {
 		}
 	}
 	if !c.under {
-		temp.Reset()
+		hists.begin()
 		*c = conversion{under: true, identity: identity, exemplars: c.exemplars[:0]}
-		c.first = New{Start: sm.start, start: w.pos, value: sm.value, name: sm.name, kind: w.kind, line: -1, field: fieldNative}
-		c.first.labels[0] = len(s.spans)
+		c.first = New{Start: sm.start, text: span{uint32(w.pos), uint32(sm.value)}, name: sm.name, kind: uint8(w.kind), line: -1, field: fieldNative}
+		c.first.labels.start = uint32(len(s.spans))
 		s.spans = append(s.spans, sm.labels...)
-		c.first.labels[1] = len(s.spans)
+		c.first.labels.end = uint32(len(s.spans))
 	}
 	c.first.Time, c.first.Timed = sm.time, sm.timed
-	// The first fault is kept: Convert returns it.
 	switch suffix {
 	case convertnhcb.SuffixBucket:
-		_ = temp.SetBucketCount(bound, sm.v)
+		hists.bucket(bound, sm.v)
 	case convertnhcb.SuffixCount:
-		_ = temp.SetCount(sm.v)
+		_ = hists.temp.SetCount(sm.v) // the first fault is kept: Convert returns it
 	case convertnhcb.SuffixSum:
-		_ = temp.SetSum(sm.v)
+		_ = hists.temp.SetSum(sm.v)
 	}
 	if sm.exemplar.end > 0 {
 		if x := s.reader.exemplarLast; x.Timed { // without a timestamp they count for nothing
@@ -99,7 +98,7 @@ func (s *Scanner) complete(lines []line, w *walk) {
 		s.Histograms = append(s.Histograms, Histogram{Ref: at.ref, Value: h, Time: n.Time, Timed: n.Timed, Start: n.Start})
 	} else {
 		s.change(lines, w.at)
-		at.isNew, n.line = len(s.New), len(s.next)
+		at.isNew, n.line = len(s.New), int32(len(s.next))
 		s.next = append(s.next, line{hash: hash, size: uint16(size), group: groupPending})
 		s.New = append(s.New, n)
 	}

@@ -1,6 +1,9 @@
 package exposition
 
 import (
+	"fmt"
+	"math"
+
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/util/convertnhcb"
 
@@ -22,7 +25,36 @@ type histograms struct {
 	floats []*histogram.FloatHistogram
 	nInts  int
 	nFloat int
-	temp   convertnhcb.TempHistogram
+
+	// temp gathers a classic histogram: so many buckets, the last with this
+	// bound.
+	temp     convertnhcb.TempHistogram
+	nBuckets int
+	last     float64
+	disorder bool
+}
+
+// disorderMax is how many buckets a classic histogram may have whose bounds do
+// not ascend: each is put in its place among the others.
+const disorderMax = 512
+
+var errDisorder = fmt.Errorf("its bounds do not ascend, and it has over %d", disorderMax)
+
+// begin begins to gather a classic histogram.
+func (hs *histograms) begin() {
+	hs.temp.Reset()
+	hs.nBuckets, hs.last, hs.disorder = 0, math.Inf(-1), false
+}
+
+// bucket adds one to the histogram that is gathered. What is wrong with it is
+// for convert to say.
+func (hs *histograms) bucket(bound, count float64) {
+	if hs.nBuckets++; bound < hs.last {
+		hs.disorder = true
+	}
+	if hs.last = bound; !hs.disorder || hs.nBuckets <= disorderMax {
+		_ = hs.temp.SetBucketCount(bound, count)
+	}
 }
 
 func (hs *histograms) reset() { hs.nInts, hs.nFloat = 0, 0 }
@@ -68,18 +100,20 @@ func (hs *histograms) float() *histogram.FloatHistogram {
 
 // custom makes a native histogram with the bounds of a classic one.
 func (hs *histograms) custom(m *metric, gauge bool) (column.Histogram, error) {
-	hs.temp.Reset()
-	// The first fault is kept: Convert returns it.
-	_ = hs.temp.SetCount(m.counts())
+	hs.begin()
+	_ = hs.temp.SetCount(m.counts()) // the first fault is kept: Convert returns it
 	_ = hs.temp.SetSum(m.sum)
 	for _, b := range m.histo.buckets {
-		_ = hs.temp.SetBucketCount(b.bound, b.count)
+		hs.bucket(b.bound, b.count)
 	}
 	return hs.convert(gauge)
 }
 
 // convert makes a native histogram of what was gathered in temp.
 func (hs *histograms) convert(gauge bool) (column.Histogram, error) {
+	if hs.disorder && hs.nBuckets > disorderMax {
+		return column.Histogram{}, errDisorder
+	}
 	i, f, err := hs.temp.Convert()
 	if err != nil {
 		return column.Histogram{}, err

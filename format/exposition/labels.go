@@ -19,8 +19,8 @@ func (s *Scanner) Labels(i int) labels.Labels {
 		return s.builder.Labels()
 	}
 	// One copy holds all of the line: a builder may keep references into it.
-	text := string(s.reader.body[n.start:n.value])
-	part := func(sp span) string { return unescape(text[int(sp.start)-n.start : int(sp.end)-n.start]) }
+	text := string(s.reader.text(n.text))
+	part := func(sp span) string { return unescape(text[sp.start-n.text.start : sp.end-n.text.start]) }
 	name, kind := part(n.name), kinds[n.kind]
 	converted := n.field == fieldNative
 	if converted {
@@ -28,7 +28,7 @@ func (s *Scanner) Labels(i int) labels.Labels {
 	}
 	s.builder.Reset()
 	s.builder.Add(model.MetricNameLabel, name)
-	spans := s.spans[n.labels[0]:n.labels[1]]
+	spans := s.spans[n.labels.start:n.labels.end]
 	for j := 0; j+1 < len(spans); j += 2 {
 		name := part(spans[j])
 		if converted && name == model.BucketLabel {
@@ -63,7 +63,7 @@ func (s *Scanner) protoLabels(n *New) {
 		name += suffixes[n.field]
 	}
 	s.builder.Add(model.MetricNameLabel, name)
-	s.eachLabel(span{uint32(n.start), uint32(n.value)}, func(pair span) {
+	s.eachLabel(n.text, func(pair span) {
 		// One copy holds both: a builder may keep references into it.
 		text := string(s.reader.text(pair))
 		in := wire{body: s.reader.body, pos: int(pair.start), end: int(pair.end)}

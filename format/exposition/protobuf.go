@@ -394,9 +394,9 @@ func (s *Scanner) newSample(w *wire, c *cursor, n New, field uint8, bound float6
 		c.checked = true
 	}
 	s.change(c.lines, c.at.at)
-	n.start, n.value, n.name = int(c.content.start), int(c.content.end), s.proto.family.name
+	n.text, n.name = c.content, s.proto.family.name
 	n.field, n.bound = field, bound
-	n.kind, n.line = 0, len(s.next)
+	n.line = int32(len(s.next))
 	s.next = append(s.next, line{hash: c.sampleHash(field, bound), size: uint16(c.size), group: groupPending})
 	s.New = append(s.New, n)
 	return place{isNew: len(s.New) - 1}

@@ -40,16 +40,16 @@ type New struct {
 	Histogram column.Histogram
 	Value     float64
 	Time      int64 // ms since the Unix epoch, when Timed
-	Timed     bool
 	Start     int64 // ms since the Unix epoch, 0 without one
+	Timed     bool
 
-	start, value int     // in the body: of the line and of its value; of a metric's message
-	name         span    // in the body
-	labels       [2]int  // in Scanner.spans
-	kind         uint32  // code of the metric type in force
-	line         int     // in Scanner.next, -1 when it cannot be remembered
-	field        uint8   // which sample of a metric, in protobuf
-	bound        float64 // of a bucket or quantile, in protobuf
+	kind   uint8   // code of the metric type in force
+	field  uint8   // which sample of a metric it is
+	line   int32   // in Scanner.next, -1 when it cannot be remembered
+	text   span    // of the line up to its value; of a metric's message
+	name   span    // in the body
+	labels span    // in Scanner.spans
+	bound  float64 // of a bucket or quantile, in protobuf
 }
 
 // Scanner reads bodies. Its lists are valid until the next Scan and belong to
@@ -269,13 +269,13 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 	}
 	n := New{
 		Value: sm.v, Time: sm.time, Timed: sm.timed, Start: sm.start,
-		start: w.pos, value: sm.value, name: sm.name, kind: w.kind, line: -1,
+		text: span{uint32(w.pos), uint32(sm.value)}, name: sm.name, kind: uint8(w.kind), line: -1,
 	}
-	n.labels[0] = len(s.spans)
+	n.labels.start = uint32(len(s.spans))
 	s.spans = append(s.spans, sm.labels...)
-	n.labels[1] = len(s.spans)
+	n.labels.end = uint32(len(s.spans))
 	if size <= lineSizeMax && endsCleanly(r.body[sm.value-1]) {
-		n.line = len(s.next)
+		n.line = int32(len(s.next))
 		s.next = append(s.next, line{hash: hash, size: uint16(size), group: groupPending})
 	}
 	s.New = append(s.New, n)
@@ -345,9 +345,9 @@ func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
 // that only the caller can see.
 func (s *Scanner) Fault(i int, reason string) error {
 	if n := &s.New[i]; s.reader.format == Protobuf {
-		return &ParseError{Offset: n.start, Text: Shorten(s.reader.text(n.name)), Reason: reason}
+		return &ParseError{Offset: int(n.text.start), Text: Shorten(s.reader.text(n.name)), Reason: reason}
 	}
-	return newParseError(s.reader.body, s.New[i].start, reason)
+	return newParseError(s.reader.body, int(s.New[i].text.start), reason)
 }
 
 // Remember gives the i-th new sample its Ref. A new sample without one is

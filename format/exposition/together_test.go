@@ -172,6 +172,34 @@ func TestBrokenHistograms(t *testing.T) {
 	}
 }
 
+// TestManyBuckets: what costs the square of the number of buckets is refused.
+func TestManyBuckets(t *testing.T) {
+	body := func(n int, up bool) []byte {
+		var b strings.Builder
+		b.WriteString("# TYPE a histogram\n")
+		for i := range n {
+			le := i
+			if !up {
+				le = n - i
+			}
+			fmt.Fprintf(&b, "a_bucket{le=\"%d\"} %d\n", le, le)
+		}
+		return []byte(b.String())
+	}
+	o := exposition.Options{Format: exposition.Text, Custom: true}
+	for _, c := range []struct {
+		n    int
+		up   bool
+		want int
+	}{{100_000, true, 1}, {512, false, 1}, {513, false, 0}, {100_000, false, 0}} {
+		var mem exposition.Memory
+		var s exposition.Scanner
+		if err := s.Scan(&mem, body(c.n, c.up), o); err != nil || s.Samples() != c.want {
+			t.Errorf("%d buckets, ascending %v: %d histograms, error %v", c.n, c.up, s.Samples(), err)
+		}
+	}
+}
+
 // FuzzTogether: with any memory a body gives what it gives with none.
 func FuzzTogether(f *testing.F) {
 	f.Add([]byte(histograms), []byte(strings.ReplaceAll(histograms, "a_sum", "c_sum")), uint8(15))
