@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { matchesText, quote, seriesName } from "../src/model/labels";
+import { labelChanges, matchesText, quote, seriesName } from "../src/model/labels";
 
 test("a series' name is a selector", () => {
   expect(seriesName({ __name__: "up", job: "a", instance: "b:1" })).toBe('up{instance="b:1", job="a"}');
@@ -21,4 +21,8 @@ test("text is found in labels and beside them", () => {
   expect(matchesText("job=node", labels)).toBe(true);
   expect(matchesText("/metrics", labels, "http://web-1:9100/metrics")).toBe(true);
   expect(matchesText("db", labels)).toBe(false);
+});
+
+test("what labels became", () => {
+  expect(labelChanges({ a: "1", b: "2", c: "3" }, { a: "1", b: "4", d: "5" })).toEqual({ set: { b: "4", d: "5" }, removed: ["c"] });
 });

@@ -56,6 +56,24 @@ export interface Targets {
   discoveryProblems?: { scrapePool: string; source: string; error: string }[];
 }
 
+/** One relabelling rule, by the names that it has in the configuration. */
+export interface RelabelRule {
+  source_labels?: string[];
+  separator: string;
+  regex?: string;
+  modulus?: number;
+  target_label?: string;
+  replacement: string;
+  action: string;
+}
+
+export interface RelabelStep {
+  rule: RelabelRule;
+  input: Labels;
+  output: Labels;
+  keep: boolean;
+}
+
 export interface Alert {
   labels: Labels;
   annotations: Labels;

@@ -29,3 +29,10 @@ export function matchesText(wanted: string, labels: Labels, ...others: string[])
   if (others.some((o) => o.toLowerCase().includes(needle))) return true;
   return Object.entries(labels).some(([k, v]) => `${k}=${v}`.toLowerCase().includes(needle) || `${k}="${v}"`.toLowerCase().includes(needle));
 }
+
+/** What labels became: those that are new or have another value, and the names of those that are gone. */
+export function labelChanges(before: Labels, after: Labels): { set: Labels; removed: string[] } {
+  const set: Labels = {};
+  for (const [n, v] of Object.entries(after)) if (before[n] !== v) set[n] = v;
+  return { set, removed: Object.keys(before).filter((n) => !(n in after)).sort() };
+}

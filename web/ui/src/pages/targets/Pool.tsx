@@ -4,6 +4,7 @@ import { Notice } from "../../components/Notice";
 import { StateBadge } from "../../components/StateBadge";
 import { ago } from "../../model/time";
 import { formatValue } from "../../model/units";
+import { RelabelSteps } from "./RelabelSteps";
 
 interface PoolProps {
   name: string;
@@ -35,10 +36,7 @@ function TargetRow({ target: t, nowMs }: { target: Target; nowMs: number }) {
         <LabelSet labels={t.labels} />
         {t.lastError && <Notice kind="bad">{t.lastError}</Notice>}
         {t.lastWarning && <Notice kind="warn">{t.lastWarning}</Notice>}
-        <details>
-          <summary>Discovered labels</summary>
-          <LabelSet labels={t.discoveredLabels} />
-        </details>
+        <RelabelSteps pool={t.scrapePool} labels={t.discoveredLabels} />
       </div>
       <dl class="facts">
         <dt>Last scrape</dt>

@@ -1,12 +1,12 @@
 import { get } from "../../api/client";
 import type { Target, Targets } from "../../api/types";
 import { Chips } from "../../components/Chips";
-import { LabelSet } from "../../components/LabelSet";
 import { Notice } from "../../components/Notice";
 import { matchesText } from "../../model/labels";
 import { usePoll } from "../../poll";
 import { place, setParams } from "../../router";
 import { Pool } from "./Pool";
+import { RelabelSteps } from "./RelabelSteps";
 
 const states = ["up", "down", "unknown"];
 
@@ -80,7 +80,7 @@ function Dropped({ targets }: { targets: Targets }) {
       {shown.map((t, i) => (
         <div key={i} class="stack">
           <p class="soft">{t.scrapePool}</p>
-          <LabelSet labels={t.discoveredLabels} />
+          <RelabelSteps pool={t.scrapePool} labels={t.discoveredLabels} />
         </div>
       ))}
       {shown.length < total && <p class="soft">The first {shown.length} are shown.</p>}
