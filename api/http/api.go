@@ -126,7 +126,8 @@ func New(deps Deps, prefix string) http.Handler {
 	if err != nil { // a level is valid or not
 		panic("httpapi: " + err.Error())
 	}
-	return compressed(a.recovered(root))
+	handled := a.recovered(root)
+	return compressing(compressed(handled), handled)
 }
 
 // profileRoutes are Go's profiles of this process, where Prometheus has them.

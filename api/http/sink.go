@@ -27,7 +27,7 @@ type sink struct {
 // it itself, for a client that can read that. What stands around the API does it
 // for all others, at several times the cost.
 func (s *sink) compressed(r *http.Request) {
-	if !takesGzip(r) {
+	if !takesGzip(r) || beside(r) {
 		return
 	}
 	s.w.Header().Set("Content-Encoding", "gzip")

@@ -138,6 +138,48 @@ func TestCompressedAnswer(t *testing.T) {
 	}
 }
 
+// TestPlainAnswer: a client on this machine gets nothing compressed, unless it
+// stands for others.
+func TestPlainAnswer(t *testing.T) {
+	s := newSite(t, "", nil)
+	for _, c := range []struct {
+		remote, proto, header string
+		plain                 bool
+	}{
+		{"127.0.0.1:4000", "HTTP/1.1", "", true},
+		{"[::1]:4000", "HTTP/2.0", "", true},
+		{"[::ffff:127.0.0.2]:4000", "HTTP/1.1", "", true},
+		{"192.0.2.1:4000", "HTTP/1.1", "", false},
+		{"127.0.0.1:4000", "HTTP/1.0", "", false},
+		{"127.0.0.1:4000", "HTTP/1.1", "X-Forwarded-For", false},
+		{"127.0.0.1:4000", "HTTP/1.1", "Forwarded", false},
+		{"127.0.0.1:4000", "HTTP/1.1", "X-Real-IP", false},
+		{"127.0.0.1:4000", "HTTP/1.1", "Via", false},
+		{"a name", "HTTP/1.1", "", false},
+	} {
+		for _, path := range []string{
+			`/api/v1/query_range?query={__name__=~".%2B"}&start=1000&end=1360&step=0.1`,
+			"/api/v1/format_query?query=" + strings.Repeat("1%2B", 1000) + "1",
+		} {
+			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r.RemoteAddr, r.Proto = c.remote, c.proto
+			r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(c.proto)
+			r.Header.Set("Accept-Encoding", "gzip")
+			if c.header != "" {
+				r.Header.Set(c.header, "for=192.0.2.7")
+			}
+			w := httptest.NewRecorder()
+			s.handler.ServeHTTP(w, r)
+			if w.Body.Len() < 1000 {
+				continue // too short to be compressed for anyone
+			}
+			if plain := w.Header().Get("Content-Encoding") == ""; plain != c.plain {
+				t.Errorf("%+v: %.40s: plain is %v", c, path, plain)
+			}
+		}
+	}
+}
+
 // TestTimes: times of points are those of the steps, wherever digits change.
 func TestTimes(t *testing.T) {
 	s := newSite(t, "", nil)
