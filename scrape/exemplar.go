@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/prometheus/model/exemplar"
 
 	"github.com/nilometer/nilometer/format/exposition"
@@ -24,20 +23,15 @@ func (w *work) remember(i int, ref exposition.Ref) {
 	w.newRefs[i] = ref
 }
 
-// placeExemplars hands the exemplars of the body to their groups. One that
-// stood at the same place in the body before is the same still: targets show an
-// exemplar until a newer one replaces it.
+// placeExemplars hands the new exemplars of the body to their groups.
 func (s *sink) placeExemplars(w *work) {
-	w.exemplars = w.exemplars[:0]
 	for i := range w.scan.Exemplars {
 		x := &w.scan.Exemplars[i]
 		ref := x.Ref
 		if x.New >= 0 {
 			ref = w.newRefs[x.New]
 		}
-		hash := xxhash.Sum64(w.scan.ExemplarText(i)) + (uint64(ref.Group)<<32+uint64(ref.Slot))*0x9e3779b97f4a7c15
-		w.exemplars = append(w.exemplars, hash)
-		if ref.Group >= groupRefused || i < len(s.exemplars) && s.exemplars[i] == hash {
+		if ref.Group >= groupRefused {
 			continue
 		}
 		lset, valid := w.scan.ExemplarLabels(i)

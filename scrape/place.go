@@ -26,9 +26,8 @@ type work struct {
 	pending int   // label sets that wait to be resolved
 	t       int64 // ms, of the scrape
 	// newRefs are the places of the scanner's new samples, when there are
-	// exemplars; exemplars are the hashes of these, in the body's order.
-	newRefs   []exposition.Ref
-	exemplars []uint64
+	// exemplars.
+	newRefs []exposition.Ref
 	// metadata goes with the batch of the report.
 	metadata []storage.Metadata
 	// resolved are the groups in which label sets of the body were resolved.

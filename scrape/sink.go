@@ -61,8 +61,6 @@ type sink struct {
 	groups []*group // by exposition.Ref.Group; nil where one was given back
 	byKey  map[groupKey]uint16
 	report report
-	// exemplars are the hashes of those of the last body, in its order.
-	exemplars []uint64
 	// families is what the target said about its metrics.
 	families families
 	// whole makes the next batch of every closed group state all of its
@@ -189,7 +187,6 @@ func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Form
 	err := s.commit(ctx, w, t, s.whole, &out)
 	if err == nil {
 		s.families = known
-		s.exemplars = append(s.exemplars[:0], w.exemplars...)
 		w.scan.Commit(&s.memory)
 		s.release()
 		s.whole = false

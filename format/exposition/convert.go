@@ -103,6 +103,9 @@ func (s *Scanner) complete(lines []line, w *walk) {
 		s.New = append(s.New, n)
 	}
 	for _, x := range c.exemplars {
+		if s.seen.note(exemplarHash(s.reader.text(x.text), hash)) {
+			continue
+		}
 		x.Ref, x.New, x.SampleTime, x.SampleTimed = at.ref, at.isNew, n.Time, n.Timed
 		s.Exemplars = append(s.Exemplars, x)
 	}

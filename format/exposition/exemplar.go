@@ -1,13 +1,19 @@
 package exposition
 
 import (
+	"bytes"
 	"math"
 	"unicode/utf8"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Exemplar is one exemplar of a body. Its labels are read by
+// exemplarMark begins an exemplar in OpenMetrics.
+const exemplarMark = " # {"
+
+// Exemplar is one exemplar of a body that did not stand at its series in the
+// body before. Its labels are read by
 // Scanner.ExemplarLabels when they are wanted.
 type Exemplar struct {
 	// Ref is the series, when New is -1; otherwise New is its index in
@@ -75,20 +81,76 @@ func (w *wire) pair() (name, value span) {
 	}
 }
 
-// addExemplar notes the exemplar in a message, which was checked before.
-func (s *Scanner) addExemplar(at place, text span) {
+// seenExemplars finds the exemplars of the body before. Targets show one until
+// a newer one replaces it.
+type seenExemplars struct {
+	before []uint64 // hashes of text and line, in their order
+	at     int      // where the next one is expected
+	now    []uint64 // those of this body
+}
+
+func (x *seenExemplars) reset(before []uint64) { x.before, x.at, x.now = before, 0, x.now[:0] }
+
+// index returns the place of an exemplar near where it is expected, -1 without
+// one.
+func (x *seenExemplars) index(hash uint64) int {
+	for i := max(0, x.at-resyncWindow/4); i < min(x.at+resyncWindow, len(x.before)); i++ {
+		if x.before[i] == hash {
+			return i
+		}
+	}
+	return -1
+}
+
+// note notes an exemplar and reports whether it was there before.
+func (x *seenExemplars) note(hash uint64) bool {
+	x.now = append(x.now, hash)
+	i := x.index(hash)
+	if x.at++; i >= 0 {
+		x.at = i + 1
+	}
+	return i >= 0
+}
+
+// exemplarHash tells exemplars apart by their bytes and the line they stand at.
+func exemplarHash(text []byte, line uint64) uint64 { return mix(xxhash.Sum64(text) + line) }
+
+// behindExemplar returns the end of the line whose value ends at i, when what
+// follows is the exemplar that stood at line l before.
+func (s *Scanner) behindExemplar(l *line, i int) (end int, ok bool) {
+	body := s.reader.body
+	if s.reader.format != OpenMetrics || len(s.seen.before) == 0 || !hasPrefixAt(body, i, exemplarMark) {
+		return 0, false
+	}
+	n := bytes.IndexByte(body[i:], '\n')
+	if n < 0 {
+		return 0, false
+	}
+	hash := exemplarHash(body[i+len(exemplarMark):i+n], l.hash)
+	if s.seen.index(hash) < 0 {
+		return 0, false
+	}
+	s.seen.note(hash)
+	return i + n + 1, true
+}
+
+// addExemplar notes the exemplar in a message, which was checked before, at the
+// sample with the given hash. timed leaves out one without a timestamp.
+func (s *Scanner) addExemplar(at place, text span, line uint64, timed bool) {
+	hash := exemplarHash(s.reader.text(text), line)
+	if s.seen.index(hash) >= 0 {
+		s.seen.note(hash)
+		return
+	}
 	in := wire{body: s.reader.body, pos: int(text.start), end: int(text.end)}
 	x := in.exemplar(nil)
+	if timed && !x.Timed {
+		return
+	}
+	s.seen.note(hash)
 	x.Ref, x.New, x.text = at.ref, at.isNew, text
 	x.SampleTime, x.SampleTimed = s.proto.metric.time, s.proto.metric.time != 0
 	s.Exemplars = append(s.Exemplars, x)
-}
-
-// ExemplarText returns the bytes of the i-th exemplar as they stand in the
-// body: equal bytes are equal exemplars.
-func (s *Scanner) ExemplarText(i int) []byte {
-	t := s.Exemplars[i].text
-	return s.reader.body[t.start:t.end]
 }
 
 // ExemplarLabels returns the labels of the i-th exemplar, sorted, and whether
@@ -111,8 +173,12 @@ func (s *Scanner) ExemplarLabels(i int) (labels.Labels, bool) {
 	return s.builder.Labels(), valid
 }
 
-// addTextExemplar notes the exemplar of the line that was read last.
-func (s *Scanner) addTextExemplar(at place, sm *sample) {
+// addTextExemplar notes the exemplar of the line that was read last, with the
+// given hash.
+func (s *Scanner) addTextExemplar(at place, sm *sample, line uint64) {
+	if s.seen.note(exemplarHash(s.reader.text(sm.exemplar), line)) {
+		return
+	}
 	x := s.reader.exemplarLast
 	x.Ref, x.New, x.text = at.ref, at.isNew, sm.exemplar
 	x.SampleTime, x.SampleTimed = sm.time, sm.timed

@@ -262,7 +262,7 @@ func (r *reader) tail(i int, s *sample) (err error) {
 
 func (r *reader) openMetricsTail(i int, s *sample) (err error) {
 	b := r.body
-	if hasPrefixAt(b, i, " ") && !hasPrefixAt(b, i, " # {") {
+	if hasPrefixAt(b, i, " ") && !hasPrefixAt(b, i, exemplarMark) {
 		end := r.token(i + 1)
 		if s.time, err = r.seconds(i+1, end); err != nil {
 			return err
@@ -270,8 +270,8 @@ func (r *reader) openMetricsTail(i int, s *sample) (err error) {
 		s.timed = true
 		i = end
 	}
-	if hasPrefixAt(b, i, " # {") {
-		start := i + len(" # {")
+	if hasPrefixAt(b, i, exemplarMark) {
+		start := i + len(exemplarMark)
 		if i, err = r.exemplar(start); err != nil {
 			return err
 		}

@@ -42,18 +42,19 @@ const lineSizeMax = 1<<16 - 1
 // Memory is what is kept of a target between two scrapes. The zero value knows
 // nothing. It is changed by Scanner.Commit only.
 type Memory struct {
-	options Options
-	lines   []line
+	options   Options
+	lines     []line
+	exemplars []uint64 // hashes of those of the last body, in its order
 }
 
 // Lines returns the number of lines known.
 func (m *Memory) Lines() int { return len(m.lines) }
 
 // SizeBytes returns the memory that m holds.
-func (m *Memory) SizeBytes() int { return cap(m.lines) * 16 }
+func (m *Memory) SizeBytes() int { return cap(m.lines)*16 + cap(m.exemplars)*8 }
 
 // Forget removes every sample line whose Ref drop answers true to, so that the
-// next body has it as a new sample. Without drop it forgets everything.
+// next body has it as a new sample. Without drop it forgets all lines.
 func (m *Memory) Forget(drop func(Ref) bool) {
 	if drop == nil {
 		m.lines = nil

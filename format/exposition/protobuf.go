@@ -237,7 +237,7 @@ func (s *Scanner) placeMetric(lines []line, at *walk, w *wire, content span) {
 	default:
 		p := s.float(w, &c, fieldValue, 0, m.value)
 		if m.exemplar.end > 0 && s.proto.family.typ == protoCounter {
-			s.addExemplar(p, m.exemplar)
+			s.addExemplar(p, m.exemplar, c.sampleHash(fieldValue, 0), false)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func (s *Scanner) placeHistogram(w *wire, c *cursor) {
 			return
 		}
 		p := s.histogram(w, c, s.proto.hists.native(m, gauge))
-		s.nativeExemplars(p)
+		s.nativeExemplars(p, c)
 		if s.options.Classic && len(h.buckets) > 0 {
 			s.placeClassic(w, c)
 		}
@@ -268,7 +268,7 @@ func (s *Scanner) placeHistogram(w *wire, c *cursor) {
 			w.fail("a classic histogram cannot be converted: " + err.Error())
 			return
 		}
-		s.nativeExemplars(s.histogram(w, c, v))
+		s.nativeExemplars(s.histogram(w, c, v), c)
 	}
 }
 
@@ -281,7 +281,7 @@ func (s *Scanner) placeClassic(w *wire, c *cursor) {
 		b := &m.histo.buckets[i]
 		p := s.float(w, c, fieldBucket, b.bound, b.count)
 		if b.exemplar.end > 0 {
-			s.addExemplar(p, b.exemplar)
+			s.addExemplar(p, b.exemplar, c.sampleHash(fieldBucket, b.bound), false)
 		}
 		if math.IsInf(b.bound, 1) {
 			return
@@ -292,23 +292,18 @@ func (s *Scanner) placeClassic(w *wire, c *cursor) {
 
 // nativeExemplars hands on the exemplars of a native histogram: its own, or
 // else those of its classic buckets. Without a timestamp they count for nothing.
-func (s *Scanner) nativeExemplars(p place) {
+func (s *Scanner) nativeExemplars(p place, c *cursor) {
 	h := &s.proto.metric.histo
-	add := func(text span) {
-		n := len(s.Exemplars)
-		if s.addExemplar(p, text); !s.Exemplars[n].Timed {
-			s.Exemplars = s.Exemplars[:n]
-		}
-	}
+	line := c.sampleHash(fieldNative, 0)
 	for _, text := range h.exemplars {
-		add(text)
+		s.addExemplar(p, text, line, true)
 	}
 	if len(h.exemplars) > 0 {
 		return
 	}
 	for i := range h.buckets {
 		if text := h.buckets[i].exemplar; text.end > 0 {
-			add(text)
+			s.addExemplar(p, text, line, true)
 		}
 	}
 }

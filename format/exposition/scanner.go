@@ -71,13 +71,14 @@ type Scanner struct {
 	New []New
 	// Metadata has the metadata lines that the memory did not know.
 	Metadata []Metadata
-	// Exemplars are all of the body, in its order.
+	// Exemplars are those that the body before did not have, in the body's order.
 	Exemplars []Exemplar
 
 	options Options
 	slow    uint32 // Options.slowKinds
 	proto   protobuf
 	run     run
+	seen    seenExemplars
 	reader  reader
 	ahead   reader // for lines further on
 	next    []line
@@ -99,8 +100,10 @@ func (s *Scanner) Samples() int {
 func (s *Scanner) Scan(mem *Memory, body []byte, o Options) error {
 	s.reset(body, o)
 	lines := mem.lines
+	s.seen.reset(mem.exemplars)
 	if mem.options != o {
 		lines, s.changed = nil, true
+		s.seen.reset(nil)
 	}
 	if len(body) > bodySizeMax {
 		return newParseError(body[:0], 0, "the body is over 2 GiB")
@@ -243,7 +246,12 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 		l := &lines[w.at]
 		if l.group != groupComment && l.matches(r.body, w.pos, salts[w.kind]) {
 			sm := sample{value: w.pos + int(l.size)}
-			if r.valueOn(&sm) == nil {
+			v, i, ok := fastFloat(r.body, sm.value)
+			if ok {
+				sm.v = v
+				sm.end, ok = s.behindExemplar(l, i)
+			}
+			if ok || r.valueOn(&sm) == nil {
 				s.knownLine(lines, w, w.at, sm)
 				return nil
 			}
@@ -265,7 +273,7 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 	}
 	s.change(lines, w.at)
 	if sm.exemplar.end > 0 {
-		s.addTextExemplar(place{isNew: len(s.New)}, &sm)
+		s.addTextExemplar(place{isNew: len(s.New)}, &sm, hash)
 	}
 	n := New{
 		Value: sm.v, Time: sm.time, Timed: sm.timed, Start: sm.start,
@@ -321,7 +329,7 @@ func (s *Scanner) lookup(lines []line, w *walk, hash uint64, size int) int {
 // knownLine takes the sample of the remembered line at and goes on behind it.
 func (s *Scanner) knownLine(lines []line, w *walk, at int, sm sample) {
 	if sm.exemplar.end > 0 {
-		s.addTextExemplar(place{Ref{lines[at].slot, lines[at].group}, -1}, &sm)
+		s.addTextExemplar(place{Ref{lines[at].slot, lines[at].group}, -1}, &sm, lines[at].hash)
 	}
 	if at != w.at {
 		s.change(lines, w.at)
@@ -362,6 +370,7 @@ func (s *Scanner) Remember(i int, ref Ref) {
 // Commit makes the last body's lines what mem knows. It is called at most once
 // after a Scan, with that Scan's Memory.
 func (s *Scanner) Commit(mem *Memory) {
+	mem.exemplars = append(mem.exemplars[:0], s.seen.now...)
 	if !s.changed {
 		return
 	}
