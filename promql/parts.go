@@ -2,6 +2,7 @@ package promql
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"github.com/prometheus/prometheus/util/annotations"
@@ -182,14 +183,18 @@ func (x *execution) run(ctx context.Context, f func(*exec.Run) error) error {
 	return nil
 }
 
-// matrix puts the pieces together. Remarks are of the whole range: a query that
-// comes to one is evaluated at once.
+// matrix puts the pieces together. Remarks and errors are of the whole range: a
+// query that comes to one is evaluated at once.
 func (x *execution) matrix(ctx context.Context, q *prepared, pieces []piece, k *known) (exec.Matrix, error) {
 	parts, err := x.parts(ctx, pieces, k)
-	if err == nil && len(pieces) > 1 && len(x.warnings) > 0 {
+	var failed *plan.ExecutionError
+	if len(pieces) > 1 && (err == nil && len(x.warnings) > 0 || errors.As(err, &failed)) {
 		x.warnings, x.stepsKept = nil, 0
 		x.budget.Restart()
 		parts, err = x.parts(ctx, []piece{{grid: q.grid, node: q.node}}, k)
+		if limit := (*LimitError)(nil); failed != nil && errors.As(err, &limit) {
+			err = failed // too much at once, but wrong in any case
+		}
 	}
 	if err != nil {
 		return exec.Matrix{}, err
