@@ -24,7 +24,7 @@ VICTORIA_METRICS := v1.150.0
 
 FUZZTIME ?= 3s
 
-.PHONY: help run build light web test check unit race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench clean
+.PHONY: help run build light web test check unit race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench agree clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -131,6 +131,9 @@ fuzz-long: ## long: every fuzz target for 5 minutes
 
 bench: build peers ## measure against the peers; writes bench/RESULTS.md
 	@PEERS=$(PEERS) $(GO) run ./bench/run -nilometer $(BIN)/nilometer
+
+agree: build peers ## scrape the same targets with Prometheus and compare what both store
+	@$(GO) run ./bench/agree -nilometer $(BIN)/nilometer -prometheus $(PEERS)/prometheus
 
 clean: ## remove what the build made
 	@rm -rf $(BIN) web/ui/node_modules
