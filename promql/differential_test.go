@@ -40,6 +40,9 @@ func expressions() []string {
 		`count(up)`, `count by (job) (up)`, `group by (job) (up)`, `stddev by (job) (depth)`, `stdvar(temperature)`, `sum(odd)`, `avg(odd)`, `avg by (job) (odd)`,
 		`sum by (job) (rate(requests_total[5m]))`, `sum(rate(cpu_seconds_total[2m]))`, `avg by (mode) (rate(cpu_seconds_total[5m]))`, `sum by (__name__) (rate(requests_total[5m]))`,
 		`max by (job) (max_over_time(odd[5m]))`, `count(rate(requests_total[5m]) > 1)`, `sum by (job) (requests_total @ 1700000900)`, `sum by (missing) (up)`,
+		`sum(odd > 0)`, `sum(0 > odd)`, `avg by (job) (odd >= 0)`, `min by (job) (0 <= odd)`, `max(odd != 0)`, `count by (job) (odd == 0)`, `group by (instance) (odd < 1)`, `sum by (__name__) (up == 1)`, `stddev(odd > 0)`, `sum(odd > NaN)`, `count(odd != NaN)`, `count(odd > -Inf)`,
+		`count by (job, path) (rate(requests_total[5m]) > 0.5)`, `sum without (instance) (rate(requests_total[5m]) <= 1)`, `avg(0.5 < rate(depth[5m]))`, `count(rate({__name__=~"requests_total|depth"}[5m]) > 1e9)`, `sum(rate({__name__=~"cpu_seconds_total|requests_total"}[5m]) > 1)`, `count(count_over_time(odd[5m]) > 3)`,
+		`count(quantile_over_time(2, odd[10m]) > 0)`, `sum(rate(requests_total[5m]) > 1) / sum(rate(requests_total[5m]))`, `topk(2, odd > 0)`, `count(requests_total > bool 1000)`, `sum((odd > 0) > 1)`,
 		`topk(3, requests_total)`, `bottomk(3, requests_total)`, `topk(2, odd)`, `bottomk by (job) (2, odd)`, `topk by (job) (1, rate(requests_total[5m]))`, `topk(0, up)`, `topk(scalar(limit{instance="host-1:9100"}), up)`, `topk(NaN, up)`, `topk(1e30, up)`,
 		`limitk(3, requests_total)`, `limitk by (job) (1, up)`, `limit_ratio(0.5, requests_total)`, `limit_ratio(-0.5, requests_total)`, `limit_ratio(2, up)`, `quantile(0.9, requests_total)`, `quantile by (job) (-1, depth)`, `quantile(NaN, depth)`,
 		`count_values("value", limit)`, `count_values by (job) ("value", limit)`, `count_values without (instance) ("value", odd)`, `count_values("not valid\xff", up)`,
@@ -83,6 +86,24 @@ func TestExpressionsAsUpstream(t *testing.T) {
 				} else if !answered {
 					t.Errorf("%s %s is not supported", expr, w)
 				}
+			}
+		}
+	}
+}
+
+// TestComparisonsOfMany: of so many points that aggregations take rows as they
+// come, in lanes.
+func TestComparisonsOfMany(t *testing.T) {
+	theirs, ours := stores(t, generate(7, 4, 200), storagetest.MemoryOptions{BatchSeries: 5})
+	w := when{start: time.UnixMilli(dataStart - 10_000), end: time.UnixMilli(dataStart + 2_900_000), step: 190 * time.Millisecond}
+	for _, workers := range []int{1, 3} {
+		p := newPair(t, theirs, ours, whole(promql.Options{Workers: workers, StepsMax: 20_000}))
+		for _, expr := range []string{
+			`sum by (job) (rate(requests_total[1m]) > 1)`, `count(requests_total > 1000)`, `avg without (path) (1000 >= requests_total)`,
+			`min by (instance) (requests_total != 0)`, `max(rate(requests_total[1m]) < 2)`, `count by (path) (rate(requests_total[1m]) > 1e9)`,
+		} {
+			if d, answered := p.compare(expr, w); d != "" || !answered {
+				t.Errorf("%s, %d workers: %s", expr, workers, d)
 			}
 		}
 	}

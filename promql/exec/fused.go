@@ -41,8 +41,11 @@ type fused struct {
 	nonEmpty []bool     // by rank
 	held     []int64    // bytes counted, by lane
 	// rows are kept, if not nil, and added in label order at the end.
-	rows  *pending
-	where string
+	rows *pending
+	// filter, if not nil, takes values away from rows; kept is its memory, by lane.
+	filter *filter
+	kept   []Bits
+	where  string
 }
 
 func (f *fused) piece() int { return fusedSteps }
@@ -65,6 +68,12 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 	f.lanes, f.held = make([][]*cells, lanes), make([]int64, lanes)
 	for i := range f.lanes {
 		f.lanes[i] = make([]*cells, groups)
+	}
+	if f.filter != nil {
+		f.kept = make([]Bits, lanes)
+		for i := range f.kept {
+			f.kept[i] = newBits(f.grid.Steps)
+		}
 	}
 	return lanes, nil
 }
@@ -135,6 +144,9 @@ func (f *fused) label(s storage.Scan, rank uint32, name string) string {
 
 func (f *fused) take(lane int, rank uint32, from int, v []float64, present Bits) error {
 	f.nonEmpty[rank] = true
+	if f.filter != nil {
+		return f.takeFiltered(lane, rank, from, v, present)
+	}
 	if f.rows != nil {
 		f.rows.take(rank, from, v, present)
 		return nil
@@ -151,19 +163,26 @@ func (f *fused) takeMixed(lane int, rank uint32, v []float64, h []*histogram.Flo
 }
 
 func (f *fused) add(lane int, rank uint32, from int, v []float64, present Bits) error {
-	group := f.groupOf[rank]
-	c := f.lanes[lane][group]
-	if c == nil {
-		need := int64(f.grid.Steps) * cellBytes(f.op)
-		if err := f.run.q.Budget.takeBytes(need, f.where); err != nil {
-			return err
-		}
-		f.held[lane] += need
-		c = newCells(f.op, f.grid.Steps)
-		f.lanes[lane][group] = c
+	c, err := f.cellsOf(lane, rank)
+	if err != nil {
+		return err
 	}
 	c.addPiece(from, v, present)
 	return nil
+}
+
+// cellsOf returns the cells of a series' group in a lane.
+func (f *fused) cellsOf(lane int, rank uint32) (*cells, error) {
+	c := &f.lanes[lane][f.groupOf[rank]]
+	if *c == nil {
+		need := int64(f.grid.Steps) * cellBytes(f.op)
+		if err := f.run.q.Budget.takeBytes(need, f.where); err != nil {
+			return nil, err
+		}
+		f.held[lane] += need
+		*c = newCells(f.op, f.grid.Steps)
+	}
+	return *c, nil
 }
 
 // merged returns the row of every group; of those without a value it is empty.
@@ -212,14 +231,15 @@ func (f *fused) release() {
 
 // flowingSource is the input of a fused aggregation as a source.
 func (r *Run) flowingSource(ctx context.Context, n *plan.Aggregate, g function.Grid) (*rowSource, error) {
-	if call, ok := n.Input.(*plan.Call); ok {
+	rows := n.Rows()
+	if call, ok := rows.(*plan.Call); ok {
 		return r.rangeSource(ctx, call, g)
 	}
-	return r.instantSource(n.Input.(*plan.Instant)), nil
+	return r.instantSource(rows.(*plan.Instant)), nil
 }
 
 // aggregateFused aggregates the rows of a selector, or of a range function over
-// one, as they come from the columns.
+// one, as they come from the columns, or what a comparison leaves of them.
 func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.Grid) (Matrix, error) {
 	src, err := r.flowingSource(ctx, n, g)
 	if err != nil {
@@ -230,12 +250,13 @@ func (r *Run) aggregateFused(ctx context.Context, n *plan.Aggregate, g function.
 
 // aggregation is the work of aggregateFused.
 func (r *Run) aggregation(n *plan.Aggregate, src *rowSource, g function.Grid) *job {
-	if n.Op == parser.COUNT || n.Op == parser.GROUP {
+	only := filterOf(n)
+	if only == nil && (n.Op == parser.COUNT || n.Op == parser.GROUP) {
 		// Which steps have a value depends on times alone.
 		src.fn = src.fn.Presence()
 	}
 	f := &fused{
-		run: r, op: n.Op, grid: g, grouping: newGrouping(n.Grouping, n.Without),
+		run: r, op: n.Op, grid: g, grouping: newGrouping(n.Grouping, n.Without), filter: only,
 		loseName: !src.fn.KeepsName && !r.q.DelayedNames,
 		where:    "the aggregation " + n.Op.String(),
 	}

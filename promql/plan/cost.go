@@ -84,6 +84,9 @@ func collectSelections(out *[]Selection, n, parent Node, count, step int64) {
 		if _, ok := in.(*Window); ok {
 			above = parent // a range function hands its rows to its own parent
 		}
+		if a, ok := parent.(*Aggregate); ok && a.Fused && Compared(n) != nil {
+			above = parent // and so does a comparison that rows flow through
+		}
 		collectSelections(out, in, above, count, step)
 	}
 }

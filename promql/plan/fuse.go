@@ -12,8 +12,44 @@ func fuse(n Node, p Params) Node {
 	replaceInputs(n, func(in Node) Node { return fuse(in, p) })
 	if a, ok := n.(*Aggregate); ok {
 		a.Fused = accumulates(a.Op) && flows(a.Input)
+		if c := Compared(a.Input); c != nil && !chooses(a.Op) {
+			a.Fused = accumulates(a.Op) && flows(c.Input)
+		}
 	}
 	return n
+}
+
+// Comparison is a comparison of the rows of Input with a number: those values stay
+// for which it is true.
+type Comparison struct {
+	Input Node
+	Op    parser.ItemType
+	// Value is on the right, or Swapped on the left.
+	Value   float64
+	Swapped bool
+}
+
+// Compared returns the comparison with a number that a node is, nil for others.
+func Compared(n Node) *Comparison {
+	b, ok := n.(*Binary)
+	if !ok || b.ReturnBool || !b.Op.IsComparisonOperator() {
+		return nil
+	}
+	if c, ok := b.Right.(*Const); ok && b.Left.Type() == parser.ValueTypeVector {
+		return &Comparison{Input: b.Left, Op: b.Op, Value: c.Value}
+	}
+	if c, ok := b.Left.(*Const); ok && b.Right.Type() == parser.ValueTypeVector {
+		return &Comparison{Input: b.Right, Op: b.Op, Value: c.Value, Swapped: true}
+	}
+	return nil
+}
+
+// Rows is the node whose rows flow into the aggregation, where it is fused.
+func (n *Aggregate) Rows() Node {
+	if c := Compared(n.Input); c != nil {
+		return c.Input
+	}
+	return n.Input
 }
 
 // accumulates: the aggregation needs a constant amount of memory per group and

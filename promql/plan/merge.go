@@ -43,7 +43,7 @@ func readBy(n Node) *Scan {
 		return n.Scan
 	case *Aggregate:
 		if n.Fused && !chooses(n.Op) {
-			return readBy(n.Input)
+			return readBy(n.Rows())
 		}
 	case *Call:
 		if n.Window < 0 || n.Func.Name == "absent_over_time" || !function.IsRange(n.Func.Name) {

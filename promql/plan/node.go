@@ -142,8 +142,8 @@ type Aggregate struct {
 	Param    Node
 	Grouping []string // sorted
 	Without  bool
-	// Fused: the rows of Input flow straight into the accumulators. The rule
-	// "fuse" sets it.
+	// Fused: the rows of Input flow straight into the accumulators, those below a
+	// comparison with a number through it. The rule "fuse" sets it.
 	Fused bool
 }
 
