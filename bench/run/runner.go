@@ -148,7 +148,8 @@ the ratios. In every row less is better.
   was cut and merged offline.
 - **Latencies** are of whole answers over HTTP on loopback, one request at a
   time, systems taking turns query by query. Nilometer runs with nocache=1, VictoriaMetrics with
-  nocache=1 and latency_offset=1ms: what is measured is evaluation.
+  nocache=1 and latency_offset=1ms: what is measured is evaluation. Answers are
+  compressed, as for a client elsewhere.
 - Settings are defaults, except for addresses, paths and what is said here.
 `
 
