@@ -31,11 +31,14 @@ const errorBodyMax = 64 << 10
 type fetcher interface {
 	// fetch appends the body to dst. It is bounded by ctx and sizeMax.
 	fetch(ctx context.Context, s *spec, dst []byte) (body []byte, f exposition.Format, err error)
+	// keep ends connections to Unix sockets that no target has any more.
+	keep(specs []*spec)
 	close()
 }
 
 type httpFetcher struct {
 	client    *http.Client
+	sockets   sockets
 	inflaters *inflaters
 	budget    *budget
 	options   *PoolOptions
@@ -52,14 +55,19 @@ func newFetcher(o *PoolOptions, userAgent string, in *inflaters, b *budget) (fet
 	if err != nil {
 		return nil, fmt.Errorf("http client of job %q: %w", o.Job, err)
 	}
-	f := &httpFetcher{client: client, inflaters: in, budget: b, options: o, accept: o.accept(), encoding: acceptEncoding, userAgent: userAgent}
+	f := &httpFetcher{client: client, sockets: sockets{options: o}, inflaters: in, budget: b, options: o, accept: o.accept(), encoding: acceptEncoding, userAgent: userAgent}
 	if o.DisableCompression {
 		f.encoding = "identity"
 	}
 	return f, nil
 }
 
-func (f *httpFetcher) close() { f.client.CloseIdleConnections() }
+func (f *httpFetcher) close() {
+	f.client.CloseIdleConnections()
+	f.sockets.keep(nil)
+}
+
+func (f *httpFetcher) keep(specs []*spec) { f.sockets.keep(specs) }
 
 func (f *httpFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, exposition.Format, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
@@ -70,7 +78,13 @@ func (f *httpFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, e
 	req.Header.Set("Accept-Encoding", f.encoding)
 	req.Header.Set("User-Agent", f.userAgent)
 	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat(s.timeout.Seconds(), 'f', -1, 64))
-	resp, err := f.client.Do(req)
+	client := f.client
+	if s.socket != "" {
+		if client, err = f.sockets.client(s.socket); err != nil {
+			return dst, 0, err
+		}
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return dst, 0, timeoutCause(ctx, s, err)
 	}
@@ -215,6 +229,8 @@ type sourceFetcher struct {
 }
 
 func (sourceFetcher) close() {}
+
+func (sourceFetcher) keep([]*spec) {}
 
 func (f sourceFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, exposition.Format, error) {
 	body, err := f.source.AppendMetrics(ctx, dst)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -295,5 +296,43 @@ func TestConcurrencyLimit(t *testing.T) {
 	})
 	if most.Load() > 3 {
 		t.Errorf("%d scrapes at a time", most.Load())
+	}
+}
+
+// TestUnixSockets: targets that differ by their socket alone are two targets.
+func TestUnixSockets(t *testing.T) {
+	dir := t.TempDir()
+	o := web(t, http.NotFoundHandler())
+	o.Discovery.Static = nil
+	for _, name := range []string{"a", "b"} {
+		l, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(w, "x{at=%q,host=%q} 1\n", name, r.Host)
+		})}
+		go func() { _ = srv.Serve(l) }() // ends with Close
+		t.Cleanup(func() { _ = srv.Close() })
+		o.Discovery.Static = append(o.Discovery.Static, discovery.StaticGroup([]string{"local"}, labels.FromStrings("__unix_socket__", filepath.Join(dir, name), "job", "j", "instance", name)))
+	}
+	b := start(t, storagetest.MemoryOptions{}, nil)
+	b.apply(o)
+	wait(t, "scrapes of both", func() bool {
+		up := 0
+		for _, target := range b.Targets().Active {
+			if target.Status == metadb.TargetUp && target.URL == "http://local/metrics" {
+				up++
+			}
+		}
+		return up == 2
+	})
+	o.Discovery.Static = o.Discovery.Static[:1]
+	b.apply(o)
+	b.stop()
+	for _, name := range []string{"a", "b"} {
+		if want := fmt.Sprintf(`{__name__="x", at=%q, host="local", instance=%q, job="j"}: 1`, name, name); !strings.Contains(b.dump(time.Time{}), want) {
+			t.Errorf("stored:\n%s\nwithout %s", b.dump(time.Time{}), want)
+		}
 	}
 }

@@ -46,6 +46,7 @@ func (m *Manager) newPool(o PoolOptions) (*pool, error) {
 func (p *pool) syncLocked(ctx context.Context, groups []discovery.Group, before map[string]*loop) {
 	f := specsOf(&p.options, groups)
 	p.targets.Store(int64(len(f.specs)))
+	p.fetcher.keep(f.specs)
 	next := make(map[string]*loop, len(f.specs))
 	for _, s := range f.specs {
 		key := s.key()

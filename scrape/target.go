@@ -24,6 +24,7 @@ type spec struct {
 	url               string
 	interval, timeout time.Duration
 	histograms        HistogramOptions
+	socket            string // of a target behind a Unix socket; empty for all others
 }
 
 // Labels by which relabelling chooses the form of a target's histograms.
@@ -33,13 +34,17 @@ const (
 	classicLabel = "__always_scrape_classic_histograms__"
 )
 
+// socketLabel is the path of the Unix socket that a target listens on, in place
+// of its address.
+const socketLabel = "__unix_socket__"
+
 // same tells whether a loop for s serves t as it is, where their keys are one.
 func (s *spec) same(t *spec) bool {
 	return s.interval == t.interval && s.timeout == t.timeout && s.histograms == t.histograms
 }
 
 // key tells targets of a pool apart.
-func (s *spec) key() string { return s.url + "\xff" + s.labels.String() }
+func (s *spec) key() string { return s.url + "\xff" + s.labels.String() + s.socket }
 
 // phase is where in its interval the target is scraped: a hash spreads the
 // targets, the same way after every start.
@@ -132,6 +137,7 @@ func specOf(lb *labels.Builder, o *PoolOptions, discovered labels.Labels) (*spec
 	if s.histograms, err = histogramsOf(lb, o); err != nil {
 		return nil, err
 	}
+	s.socket = lb.Get(socketLabel)
 	if lb.Get(model.InstanceLabel) == "" {
 		lb.Set(model.InstanceLabel, address)
 	}
