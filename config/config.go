@@ -270,12 +270,6 @@ func (r *Retention) check(path string, report func(path, text string)) {
 	}
 }
 
-// Limits bound what comes in.
-type Limits struct {
-	// SeriesMax is the number of active series a tenant may have; 0: no limit.
-	SeriesMax uint64 `yaml:"series_max"`
-}
-
 // finish fills in what depends on other keys.
 func (c *Config) finish() {
 	g := &c.Global
@@ -359,6 +353,7 @@ func (c *Config) check(report func(path, text string)) {
 	}
 	c.Nilometer.Storage.Retention.check("nilometer.storage.retention", report)
 	c.Nilometer.Query.check("nilometer.query", report)
+	c.Nilometer.Limits.check("nilometer.limits", report)
 	if m := c.Nilometer.Storage.MemoryLimit; m < 0 || m > 0 && m < memoryLimitMin {
 		report("nilometer.storage.memory_limit", fmt.Sprintf("%s is under the smallest, %s", m, memoryLimitMin))
 	}

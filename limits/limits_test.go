@@ -48,7 +48,7 @@ func TestSeriesLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, reg := open(t, limits.Options{SeriesMax: 10})
 		active := map[tenant.ID]uint64{"a": 7, "b": 10}
-		l.Follow(func(id tenant.ID) uint64 { return active[id] })
+		l.Follow(counts{active: func(id tenant.ID) uint64 { return active[id] }})
 		admitted := func(id tenant.ID) (n int) {
 			for range 20 {
 				if l.Admit(id, 0, labels.FromStrings("__name__", "x")) == storage.ReasonNone {
@@ -73,7 +73,9 @@ func TestSeriesLimit(t *testing.T) {
 		}
 		want := "# HELP nilometer_limits_series_refused_total New series that were not admitted, by reason.\n" +
 			"# TYPE nilometer_limits_series_refused_total counter\n" +
-			"nilometer_limits_series_refused_total{reason=\"invalid_labels\"} 0\nnilometer_limits_series_refused_total{reason=\"series_limit\"} 71\n"
+			"nilometer_limits_series_refused_total{reason=\"invalid_labels\"} 0\nnilometer_limits_series_refused_total{reason=\"job_limit\"} 0\n" +
+			"nilometer_limits_series_refused_total{reason=\"metric_limit\"} 0\nnilometer_limits_series_refused_total{reason=\"series_limit\"} 71\n" +
+			"nilometer_limits_series_refused_total{reason=\"target_limit\"} 0\n"
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "nilometer_limits_series_refused_total"); err != nil {
 			t.Error(err)
 		}

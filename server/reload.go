@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/nilometer/nilometer/config"
-	"github.com/nilometer/nilometer/limits"
 	"github.com/nilometer/nilometer/rules"
 	"github.com/nilometer/nilometer/tsdb"
 )
@@ -81,7 +80,10 @@ func (s *server) applyParts(c *config.Config, files []rules.File) error {
 	if err != nil {
 		return err
 	}
-	err = s.scrapes.Apply(s.pools(c))
+	err = s.limits.Apply(limitOptions(c))
+	if err == nil {
+		err = s.scrapes.Apply(s.pools(c))
+	}
 	if err == nil {
 		err = s.rules.Apply(files, s.ruleOptions(c))
 	}
@@ -197,9 +199,4 @@ func (s *server) Retention() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return model.Duration(s.retention).String()
-}
-
-// limitOptions translates the limits.
-func limitOptions(c *config.Config) limits.Options {
-	return limits.Options{SeriesMax: c.Nilometer.Limits.SeriesMax}
 }

@@ -64,6 +64,7 @@ type server struct {
 	hostname    string
 	started     time.Time
 
+	limits   *limits.Limits
 	db       *tsdb.DB
 	meta     *sqlite.DB
 	engine   *promql.Engine
@@ -139,14 +140,13 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 	if s.queries, err = s.queryOptions(conf, s.memoryLimit); err != nil {
 		return fmt.Errorf("limits of queries: %w", err)
 	}
-	admitter, err := limits.New(limitOptions(conf), s.registry)
-	if err != nil {
+	if s.limits, err = limits.New(limitOptions(conf), s.registry); err != nil {
 		return err
 	}
-	if err := s.openData(ctx, conf, admitter); err != nil {
+	if err := s.openData(ctx, conf); err != nil {
 		return err
 	}
-	admitter.Follow(s.db.ActiveSeries)
+	s.limits.Follow(s.db)
 	defer func() {
 		if err != nil {
 			s.close()
@@ -158,11 +158,11 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 }
 
 // openData opens the database, and with it what else is in its directory.
-func (s *server) openData(ctx context.Context, conf *config.Config, admitter *limits.Limits) (err error) {
+func (s *server) openData(ctx context.Context, conf *config.Config) (err error) {
 	opts := s.databaseOptions(conf)
 	opts.MemoryLimit = s.memoryLimit
 	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
-		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: admitter, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
+		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: s.limits, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
 		Beside: s.openBeside, SetHeapLimit: s.setHeap, CaughtUp: s.pacer.begin,
 	})
 	if err != nil && s.meta != nil {

@@ -48,13 +48,17 @@ const (
 	ReasonUnsupported                    // a kind of sample that the engine cannot keep yet
 	ReasonOverloaded                     // no room for late samples now: send them again later (ErrOverloaded)
 	ReasonInvalidHistogram               // a native histogram that contradicts itself, or has too many buckets
+	ReasonJobLimit                       // the job has as many series as it may have
+	ReasonTargetLimit                    // the target has as many series as it may have
+	ReasonMetricLimit                    // the metric has as many series as it may have
+	ReasonCardinality                    // a label of the metric has as many values as it may have
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "unknown_slot", "conflict", "out_of_order", "too_old",
 	"too_far_ahead", "invalid_labels", "series_limit", "memory", "unsupported",
-	"overloaded", "invalid_histogram",
+	"overloaded", "invalid_histogram", "job_limit", "target_limit", "metric_limit", "cardinality",
 }
 
 // String returns the reason as a label value.

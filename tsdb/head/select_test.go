@@ -130,6 +130,7 @@ func selections(t *testing.T, c chance) {
 				ms[i] = c.matcher()
 			}
 			compare(t, h, w, ms)
+			compareCounts(t, c, h, w)
 		}
 		for _, name := range []string{"__name__", "Before", "k", "instance", "unknown"} {
 			snap := h.Snapshot(-1 << 62)
