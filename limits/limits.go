@@ -3,18 +3,24 @@
 // have yet, and about no others, so that a limit sheds new series and never
 // touches known ones.
 //
-// It owns the limits' values and the counting of refusals. It keeps no labels.
+// It owns the limits' values, the counting of refusals, and the controller of
+// cardinality, which estimates how many values labels have and gives new series
+// other labels where they are too many (Shape). What it remembers is bounded:
+// 4,096 sketches of 1 KiB and their names, 1.3 MiB of counters, 65,536 scopes.
 //
 // Invariants:
 //
 //   - I1: a known series is never refused here, whatever the limits are set to.
 //   - I2: limits are soft: after a look at the number of a scope's series at most
 //     as many are admitted as were free then, until the next look.
-//   - I3: Admit does no I/O and waits for nobody but another Admit.
+//   - I3: a series is refused for a value of a label, or gets another one, only
+//     where no series of the metric (and of the target, for its limit) has it.
+//   - I4: Admit and Shape do no I/O and wait for nobody but each other.
 package limits
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -30,28 +36,46 @@ import (
 // Limits admits new series. Its methods are safe for concurrent use.
 type Limits struct {
 	refused *prometheus.CounterVec // by reason
+	over    *prometheus.CounterVec // by policy
+	logger  *slog.Logger
 
 	mu      sync.Mutex // guards what follows
 	options Options
 	index   Index // nil until Follow
 	scopes  map[scope]*usage
+
+	controller controller
 }
 
 var _ storage.Admitter = (*Limits)(nil)
 
 // reasons are those that are counted.
 var reasons = [...]storage.Reason{
-	storage.ReasonSeriesLimit, storage.ReasonJobLimit, storage.ReasonTargetLimit, storage.ReasonMetricLimit, storage.ReasonInvalidLabels,
+	storage.ReasonSeriesLimit, storage.ReasonJobLimit, storage.ReasonTargetLimit, storage.ReasonMetricLimit,
+	storage.ReasonCardinality, storage.ReasonInvalidLabels,
 }
 
-// New returns Limits. reg may be nil.
-func New(o Options, reg prometheus.Registerer) (*Limits, error) {
+// Deps are what Limits tell others by; both may be nil.
+type Deps struct {
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// New returns Limits.
+func New(o Options, d Deps) (*Limits, error) {
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
 	l := &Limits{
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "nilometer", Subsystem: "limits", Name: "series_refused_total",
 			Help: "New series that were not admitted, by reason.",
 		}, []string{"reason"}),
-		scopes: map[scope]*usage{},
+		over: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "nilometer", Subsystem: "limits", Name: "series_over_cardinality_total",
+			Help: "New series with a value of a label that is one too many, by what became of them.",
+		}, []string{"policy"}),
+		logger: d.Logger, scopes: map[scope]*usage{}, controller: newController(),
 	}
 	if err := l.Apply(o); err != nil {
 		return nil, err
@@ -59,19 +83,27 @@ func New(o Options, reg prometheus.Registerer) (*Limits, error) {
 	for _, r := range reasons {
 		l.refused.WithLabelValues(r.String())
 	}
-	if reg != nil {
-		gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: "nilometer", Subsystem: "limits", Name: "series_max",
-			Help: "Active series over which a tenant gets no new ones; 0: no limit.",
-		}, func() float64 {
+	for _, p := range Policies() {
+		l.over.WithLabelValues(string(p))
+	}
+	if d.Registerer == nil {
+		return l, nil
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "nilometer", Subsystem: "limits", Name: name, Help: help}, func() float64 {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			return float64(l.options.SeriesMax)
+			return value()
 		})
-		for _, c := range []prometheus.Collector{l.refused, gauge} {
-			if err := reg.Register(c); err != nil {
-				return nil, fmt.Errorf("register limits' metrics: %w", err)
-			}
+	}
+	for _, c := range []prometheus.Collector{
+		l.refused, l.over,
+		gauge("series_max", "Active series over which a tenant gets no new ones; 0: no limit.", func() float64 { return float64(l.options.SeriesMax) }),
+		gauge("sketches", "Labels whose values are estimated, 1 KiB each.", func() float64 { return float64(len(l.controller.values)) }),
+		gauge("sketches_max", "Labels whose values may be estimated at one time.", func() float64 { return sketchesMax }),
+	} {
+		if err := d.Registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register limits' metrics: %w", err)
 		}
 	}
 	return l, nil

@@ -18,7 +18,7 @@ import (
 func open(t *testing.T, o limits.Options) (*limits.Limits, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	l, err := limits.New(o, reg)
+	l, err := limits.New(o, limits.Deps{Registerer: reg})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestSeriesLimit(t *testing.T) {
 		}
 		want := "# HELP nilometer_limits_series_refused_total New series that were not admitted, by reason.\n" +
 			"# TYPE nilometer_limits_series_refused_total counter\n" +
-			"nilometer_limits_series_refused_total{reason=\"invalid_labels\"} 0\nnilometer_limits_series_refused_total{reason=\"job_limit\"} 0\n" +
+			"nilometer_limits_series_refused_total{reason=\"cardinality\"} 0\nnilometer_limits_series_refused_total{reason=\"invalid_labels\"} 0\nnilometer_limits_series_refused_total{reason=\"job_limit\"} 0\n" +
 			"nilometer_limits_series_refused_total{reason=\"metric_limit\"} 0\nnilometer_limits_series_refused_total{reason=\"series_limit\"} 71\n" +
 			"nilometer_limits_series_refused_total{reason=\"target_limit\"} 0\n"
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "nilometer_limits_series_refused_total"); err != nil {
@@ -83,7 +83,7 @@ func TestSeriesLimit(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	if _, err := limits.New(limits.Options{LabelsMax: -1}, nil); err == nil || !strings.Contains(err.Error(), "labels is -1") {
+	if _, err := limits.New(limits.Options{LabelsMax: -1}, limits.Deps{}); err == nil || !strings.Contains(err.Error(), "labels is -1") {
 		t.Errorf("error %v", err)
 	}
 	l, _ := open(t, limits.Options{LabelsMax: 1})

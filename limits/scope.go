@@ -123,7 +123,7 @@ func (l *Limits) usageLocked(x scope, now time.Time) *usage {
 			clear(l.scopes)
 		}
 		u = &usage{}
-		l.scopes[x] = u
+		l.scopes[x.clone()] = u
 	}
 	if l.index == nil || now.Before(u.next) {
 		return u

@@ -140,7 +140,7 @@ func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 	if s.queries, err = s.queryOptions(conf, s.memoryLimit); err != nil {
 		return fmt.Errorf("limits of queries: %w", err)
 	}
-	if s.limits, err = limits.New(limitOptions(conf), s.registry); err != nil {
+	if s.limits, err = limits.New(limitOptions(conf), limits.Deps{Logger: s.logger, Registerer: s.registry}); err != nil {
 		return err
 	}
 	if err := s.openData(ctx, conf); err != nil {

@@ -36,6 +36,9 @@ type GroupSpec struct {
 	// reports, as in "scrape:node/http://10.0.0.7:9100/metrics". Open groups
 	// of one key and name are one group, whoever opens them.
 	Name string
+	// Merges says that the writer makes one sample of those of several label sets
+	// that were given one slot. Only for closed groups.
+	Merges bool
 	// Scraped says that an open group's samples are of scrapes: late ones are
 	// taken as an engine takes them from closed groups, by default not at all.
 	Scraped bool
@@ -117,6 +120,10 @@ type Prepared interface {
 type Resolution struct {
 	Slot   Slot
 	Reason Reason
+	// Merged: the series was given other labels (Shaper). Other label sets may
+	// have the same slot: the writer makes one sample of theirs. Only groups whose
+	// spec says Merges see it.
+	Merged bool
 }
 
 // Batch is one position of a group's time column.
@@ -193,6 +200,18 @@ type Rejection struct {
 type Admitter interface {
 	// Admit returns ReasonNone to let the series in.
 	Admit(id tenant.ID, key series.Key, lset labels.Labels) Reason
+}
+
+// Shaper is an Admitter that may give a series other labels when it is new. It
+// is asked before Admit, under the same conditions; when a series has the labels
+// that it answers with, or gets them in this batch, Admit is not asked at all.
+type Shaper interface {
+	Admitter
+	// Shape returns the labels under which to store a series, whether they are
+	// others than lset, and ReasonNone; or why it is refused. They are others only
+	// where merges is set, and have the same placement key. The labels returned
+	// may be lset itself.
+	Shape(id tenant.ID, key series.Key, lset labels.Labels, merges bool) (as labels.Labels, other bool, reason Reason)
 }
 
 // AdmitAll is the Admitter without limits.

@@ -26,6 +26,15 @@ func (h *Head) admit(key series.Key, lset labels.Labels) storage.Reason {
 	return h.set.deps.Admitter.Admit(h.id, key, lset)
 }
 
+// shape asks under which labels to store a label set that the head does not know.
+func (h *Head) shape(key series.Key, lset labels.Labels, merges bool) (as labels.Labels, other bool, reason storage.Reason) {
+	shaper, ok := h.set.deps.Admitter.(storage.Shaper)
+	if !ok {
+		return lset, false, storage.ReasonNone
+	}
+	return shaper.Shape(h.id, key, lset, merges)
+}
+
 // bears tells whether a commit may be taken under the present pressure: what
 // closed groups scrape always, what others push not at the last level.
 func (s *Heads) bears(ps []*prepared) error {

@@ -16,6 +16,7 @@ import (
 type handle struct {
 	group  *group
 	token  uint64 // of a closed group's writer
+	merges bool   // as storage.GroupSpec
 	closed atomic.Bool
 }
 
@@ -61,7 +62,17 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 			out[i] = storage.Resolution{Slot: storage.Slot(slot)}
 			continue
 		}
-		if reason := g.head.admit(g.key, lset); reason != storage.ReasonNone {
+		as, merged, reason := g.head.shape(g.key, lset, hd.merges)
+		if merged && reason == storage.ReasonNone {
+			if hash, scratch = series.HashOf(as, scratch); g.knownLocked(hash, as, byHash, &out[i]) {
+				continue
+			}
+			lset = as
+		}
+		if reason == storage.ReasonNone {
+			reason = g.head.admit(g.key, lset)
+		}
+		if reason != storage.ReasonNone {
 			g.head.set.metrics.rejected(reason, 1)
 			out[i] = storage.Resolution{Slot: storage.NoSlot, Reason: reason}
 			continue
@@ -73,9 +84,22 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 		g.pending[slot] = lset.Copy()
 		g.irregular++
 		byHash[hash] = append(byHash[hash], slot)
-		out[i] = storage.Resolution{Slot: storage.Slot(slot)}
+		out[i] = storage.Resolution{Slot: storage.Slot(slot), Merged: merged}
 	}
 	return g.version, nil
+}
+
+// knownLocked answers with the series, settled or pending, that has labels which
+// were given to another.
+func (g *group) knownLocked(hash series.Hash, lset labels.Labels, byHash map[series.Hash][]uint32, out *storage.Resolution) bool {
+	slot, ok := g.settledLocked(hash, lset)
+	if !ok {
+		slot, ok = g.pendingSlotLocked(byHash[hash], lset)
+	}
+	if ok {
+		*out = storage.Resolution{Slot: storage.Slot(slot), Merged: true}
+	}
+	return ok
 }
 
 // valid refuses label sets that could not be given back or found.

@@ -1,0 +1,244 @@
+package limits
+
+import (
+	"log/slog"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
+)
+
+// The bounds of what the controller remembers.
+const (
+	sketchesMax = 4096    // 1 KiB each
+	metricCells = 1 << 15 // 2 rows of 4 bytes: 256 KiB
+	targetCells = 1 << 17 // 1 MiB
+	// refillEvery is how often a sketch is made anew from the index, lest values
+	// that ended count for ever.
+	refillEvery = time.Hour
+	// halveEvery is how often counts of new series are halved.
+	halveEvery = 2 * time.Hour
+	// evictEvery bounds how often a sketch makes room for another.
+	evictEvery = time.Second
+)
+
+// watched is a label of a scope: of a metric, or of a metric of one target.
+type watched struct {
+	scope
+	label string
+}
+
+// values is what is known about the values of a watched label.
+type values struct {
+	sketch *sketch
+	refill time.Time
+	// Of those that were too many, since the label was first over its limit:
+	since   time.Time
+	series  uint64
+	max     uint64
+	policy  Policy
+	example string
+	told    time.Time // when an event last said so
+}
+
+// controller watches how many values labels have. It is guarded by the mutex of
+// its Limits.
+type controller struct {
+	metrics, targets counter // new series, by hash of the scope
+	halved           time.Time
+	values           map[watched]*values
+	evicted          time.Time
+}
+
+func newController() controller {
+	return controller{metrics: newCounter(metricCells), targets: newCounter(targetCells), values: map[watched]*values{}}
+}
+
+// key is the hash of a scope.
+func (x scope) key() uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	for _, s := range [...]string{string(x.tenant), x.metric, x.job, x.instance} {
+		_, _ = d.WriteString(s) // a Digest never fails
+		_, _ = d.Write([]byte{0xff})
+	}
+	return d.Sum64()
+}
+
+// isWatched tells whether values of a label are counted: job and instance are
+// what a target is, and not what it says.
+func isWatched(name string) bool {
+	switch name {
+	case model.MetricNameLabel, model.JobLabel, model.InstanceLabel:
+		return false
+	}
+	return true
+}
+
+// tooManyLocked appends the labels of a new series whose value is one too many.
+func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, s *Scoped, now time.Time) []string {
+	c := &l.controller
+	if now.Sub(c.halved) >= halveEvery {
+		c.metrics.halve()
+		c.targets.halve()
+		c.halved = now
+	}
+	if p.metric == "" {
+		return dst
+	}
+	dst = l.tooManyOfLocked(dst, &c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+	if p.instance != "" {
+		dst = l.tooManyOfLocked(dst, &c.targets, scope{p.tenant, p.metric, p.job, p.instance}, s.TargetValuesMax, lset, s, now)
+	}
+	return dst
+}
+
+// tooManyOfLocked is tooManyLocked within one scope.
+func (l *Limits) tooManyOfLocked(dst []string, counts *counter, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) []string {
+	key := x.key()
+	n := counts.add(key, 1)
+	if n == 1 && l.index != nil { // what was there before this process counts, too
+		n = counts.add(key, uint32(l.index.CountSeries(x.tenant, int(min(most, 1<<31)), x.labels()...)))
+	}
+	if uint64(n)*2 < most {
+		return dst
+	}
+	lset.Range(func(label labels.Label) {
+		if !isWatched(label.Name) {
+			return
+		}
+		v := l.valuesLocked(watched{x, label.Name}, now)
+		if v == nil {
+			return
+		}
+		over := v.sketch.estimate() >= most && !l.knownLocked(x, label)
+		if !over || s.Policy == Report {
+			v.sketch.add(xxhash.Sum64String(label.Value))
+		}
+		if over {
+			dst = append(dst, label.Name)
+			v.note(l.logger, watched{x, label.Name}, label.Value, most, s.Policy, now)
+		}
+	})
+	return dst
+}
+
+// knownLocked tells whether a series of the scope has the value.
+func (l *Limits) knownLocked(x scope, label labels.Label) bool {
+	return l.index != nil && l.index.CountSeries(x.tenant, 1, append(x.labels(), label)...) > 0
+}
+
+// valuesLocked returns what is known about a label, made and filled from the
+// index when it is time to; nil when there is no room for it now.
+func (l *Limits) valuesLocked(w watched, now time.Time) *values {
+	c := &l.controller
+	v := c.values[w]
+	if v == nil {
+		if len(c.values) >= sketchesMax && !c.makeRoom(now) {
+			return nil
+		}
+		v = &values{}
+		c.values[w.clone()] = v
+	}
+	if !now.Before(v.refill) {
+		v.sketch, v.refill = newSketch(), now.Add(refillEvery)
+		if l.index != nil {
+			l.index.LabelValues(w.tenant, w.label, func(value string) { v.sketch.add(xxhash.Sum64String(value)) }, w.labels()...)
+		}
+	}
+	return v
+}
+
+// makeRoom gives up the label with the fewest values.
+func (c *controller) makeRoom(now time.Time) bool {
+	if now.Sub(c.evicted) < evictEvery {
+		return false
+	}
+	c.evicted = now
+	var least watched
+	fewest := ^uint64(0)
+	for w, v := range c.values {
+		if n := v.sketch.estimate(); n < fewest {
+			least, fewest = w, n
+		}
+	}
+	delete(c.values, least)
+	return true
+}
+
+// clone returns w with strings of its own: those of a label set are the
+// caller's.
+func (w watched) clone() watched {
+	return watched{w.scope.clone(), strings.Clone(w.label)}
+}
+
+func (x scope) clone() scope {
+	return scope{tenant.ID(strings.Clone(string(x.tenant))), strings.Clone(x.metric), strings.Clone(x.job), strings.Clone(x.instance)}
+}
+
+// exampleMax bounds the part of a value that is kept, in bytes.
+const exampleMax = 200
+
+// note counts a series with a value too many, and says so once in a while.
+func (v *values) note(logger *slog.Logger, w watched, value string, most uint64, p Policy, now time.Time) {
+	if v.since.IsZero() {
+		v.since = now
+	}
+	v.series++
+	v.max, v.policy = most, p
+	if now.Sub(v.told) < refillEvery {
+		return
+	}
+	v.told, v.example = now, strings.ToValidUTF8(value[:min(len(value), exampleMax)], "")
+	logger.Warn("a label has more values than its limit", "tenant", string(w.tenant), "metric", w.metric, "label", w.label,
+		"job", w.job, "instance", w.instance, "values", v.sketch.estimate(), "limit", most, "policy", string(p), "example", v.example)
+}
+
+// Excess is a label that has more values than it may have.
+type Excess struct {
+	Tenant tenant.ID
+	Metric string
+	// Job and Instance are set where it is the limit of one target.
+	Job, Instance string
+	Label         string
+	// Values is about how many there are, Max how many there may be.
+	Values, Max uint64
+	// Series counts new series with a value too many since Since; what became of
+	// them is Policy's.
+	Series  uint64
+	Policy  Policy
+	Since   time.Time
+	Example string // such a value, or its beginning
+}
+
+// Excesses returns the labels of a tenant that have, or were asked to have, more
+// values than they may, in no order.
+func (l *Limits) Excesses(id tenant.ID) []Excess {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Excess
+	for w, v := range maps.All(l.controller.values) {
+		if w.tenant == id && v.series > 0 {
+			out = append(out, Excess{
+				Tenant: id, Metric: w.metric, Job: w.job, Instance: w.instance, Label: w.label, Values: v.sketch.estimate(), Max: v.max,
+				Series: v.series, Policy: v.policy, Since: v.since, Example: v.example,
+			})
+		}
+	}
+	return out
+}
+
+var _ storage.Shaper = (*Limits)(nil)
+
+// Sketches is the number of labels whose values are estimated: at most 4,096.
+func (l *Limits) Sketches() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.controller.values)
+}
