@@ -61,7 +61,7 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 	if int64(n)*int64(f.grid.Steps) <= orderedMax {
 		return f.beginOrdered(n, groups)
 	}
-	lanes := lanesMax
+	lanes := lanesFor(n, groups)
 	if int64(groups)*int64(f.grid.Steps) > laneCellsMax {
 		lanes = 1
 	}
@@ -76,6 +76,18 @@ func (f *fused) begin(s storage.Scan) (int, error) {
 		}
 	}
 	return lanes, nil
+}
+
+// lanesFor is how many lanes so many series are worth: to merge a lane costs each
+// group what another series does, and two lanes are enough for two workers.
+func lanesFor(series, groups int) int {
+	switch each := series / max(groups, 1); {
+	case each < 4:
+		return 2
+	case each < 16:
+		return 4
+	}
+	return lanesMax
 }
 
 // groupAll finds the groups of all series.
