@@ -97,9 +97,9 @@ func (a *cells) addRun(from int, v []float64) {
 	to := from + len(v)
 	switch a.op {
 	case parser.SUM:
-		function.AddEach(a.v[from:to], a.c[from:to], v)
+		a.addEach(from, to, v)
 	case parser.AVG:
-		function.AddEach(a.v[from:to], a.c[from:to], v)
+		a.addEach(from, to, v)
 		increment(a.n[from:to])
 	case parser.COUNT:
 		increment(a.v[from:to])
@@ -118,6 +118,29 @@ func (a *cells) addRun(from int, v []float64) {
 			}
 		}
 	}
+}
+
+// addEach adds values to sums. Many counters stand still most of the time: 0
+// changes no sum but -0, and no correction.
+func (a *cells) addEach(from, to int, v []float64) {
+	sum := a.v[from:to]
+	if !allZero(v) {
+		function.AddEach(sum, a.c[from:to], v)
+		return
+	}
+	for i := range sum {
+		sum[i] += 0
+	}
+}
+
+// allZero tells whether all values are 0, and none is -0.
+func allZero(v []float64) bool {
+	for _, x := range v {
+		if math.Float64bits(x) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func increment(n []float64) {

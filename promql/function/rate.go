@@ -1,6 +1,7 @@
 package function
 
 import (
+	"math"
 	"sort"
 )
 
@@ -71,6 +72,10 @@ func (w *Windows) extrapolate(toStart, toEnd, interval float64) float64 {
 // counterRate is rate and increase. Most windows of most counters contain no
 // reset: only those around one are computed with care.
 func counterRate(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
+	if w.stands(s.V, from, to) {
+		clear(dst[:to-from])
+		return
+	}
 	step := from
 	for r := 0; r < len(s.Resets) && step < to; r++ {
 		// The reset is inside the windows of the steps [first, end).
@@ -86,6 +91,23 @@ func counterRate(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratc
 		}
 	}
 	risingRate(dst[step-from:], s.V, w, step, to)
+}
+
+// stands tells whether a counter has one finite value in all windows of some
+// steps: then nothing rises. Of a counter that does not stand still it looks at few
+// values.
+func (w *Windows) stands(v []float64, from, to int) bool {
+	lo, hi := w.span(from, to)
+	if lo >= hi || !finite(v[lo]) {
+		return false
+	}
+	first := math.Float64bits(v[lo])
+	for _, x := range v[lo:hi] {
+		if math.Float64bits(x) != first {
+			return false
+		}
+	}
+	return true
 }
 
 // resetRate is the result of a step whose window begins before the first of
