@@ -87,14 +87,26 @@ func slideExtreme(dst, v []float64, w *Windows, sc *Scratch, from, to int, sign 
 		}
 	}
 	queue, head := sc.counts[:0], 0
+	cut := from
 	for i := from; i < to; i++ {
 		lo, hi := w.Lo[i], w.Hi[i]
-		for ; next < hi; next++ {
-			x := v[next] * sign
+		for next < hi {
+			// What lies between two bounds of windows is in a window as a whole, or not
+			// at all: the best of it stands for it.
+			end := hi
+			for cut < to && w.Lo[cut] <= next {
+				cut++
+			}
+			if cut < to {
+				end = min(end, w.Lo[cut])
+			}
+			best := extremeOf(v, next, end, sign)
+			x := v[best] * sign
 			for len(queue) > head && v[queue[len(queue)-1]]*sign < x {
 				queue = queue[:len(queue)-1]
 			}
-			queue = append(queue, next)
+			queue = append(queue, best)
+			next = end
 		}
 		for head < len(queue) && queue[head] < lo {
 			head++
@@ -105,6 +117,26 @@ func slideExtreme(dst, v []float64, w *Windows, sc *Scratch, from, to int, sign 
 		}
 	}
 	sc.counts = queue[:0]
+}
+
+// extremeOf is the position of the first extreme in [from, to), which is not
+// empty.
+func extremeOf(v []float64, from, to int32, sign float64) int32 {
+	best, at := v[from], from
+	if sign > 0 {
+		for i, x := range v[from:to] {
+			if x > best {
+				best, at = x, from+int32(i)
+			}
+		}
+		return at
+	}
+	for i, x := range v[from:to] {
+		if x < best {
+			best, at = x, from+int32(i)
+		}
+	}
+	return at
 }
 
 // extremeWithNaN looks at each window: NaN gives way to any number.
