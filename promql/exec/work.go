@@ -51,11 +51,24 @@ type crew struct {
 
 // pointsSmall is for how many points, with at least stepsLeast for each series, a
 // second worker is worth its start: another processor wakes up for it and has
-// nothing of what is read in its caches.
+// nothing of what is read in its caches. Those of windows of more than windowShort
+// ms count more: some functions look at all samples.
 const (
 	pointsSmall = 16 << 10
 	stepsLeast  = 64
+	windowShort = 300_000
 )
+
+// small tells whether one worker is enough.
+func (c *crew) small() bool {
+	points := int64(c.feed.scan.Series()) * int64(max(c.grid.Steps, stepsLeast))
+	for _, st := range c.strands {
+		if points*max(1, st.src.rangeMs/windowShort) >= pointsSmall {
+			return false
+		}
+	}
+	return true
+}
 
 // work reads a scan into the sinks of its strands with as many workers as the
 // query has.
@@ -63,7 +76,7 @@ func (r *Run) work(ctx context.Context, g function.Grid, scan storage.Scan, stra
 	c := &crew{run: r, grid: g, strands: strands, feed: &feed{scan: scan}}
 	// The workers take cores of their own while this goroutine waits.
 	r.core.give()
-	if r.q.Workers == 1 || int64(scan.Series())*int64(max(g.Steps, stepsLeast)) < pointsSmall {
+	if r.q.Workers == 1 || c.small() {
 		c.one(ctx)
 	} else {
 		var wg sync.WaitGroup
