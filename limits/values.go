@@ -94,7 +94,7 @@ func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, s *Sco
 	}
 	dst = l.tooManyOfLocked(dst, &c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
 	if p.instance != "" {
-		dst = l.tooManyOfLocked(dst, &c.targets, scope{p.tenant, p.metric, p.job, p.instance}, s.TargetValuesMax, lset, s, now)
+		dst = l.tooManyOfLocked(dst, &c.targets, scope(p), s.TargetValuesMax, lset, s, now)
 	}
 	return dst
 }

@@ -29,7 +29,9 @@
 //     scrape's timestamp, which is the scheduled one when the scrape began
 //     within the tolerance (2 ms, at most a hundredth of the interval) of it.
 //   - I3: of several samples of one series in a body the first is stored, the
-//     others are counted. A float counts as before a histogram.
+//     others are counted. A float counts as before a histogram. Of lines that the
+//     store gave one series (a limit took or changed a label) one sample is made:
+//     counters are added up, of gauges the last is stored.
 //   - I4: Apply changes nothing when it returns an error. A pool whose options
 //     did not change keeps its targets, connections and schedule.
 //   - I5: scrapes of one target never overlap: the deadline is the timeout, but

@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nilometer/nilometer/format/exposition"
@@ -30,6 +31,7 @@ type work struct {
 	newRefs []exposition.Ref
 	// metadata goes with the batch of the report.
 	metadata []storage.Metadata
+	types    map[string]model.MetricType // of the families of the body; nil until asked for
 	// resolved are the groups in which label sets of the body were resolved.
 	resolved map[int]bool
 }
@@ -55,6 +57,9 @@ type groupWork struct {
 	hists     []storage.HistogramSample
 	histTimes []int64
 	exemplars []storage.ExemplarSample
+	// places is where the samples of shared slots are, of the first placed slots.
+	places map[uint32]int
+	placed int
 	// wait are the new samples to resolve, as indexes into the scanner's list,
 	// and sets their labels.
 	wait []int
@@ -68,12 +73,14 @@ func (w *work) reset() {
 		g := &w.groups[i]
 		g.slots, g.values, g.times, g.wait = g.slots[:0], g.values[:0], g.times[:0], g.wait[:0]
 		g.starts, g.hists, g.histTimes, g.exemplars = g.starts[:0], g.hists[:0], g.histTimes[:0], g.exemplars[:0]
+		g.placed = 0
+		clear(g.places)
 		clear(g.now)
 		clear(g.mentioned)
 		clear(g.sets)
 		g.sets = g.sets[:0]
 	}
-	w.pending, w.resolved, w.metadata = 0, nil, nil
+	w.pending, w.resolved, w.metadata, w.types = 0, nil, nil, nil
 	w.newRefs = w.newRefs[:0]
 }
 
@@ -103,7 +110,9 @@ func (s *sink) placeKnown(w *work, out *outcome) error {
 		}
 		out.relabeled++
 		if g.now.set(r.Slot) {
-			out.duplicate++
+			if !s.merge(g, s.groups[group].merged, r.Slot, w.scan.Values[i]) {
+				out.duplicate++
+			}
 			continue
 		}
 		g.slots = append(g.slots, storage.Slot(r.Slot))
@@ -312,6 +321,9 @@ func (s *sink) resolve(ctx context.Context, w *work, out *outcome) error {
 		}
 		w.resolved[i] = true
 		for j, a := range answers {
+			if a.Merged {
+				s.shares(w, i, g.sets[j], a.Slot)
+			}
 			if err := s.placeResolved(w, g, uint16(i), g.wait[j], a, out); err != nil {
 				return err
 			}
@@ -357,7 +369,9 @@ func (s *sink) placeResolved(w *work, g *groupWork, group uint16, i int, a stora
 	if open {
 		s.track(g, uint32(a.Slot))
 	} else if g.now.set(uint32(a.Slot)) {
-		out.duplicate++
+		if !n.Histogram.IsZero() || !s.merge(g, s.groups[group].merged, uint32(a.Slot), n.Value) {
+			out.duplicate++
+		}
 		return nil
 	}
 	out.added++

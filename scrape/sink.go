@@ -38,6 +38,7 @@ type group struct {
 	// present are the slots that have a value since the last batch; of open
 	// groups where TrackTimestamps asks for it.
 	present bitmap
+	merged  merged
 }
 
 type groupKey struct {
@@ -141,7 +142,7 @@ func (s *sink) forget() {
 	s.whole = true
 	for _, g := range s.groups {
 		if g != nil {
-			g.present, g.version = nil, 0
+			g.present, g.version, g.merged = nil, 0, nil
 		}
 	}
 }
@@ -263,7 +264,7 @@ func (s *sink) groupFor(ctx context.Context, key series.Key, kind storage.GroupK
 	if free >= groupsMax {
 		return 0, &limitError{what: "the number of placement keys of one target", max: groupsMax, seen: groupsMax + 1}
 	}
-	h, err := s.writer.OpenGroup(ctx, s.tenant, storage.GroupSpec{Kind: kind, Key: key, Name: s.name, Scraped: true})
+	h, err := s.writer.OpenGroup(ctx, s.tenant, storage.GroupSpec{Kind: kind, Key: key, Name: s.name, Scraped: true, Merges: true})
 	if err != nil {
 		return 0, fmt.Errorf("open group: %w", err)
 	}

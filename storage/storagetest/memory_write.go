@@ -73,6 +73,21 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 	if slot, ok := g.byKey[key]; ok {
 		return storage.Resolution{Slot: slot}
 	}
+	merged := false
+	if g.tenant.series[key] == nil {
+		if shaper, ok := g.store.opts.Admitter.(storage.Shaper); ok {
+			as, other, r := shaper.Shape(g.id, g.spec.Key, lset, g.spec.Merges && g.spec.Kind == storage.Closed)
+			if r != storage.ReasonNone {
+				return storage.Resolution{Slot: storage.NoSlot, Reason: r}
+			}
+			if lset, merged = as, other; other {
+				key = canonical(as)
+			}
+			if slot, ok := g.byKey[key]; ok {
+				return storage.Resolution{Slot: slot, Merged: merged}
+			}
+		}
+	}
 	if g.tenant.series[key] == nil {
 		if r := g.store.opts.Admitter.Admit(g.id, g.spec.Key, lset); r != storage.ReasonNone {
 			return storage.Resolution{Slot: storage.NoSlot, Reason: r}
@@ -81,7 +96,7 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 	slot := storage.Slot(len(g.members))
 	g.members = append(g.members, &memMember{key: key, labels: clone(lset)})
 	g.byKey[key] = slot
-	return storage.Resolution{Slot: slot}
+	return storage.Resolution{Slot: slot, Merged: merged}
 }
 
 func (h *memHandle) Prepare(ctx context.Context, b *storage.Batch) (storage.Prepared, error) {
