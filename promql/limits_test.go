@@ -129,19 +129,27 @@ func TestMemoryIsBounded(t *testing.T) {
 	exprs := append(expressions()[:10], `{__name__=~".+"}`, `{__name__=~".+"} + 1`)
 	for i := range clients {
 		go func() {
-			refused, last := 0, &promql.Result{}
-			for j := range 20 {
+			// Each client keeps its answers until it is refused, so together
+			// they come to more than the limit however they are scheduled.
+			refused, kept := 0, []*promql.Result{}
+			drop := func() {
+				for _, res := range kept {
+					res.Close()
+				}
+				kept = kept[:0]
+			}
+			for j := range 40 {
 				res, err := e.Range(context.Background(), store, tenant.Default, span(exprs[(i*20+j)%len(exprs)]))
 				var limit *promql.LimitError
 				switch {
 				case err == nil:
-					last.Close() // each client has one answer in hand
-					last = res
+					kept = append(kept, res)
 				case errors.As(err, &limit) && limit.Transient:
 					refused++
+					drop()
 				}
 			}
-			last.Close()
+			drop()
 			done <- refused
 		}()
 	}
