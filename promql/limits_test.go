@@ -125,7 +125,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	store := memory(t, generate(3, 10, 200), storagetest.MemoryOptions{BatchSeries: 3})
 	const clients = 16
-	done := make(chan int)
+	done, ended := make(chan int), make(chan struct{})
 	exprs := append(expressions()[:10], `{__name__=~".+"}`, `{__name__=~".+"} + 1`)
 	for i := range clients {
 		go func() {
@@ -149,15 +149,19 @@ func TestMemoryIsBounded(t *testing.T) {
 					drop()
 				}
 			}
-			drop()
 			done <- refused
+			<-ended // what it kept until here stays in the others' way
+			drop()
+			done <- 0
 		}()
 	}
 	refused := 0
-	for n := 0; n < clients; {
+	for n := 0; n < 2*clients; {
 		select {
 		case some := <-done:
-			n++
+			if n++; n == clients {
+				close(ended)
+			}
 			refused += some
 		default:
 			if n := testutil.ToFloat64(gauge1(t, reg, "nilometer_query_memory_bytes")); n > most {
