@@ -23,6 +23,10 @@ const expansionMax = 1 << 10
 // codeBlock is what is coded with one table, bytes.
 const codeBlock = 64 << 10
 
+// keptBytes is how long a frame may be whose memory a Framer uses again for shorter
+// ones: nearly all are of 32 KiB, one of a large base may be of many MiB.
+const keptBytes = 1 << 20
+
 // Flags of a stripe.
 const (
 	stripeMatched = 1 // an S2 block
@@ -48,6 +52,9 @@ type Framer struct {
 func (f *Framer) compress(payload []byte) ([]byte, byte) {
 	if len(payload) < compressMin {
 		return payload, 0
+	}
+	if cap(f.stripes[0]) > keptBytes && len(payload) <= keptBytes {
+		*f = Framer{}
 	}
 	f.stripes.split(payload)
 	last := stripeCount - 1
