@@ -63,6 +63,7 @@ type DB struct {
 	cutting   sync.Mutex // one Cut at a time
 	retention atomic.Pointer[Retention]
 	holds     holds
+	cardinal  cardinalities
 
 	mu      sync.RWMutex // guards what follows
 	tenants map[tenant.ID]*blocks

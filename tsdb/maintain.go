@@ -36,6 +36,12 @@ func (db *DB) Run(ctx context.Context) error {
 		db.every(ctx, loopFlush, func(ctx context.Context) error { return db.memory.heads.Flush(ctx, false) })
 	})
 	wg.Go(func() { db.every(ctx, loopCut, db.Cut) })
+	wg.Go(func() {
+		if err := db.remember(ctx); err != nil && ctx.Err() == nil {
+			db.logger.Error("series not counted", "err", err)
+		}
+		db.every(ctx, loopCount, db.remember)
+	})
 	wg.Go(func() { db.every(ctx, loopSeal, db.sealEarly) })
 	wg.Go(func() { db.every(ctx, loopCompact, db.compactDue()) })
 	wg.Go(func() { db.whenLate(ctx) })

@@ -29,6 +29,7 @@ const (
 	loopCut     = "cut"
 	loopSeal    = "seal_early"
 	loopCompact = "compact"
+	loopCount   = "count_series"
 )
 
 func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
@@ -67,7 +68,7 @@ func newMetrics(r prometheus.Registerer, db *DB) (*metrics, error) {
 			Name: "nilometer_tsdb_views_open", Help: "Views that queries hold: they keep old blocks and spans of the head.",
 		}),
 	}
-	for _, loop := range []string{loopCut, loopSeal, loopFlush, loopCompact} {
+	for _, loop := range []string{loopCut, loopSeal, loopFlush, loopCompact, loopCount} {
 		for _, result := range []string{resultOK, resultError} {
 			m.loops.WithLabelValues(loop, result)
 		}

@@ -52,10 +52,13 @@ type Deps struct {
 	Targets Targets
 	Rules   Rules
 	Server  Server
-	Admin   Admin // nil: administration is not switched on
-	Tenant  tenant.ID
-	Build   Build
-	Started time.Time
+	// Cardinality and Excesses are what /api/v1/status/tsdb tells of.
+	Cardinality storage.CardinalityReader
+	Excesses    Excesses
+	Admin       Admin // nil: administration is not switched on
+	Tenant      tenant.ID
+	Build       Build
+	Started     time.Time
 	// StepsMax bounds the points of one series in a range query; 0: 11,000.
 	StepsMax int
 	Logger   *slog.Logger
@@ -102,6 +105,7 @@ func New(deps Deps, prefix string) http.Handler {
 	get("/api/v1/alerts", a.alerts)
 	get("/api/v1/status/buildinfo", a.buildInfo)
 	get("/api/v1/status/runtimeinfo", a.runtimeInfo)
+	get("/api/v1/status/tsdb", a.statusTSDB)
 	get(activeQueriesPath, a.activeQueries)
 	mux.HandleFunc("DELETE "+activeQueriesPath+"/{id}", a.serve(activeQueriesPath, a.killQuery))
 	a.adminRoutes(mux)

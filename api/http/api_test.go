@@ -96,7 +96,7 @@ func newAdminSite(t *testing.T, prefix string, reader storage.Reader, admin http
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, text+" "+r.URL.Path) })
 	}
 	s.handler = httpapi.New(httpapi.Deps{
-		Reader: reader, Engine: engine, Queries: engine, Targets: s.scraping, Rules: s.ruling, Server: s.process, Admin: admin, Tenant: tenant.Default,
+		Reader: reader, Engine: engine, Queries: engine, Targets: s.scraping, Rules: s.ruling, Server: s.process, Cardinality: counted{}, Excesses: counted{}, Admin: admin, Tenant: tenant.Default,
 		Build: httpapi.Build{Version: "1.2.3", Revision: "abc"}, Started: time.Unix(500, 0),
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Registry: registry, Write: say("write"), Page: say("page"),
 	}, prefix)

@@ -132,6 +132,7 @@ func selections(t *testing.T, c chance) {
 			compare(t, h, w, ms)
 			compareCounts(t, c, h, w)
 		}
+		compareCensus(t, h, w)
 		for _, name := range []string{"__name__", "Before", "k", "instance", "unknown"} {
 			snap := h.Snapshot(-1 << 62)
 			got, err := snap.LabelValues(t.Context(), name)
