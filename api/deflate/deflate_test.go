@@ -53,6 +53,32 @@ func through(tb testing.TB, data []byte, piece int) []byte {
 	return out.Bytes()
 }
 
+// inParts is through with every other piece compressed apart.
+func inParts(tb testing.TB, data []byte, piece int) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w := deflate.NewWriter(&out)
+	var part deflate.Part
+	for apart := false; len(data) > 0; apart = !apart {
+		n := min(piece, len(data))
+		var err error
+		if apart {
+			part.Compress(data[:n])
+			err = w.Append(&part)
+		} else {
+			_, err = w.Write(data[:n])
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		data = data[n:]
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
 // back is what the standard library makes of it.
 func back(tb testing.TB, compressed []byte) []byte {
 	tb.Helper()
@@ -102,6 +128,9 @@ func TestRoundTrip(t *testing.T) {
 		for _, piece := range []int{1, 7, 1000, 64 << 10, 1 << 30} {
 			if got := back(t, through(t, data, piece)); !bytes.Equal(got, data) {
 				t.Errorf("%s in pieces of %d: %d bytes came back of %d", name, piece, len(got), len(data))
+			}
+			if got := back(t, inParts(t, data, piece)); !bytes.Equal(got, data) {
+				t.Errorf("%s in parts of %d: %d bytes came back of %d", name, piece, len(got), len(data))
 			}
 		}
 	}
@@ -166,6 +195,9 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, piece int) {
 		if got := back(t, through(t, data, max(1, piece))); !bytes.Equal(got, data) {
 			t.Errorf("%q came back as %q", data, got)
+		}
+		if got := back(t, inParts(t, data, max(1, piece))); !bytes.Equal(got, data) {
+			t.Errorf("%q came back in parts as %q", data, got)
 		}
 	})
 }

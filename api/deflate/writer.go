@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"slices"
 )
 
 // Writer compresses what is written to it.
@@ -44,6 +45,34 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	return len(p), nil
+}
+
+// Part is a piece compressed apart from a stream, by another goroutine perhaps.
+type Part struct {
+	text []byte
+	w    Writer // only of bits
+}
+
+// Compress makes p the part of a text, which must stay as it is while p is in use.
+func (p *Part) Compress(text []byte) {
+	p.text = text
+	p.w.out, p.w.acc, p.w.n = p.w.out[:0], 0, 0
+	p.w.compress(text)
+}
+
+// Append is Write of the text of p.
+func (w *Writer) Append(p *Part) error {
+	w.begin()
+	w.size += uint32(len(p.text))
+	w.crc = crc32.Update(w.crc, crc32.IEEETable, p.text)
+	words := p.w.out // whole ones
+	w.out = slices.Grow(w.out, len(words))
+	for ; len(words) >= 4; words = words[4:] {
+		w.bits(uint64(binary.LittleEndian.Uint32(words)), 32)
+	}
+	w.bits(p.w.acc, p.w.n)
+	w.send()
+	return w.err
 }
 
 // Close ends the stream. The writer below is not closed.

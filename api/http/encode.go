@@ -40,10 +40,19 @@ func appendResult(dst []byte, res *promql.Result, out *sink) []byte {
 
 func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 	dst = append(dst, '[')
-	for i, s := range m {
-		if out.broken() {
-			break
-		}
+	if worthTwo(m) {
+		dst = appendByTwo(dst, m, out)
+	} else {
+		dst = appendSeries(dst, m, 0, len(m), out)
+	}
+	return append(dst, ']')
+}
+
+// appendSeries appends the series [from, to), with a comma in front of all but the
+// first of m.
+func appendSeries(dst []byte, m []promql.Series, from, to int, out *sink) []byte {
+	for i := from; i < to && !out.broken(); i++ {
+		s := &m[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
@@ -55,7 +64,7 @@ func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	return append(dst, ']')
+	return dst
 }
 
 // appendPoints writes the points of one kind as a field; without any it is

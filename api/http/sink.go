@@ -48,9 +48,10 @@ func takesGzip(r *http.Request) bool {
 	return false
 }
 
-// pass sends dst if it is long enough, and returns what is to be appended to.
+// pass sends dst if it is long enough, and returns what is to be appended to. A
+// nil sink keeps all.
 func (s *sink) pass(dst []byte) []byte {
-	if len(dst) < pieceBytes {
+	if s == nil || len(dst) < pieceBytes {
 		return dst
 	}
 	s.send(dst)
@@ -58,20 +59,37 @@ func (s *sink) pass(dst []byte) []byte {
 }
 
 // broken tells whether the client has gone: what follows need not be encoded.
-func (s *sink) broken() bool { return s.err != nil }
+func (s *sink) broken() bool { return s != nil && s.err != nil }
 
 func (s *sink) send(piece []byte) {
+	s.inTime(func() (err error) {
+		if s.zip != nil {
+			_, err = s.zip.Write(piece)
+		} else {
+			_, err = s.w.Write(piece)
+		}
+		return err
+	})
+}
+
+// sendWritten is send of what may be compressed already.
+func (s *sink) sendWritten(w *written) {
+	if s.zip == nil {
+		s.send(w.text)
+		return
+	}
+	s.inTime(func() error { return s.zip.Append(&w.part) })
+}
+
+// inTime writes as long as the client takes it.
+func (s *sink) inTime(write func() error) {
 	if s.err != nil {
 		return
 	}
 	control := http.NewResponseController(s.w)
 	// A writer that knows no deadlines has none.
 	_ = control.SetWriteDeadline(time.Now().Add(pieceTimeout))
-	if s.zip != nil {
-		_, s.err = s.zip.Write(piece)
-	} else {
-		_, s.err = s.w.Write(piece)
-	}
+	s.err = write()
 	_ = control.SetWriteDeadline(time.Time{}) // the next request on the connection may come much later
 }
 

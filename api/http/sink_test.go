@@ -5,10 +5,13 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +178,42 @@ func TestPlainAnswer(t *testing.T) {
 			}
 			if plain := w.Header().Get("Content-Encoding") == ""; plain != c.plain {
 				t.Errorf("%+v: %.40s: plain is %v", c, path, plain)
+			}
+		}
+	}
+}
+
+// TestTwoWriters: an answer is the same whether one goroutine writes it or two.
+func TestTwoWriters(t *testing.T) {
+	s := newSite(t, "", nil)
+	var terms []string
+	for i := range 23 {
+		terms = append(terms, fmt.Sprintf(`label_replace(vector(time() * %d / 7), "n", "%c", "", "")`, i+1, 'a'+i))
+	}
+	ask := func(steps, processors int, coding string) *pieces {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		p := &pieces{ResponseRecorder: httptest.NewRecorder(), look: func() error { return nil }}
+		path := fmt.Sprintf("/api/v1/query_range?query=%s&start=1000&end=%d&step=1", url.QueryEscape(strings.Join(terms, " or ")), 1000+steps)
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept-Encoding", coding)
+		s.handler.ServeHTTP(p, r)
+		return p
+	}
+	for _, steps := range []int{150, 300, 400, 700, 1500, 3000} {
+		one, two := ask(steps, 1, "identity"), ask(steps, 2, "identity")
+		if !bytes.Equal(one.Body.Bytes(), two.Body.Bytes()) || !json.Valid(two.Body.Bytes()) {
+			t.Errorf("%d steps: %d bytes by one goroutine, %d other ones by two", steps, one.Body.Len(), two.Body.Len())
+		}
+		zip, err := gzip.NewReader(ask(steps, 2, "gzip").Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := io.ReadAll(zip); err != nil || !bytes.Equal(plain, one.Body.Bytes()) {
+			t.Errorf("%d steps, compressed: %d bytes by one goroutine, %d other ones by two, %v", steps, one.Body.Len(), len(plain), err)
+		}
+		for _, n := range two.sizes {
+			if n > 80<<10 {
+				t.Errorf("%d steps: a piece of %d bytes", steps, n)
 			}
 		}
 	}

@@ -28,6 +28,8 @@ type strand struct {
 	// those that it leaves out.
 	rankOf []int32
 	order  *turns // nil: the order of rows does not matter
+	// ends are the right ends of the windows of all steps, ms.
+	ends []int64
 }
 
 // begin tells the sink of the scan, as the strand sees it.
@@ -74,6 +76,16 @@ func (c *crew) small() bool {
 // query has.
 func (r *Run) work(ctx context.Context, g function.Grid, scan storage.Scan, strands ...*strand) error {
 	c := &crew{run: r, grid: g, strands: strands, feed: &feed{scan: scan}}
+	for _, st := range strands {
+		if err := r.q.Budget.takeBytes(int64(g.Steps)*8, st.src.where); err != nil {
+			return err
+		}
+		defer r.q.Budget.giveBytes(int64(g.Steps) * 8)
+		st.ends = make([]int64, g.Steps)
+		for i := range st.ends {
+			st.ends[i] = st.src.when.Reference(g.At(i))
+		}
+	}
 	// The workers take cores of their own while this goroutine waits.
 	r.core.give()
 	if r.q.Workers == 1 || c.small() {

@@ -59,7 +59,7 @@ func newWorker(r *Run, st *strand, g function.Grid, c *core) *worker {
 	w := &worker{run: r, src: src, grid: g, sink: sink, order: st.order, core: c, rankOf: st.rankOf}
 	for _, win := range []*function.Windows{&w.shared, &w.private} {
 		win.Grid, win.RangeMs = g, src.rangeMs
-		win.Reference = func(step int) int64 { return src.when.Reference(g.At(step)) }
+		win.Reference = func(step int) int64 { return st.ends[step] }
 	}
 	w.sharedBits, w.privatePresent = newBits(g.Steps), newBits(g.Steps)
 	w.out = make([]float64, min(sink.piece(), g.Steps))

@@ -29,15 +29,37 @@ func prepareIncrease(w *Windows) { w.prepare(1) }
 func (w *Windows) prepare(divisor float64) {
 	w.divisor = divisor
 	w.factor, w.clamp = resize(w.factor, len(w.Lo)), resize(w.clamp, len(w.Lo))
+	// What follows depends on three numbers, which are mostly the same at every step.
+	var last windowShape
+	at := 0
 	for i := range w.Lo {
 		if w.Hi[i]-w.Lo[i] < 2 {
 			w.factor[i], w.clamp[i] = 0, 0
 			continue
 		}
+		shape := w.shape(i)
+		if shape == last {
+			w.factor[i], w.clamp[i] = w.factor[at], w.clamp[at]
+			continue
+		}
+		last, at = shape, i
 		toStart, toEnd, interval := w.edges(i)
 		w.factor[i] = w.extrapolate(toStart, toEnd, interval)
 		w.clamp[i] = toStart / interval * clampSlack
 	}
+}
+
+// windowShape is how far, in ms, the samples of a window are from its bounds, and
+// how many they are.
+type windowShape struct {
+	left, right int64
+	samples     int32
+}
+
+func (w *Windows) shape(i int) windowShape {
+	lo, hi := w.Lo[i], w.Hi[i]
+	right := w.Reference(i)
+	return windowShape{left: w.T[lo] - (right - w.RangeMs), right: right - w.T[hi-1], samples: hi - lo}
 }
 
 // edges returns, in seconds, how far step i's result is extrapolated to the
