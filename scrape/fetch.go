@@ -29,7 +29,8 @@ const errorBodyMax = 64 << 10
 
 // fetcher gets a target's exposition.
 type fetcher interface {
-	// fetch appends the body to dst. It is bounded by ctx and sizeMax.
+	// fetch appends the body to dst. It is bounded by ctx and BodySizeMax. With a
+	// *typeError the body is whole.
 	fetch(ctx context.Context, s *spec, dst []byte) (body []byte, f exposition.Format, err error)
 	// keep ends connections to Unix sockets that no target has any more.
 	keep(specs []*spec)
@@ -93,15 +94,12 @@ func (f *httpFetcher) fetch(ctx context.Context, s *spec, dst []byte) ([]byte, e
 		_, _ = io.CopyN(io.Discard, resp.Body, errorBodyMax)
 		return dst, 0, fmt.Errorf("the target answered HTTP status %s", resp.Status)
 	}
-	format, err := f.options.formatOf(resp.Header.Get("Content-Type"))
-	if err != nil {
-		return dst, 0, err
-	}
 	dst, err = f.read(resp, dst)
 	if err != nil {
 		return dst, 0, timeoutCause(ctx, s, err)
 	}
-	return dst, format, nil
+	format, err := f.options.formatOf(resp.Header.Get("Content-Type"))
+	return dst, format, err
 }
 
 // timeoutCause makes an error that the deadline caused say so.

@@ -187,20 +187,23 @@ func (l *loop) store(body []byte, f exposition.Format, t int64, start time.Time,
 	if l.ctx.Err() != nil {
 		return out, failure
 	}
-	if out.bodySize = len(body); fetched != nil {
-		out.bodySize = sizeOfFailed(fetched)
-	}
+	out.bodySize = sizeReported(body, fetched)
 	if err := l.sink.writeFailed(ctx, w, t, elapsed(), out); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("the failure was not stored: %w", err))
 	}
 	return out, failure
 }
 
-// sizeOfFailed is what the report says of a body that was not read whole: -1
-// when it was too large.
-func sizeOfFailed(err error) int {
+// sizeReported is what the report says of a failed scrape's body: its size when
+// it was read whole, -1 when it was too large, otherwise 0. err is why it was
+// not fetched.
+func sizeReported(body []byte, err error) int {
 	var limit *limitError
-	if errors.As(err, &limit) && limit.what == bodySizeLimit {
+	var unread *typeError
+	switch {
+	case err == nil, errors.As(err, &unread):
+		return len(body)
+	case errors.As(err, &limit) && limit.what == bodySizeLimit:
 		return -1
 	}
 	return 0

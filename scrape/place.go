@@ -254,6 +254,31 @@ func (o *outcome) refuse(r storage.Reason) {
 	o.refused[r]++
 }
 
+// countRelabeled counts what relabelling leaves of the samples before a fault of
+// the body.
+func (s *sink) countRelabeled(w *work) (n int) {
+	kept := func(r exposition.Ref) {
+		if r.Group != groupDropped {
+			n++
+		}
+	}
+	for _, r := range w.scan.Refs {
+		kept(r)
+	}
+	for i := range w.scan.Timed {
+		kept(w.scan.Timed[i].Ref)
+	}
+	for i := range w.scan.Histograms {
+		kept(w.scan.Histograms[i].Ref)
+	}
+	for i := range w.scan.New {
+		if len(s.options.MetricRelabel) == 0 || !sampleLabels(w.builder, s.options, s.target, w.scan.Labels(i)).IsEmpty() {
+			n++
+		}
+	}
+	return n
+}
+
 // checkSamples fails a scrape that is over the limit.
 func (s *sink) checkSamples(out *outcome) error {
 	if limit := s.options.SampleMax; limit > 0 && out.relabeled > limit {

@@ -134,8 +134,16 @@ func (o *PoolOptions) formatOf(contentType string) (exposition.Format, error) {
 	if _, f, _, ok := o.FallbackProtocol.about(); ok {
 		return f, nil
 	}
-	if contentType == "" {
-		return 0, errors.New("the answer has no Content-Type: let the target send one, or set fallback_scrape_protocol")
+	return 0, &typeError{contentType}
+}
+
+// typeError is an answer that nothing here reads.
+type typeError struct{ contentType string }
+
+// Error says what came, and the ways out.
+func (e *typeError) Error() string {
+	if e.contentType == "" {
+		return "the answer has no Content-Type: let the target send one, or set fallback_scrape_protocol"
 	}
-	return 0, fmt.Errorf("the answer has the Content-Type %q, which is no exposition: correct the target, or set fallback_scrape_protocol", contentType)
+	return fmt.Sprintf("the answer has the Content-Type %q, which is no exposition: correct the target, or set fallback_scrape_protocol", e.contentType)
 }

@@ -168,7 +168,7 @@ func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Form
 	reading := s.reading
 	reading.Format = f
 	if err := w.scan.Scan(&s.memory, body, reading); err != nil {
-		return outcome{scraped: w.scan.Samples()}, err
+		return outcome{scraped: w.scan.Samples(), relabeled: s.countRelabeled(w)}, err
 	}
 	if err := s.resolveReport(ctx, w); err != nil {
 		return outcome{}, err

@@ -96,7 +96,7 @@ func (s *Scanner) Samples() int {
 
 // Scan reads body against what mem knows. Neither is changed, and body must
 // stay as it is until the last use of the lists. The error is a *ParseError;
-// the lists mean nothing then.
+// the lists have what was found before it then.
 func (s *Scanner) Scan(mem *Memory, body []byte, o Options) error {
 	s.reset(body, o)
 	lines := mem.lines
