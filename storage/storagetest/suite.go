@@ -55,6 +55,7 @@ func Run(t *testing.T, h Harness) {
 		{"open", openCases()},
 		{"membership", membershipCases()},
 		{"slots", slotCases()},
+		{"shapes", shapeCases()},
 		{"commit", commitCases()},
 		{"order", orderCases()},
 		{"values", valueCases()},

@@ -77,6 +77,19 @@ func (h *upstreamHandle) resolveLocked(lset labels.Labels) storage.Resolution {
 	if slot, ok := h.slots[key]; ok {
 		return storage.Resolution{Slot: slot}
 	}
+	merged := false
+	if shaper, ok := h.store.admitter.(storage.Shaper); ok && h.tenant.series[key] == nil {
+		as, other, reason := shaper.Shape(h.id, h.spec.Key, lset, h.spec.Merges)
+		if reason != storage.ReasonNone {
+			return storage.Resolution{Slot: storage.NoSlot, Reason: reason}
+		}
+		if lset, merged = as, other; merged {
+			key = string(series.AppendCanonical(nil, lset))
+		}
+		if slot, ok := h.slots[key]; ok {
+			return storage.Resolution{Slot: slot, Merged: merged}
+		}
+	}
 	if h.tenant.series[key] == nil {
 		if reason := h.store.admitter.Admit(h.id, h.spec.Key, lset); reason != storage.ReasonNone {
 			return storage.Resolution{Slot: storage.NoSlot, Reason: reason}
@@ -87,7 +100,7 @@ func (h *upstreamHandle) resolveLocked(lset labels.Labels) storage.Resolution {
 	lset.Range(func(l labels.Label) { b.Add(l.Name, l.Value) })
 	h.members = append(h.members, &upstreamMember{key: key, labels: b.Labels()})
 	h.slots[key] = slot
-	return storage.Resolution{Slot: slot}
+	return storage.Resolution{Slot: slot, Merged: merged}
 }
 
 // acceptable is what Prometheus expects of its callers, which validate.
