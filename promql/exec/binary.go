@@ -32,12 +32,12 @@ func (r *Run) binary(ctx context.Context, n *plan.Binary, g function.Grid) (Matr
 		defer r.release(rt)
 		return r.withScalar(n, l, rt.Rows[0].V, false)
 	}
+	if !n.Op.IsSetOperator() {
+		return r.match(ctx, n, g, l, rt)
+	}
 	defer r.release(l)
 	defer r.release(rt)
-	if n.Op.IsSetOperator() {
-		return r.setOperation(n, g, l, rt)
-	}
-	return r.match(ctx, n, g, l, rt)
+	return r.setOperation(n, g, l, rt)
 }
 
 func (r *Run) scalars(ctx context.Context, n *plan.Binary, g function.Grid) (Matrix, error) {

@@ -85,7 +85,8 @@ type insertion struct{ step, sig int32 }
 // every step.
 type lastPair struct{ one, at int32 }
 
-// match evaluates an arithmetic or comparison operator of two vectors.
+// match evaluates an arithmetic or comparison operator of two vectors, which it
+// gives up: the result may be in the memory of their rows.
 func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt Matrix) (Matrix, error) {
 	sigs := newSignatures(n.Matching)
 	m := &matcher{
@@ -100,13 +101,29 @@ func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt 
 		m.many, m.one = m.one, m.many
 		m.manySig, m.oneSig = m.oneSig, m.manySig
 	}
+	m.oneAt = make([]int32, len(sigs.index))
+	m.matched = make([]bool, len(sigs.index))
+	out, err := m.matrix(ctx)
+	r.release(l)
+	r.release(rt)
+	if err != nil {
+		return Matrix{}, err
+	}
+	return r.hold(out, "the operator "+n.Op.String())
+}
+
+// matrix is the operator's result, which is not counted yet.
+func (m *matcher) matrix(ctx context.Context) (Matrix, error) {
+	if pairs, ok := m.pairs(); ok {
+		rows, err := m.paired(ctx, pairs)
+		return Matrix{Grid: m.grid, Rows: rows}, err
+	}
 	m.lastPair = make([]lastPair, len(m.many))
 	for i := range m.lastPair {
 		m.lastPair[i].at = -1
 	}
-	m.oneAt = make([]int32, len(sigs.index))
-	m.matched = make([]bool, len(sigs.index))
-	for step := range g.Steps {
+	r := m.run
+	for step := range m.grid.Steps {
 		if err := r.core.pause(ctx); err != nil {
 			return Matrix{}, err
 		}
@@ -114,17 +131,17 @@ func (r *Run) match(ctx context.Context, n *plan.Binary, g function.Grid, l, rt 
 		if err := m.step(step); err != nil {
 			return Matrix{}, err
 		}
-		r.clash(n, m.last, m.lastLeft, m.lastRight)
+		r.clash(m.n, m.last, m.lastLeft, m.lastRight)
 	}
-	out := Matrix{Grid: g}
+	out := Matrix{Grid: m.grid}
 	for _, row := range m.rows {
 		if kept, ok := newMixedRow(row.Labels, row.V, row.H, row.Present); ok {
 			kept.DropName = row.DropName
 			out.Rows = append(out.Rows, kept)
 		}
 	}
-	r.q.Budget.givePoints(int64(len(m.rows))*int64(g.Steps) + m.held)
-	return r.hold(out, "the operator "+n.Op.String())
+	r.q.Budget.givePoints(int64(len(m.rows))*int64(m.grid.Steps) + m.held)
+	return out, nil
 }
 
 func (m *matcher) step(step int) error {

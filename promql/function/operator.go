@@ -42,6 +42,35 @@ func Arithmetic(op parser.ItemType) func(l, r float64) float64 {
 	return nil
 }
 
+// ArithmeticEach sets dst to the results of an arithmetic operator for the elements
+// of l and r, which are as long. dst may be one of them.
+func ArithmeticEach(op parser.ItemType, dst, l, r []float64) {
+	l, r = l[:len(dst)], r[:len(dst)]
+	switch op {
+	case parser.ADD:
+		for i := range dst {
+			dst[i] = l[i] + r[i]
+		}
+	case parser.SUB:
+		for i := range dst {
+			dst[i] = l[i] - r[i]
+		}
+	case parser.MUL:
+		for i := range dst {
+			dst[i] = l[i] * r[i]
+		}
+	case parser.DIV:
+		for i := range dst {
+			dst[i] = l[i] / r[i]
+		}
+	default:
+		f := Arithmetic(op)
+		for i := range dst {
+			dst[i] = f(l[i], r[i])
+		}
+	}
+}
+
 // Comparison returns the function of a comparison operator, nil for others.
 func Comparison(op parser.ItemType) func(l, r float64) bool {
 	switch op {
