@@ -24,7 +24,7 @@ VICTORIA_METRICS := v1.150.0
 
 FUZZTIME ?= 3s
 
-.PHONY: help run build light web test check unit race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench agree clean
+.PHONY: help run build light web test check unit discovery race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench agree clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,7 +57,7 @@ web/dist/index.html: web/ui/node_modules/.installed $(WEB_SOURCES)
 	@touch $@
 
 # The full build differs in upstream's discoveries alone, which take as long to
-# compile as all the rest: whoever changes discovery runs make build e2e.
+# compile as all the rest: whoever changes discovery runs make discovery build e2e.
 test: tools check unit race fuzz cross light e2e browser ## everything that CI runs
 
 tools: ## install what the tests need
@@ -75,6 +75,10 @@ unit: web ## unit tests of Go and web
 	@echo "== unit"
 	@cd web/ui && npm run --silent check && npm test --silent
 	@$(GO) test ./...
+
+discovery: ## long: discoveries of the full build against servers like Kubernetes' and EC2's
+	@$(GO) vet -tags all_sd ./discovery/... ./config/...
+	@$(GO) test -count=1 -tags all_sd ./discovery/... ./config/...
 
 race: ## reads and writes under the race detector
 	@echo "== race"

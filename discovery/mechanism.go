@@ -62,22 +62,34 @@ type foreign struct {
 	section string
 	inner   upstream.Discoverer
 
-	mu      sync.Mutex // guards problem
+	mu      sync.Mutex // guards what follows
 	problem string
+	fresh   bool // the problem was heard since groups came last
 }
+
+// partial is the section whose mechanism sends what it has of a round in which
+// something failed: groups alone do not tell that it has recovered.
+const partial = "dns" + sectionSuffix
 
 func (m *foreign) Run(ctx context.Context, up chan<- []*targetgroup.Group) { m.inner.Run(ctx, up) }
 
-// Received: whoever answers has recovered.
-func (m *foreign) Received([]*targetgroup.Group) { m.hear("") }
+// Received: whoever answers has recovered, but see partial.
+func (m *foreign) Received([]*targetgroup.Group) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.fresh || m.section != partial {
+		m.problem = ""
+	}
+	m.fresh = false
+}
 
 func (m *foreign) hear(problem string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.problem = problem
+	m.problem, m.fresh = problem, true
 }
 
-// Problems is the last failure since groups came.
+// Problems is the last failure that it has not recovered from.
 func (m *foreign) Problems() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
