@@ -58,6 +58,7 @@ func TestPlanKeepsAndSplits(t *testing.T) {
 		{"a window slides", 30, 130, [2]int64{0, 100}, 0, []frontend.Piece{{30, 100, true}, {110, 130, false}}},
 		{"one new step takes the one before", 10, 110, [2]int64{0, 100}, 0, []frontend.Piece{{10, 90, true}, {100, 110, false}}},
 		{"days", 30, 130, [2]int64{1, 0}, 50, []frontend.Piece{{30, 40, false}, {50, 90, false}, {100, 130, false}}},
+		{"a day that begins at noon", 30, 80, [2]int64{1, 0}, 50, []frontend.Piece{{30, 80, false}}},
 		{"one step", 20, 20, [2]int64{0, 100}, 5, []frontend.Piece{{20, 20, false}}},
 	} {
 		got := frontend.Plan(frontend.Grid{Start: c.start, End: c.end, Step: 10}, c.kept[0], c.kept[1], c.split)

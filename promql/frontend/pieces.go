@@ -32,8 +32,8 @@ func Valid(start, end, step, ahead, changed int64) (last int64, ok bool) {
 
 // Plan cuts the steps of a query into pieces in order: those that are kept, from
 // keptStart to keptEnd (of the same phase as the query's; none when keptEnd is
-// before keptStart), and between them those that are to be evaluated, of at most
-// split ms each, which begin at multiples of it; 0 does not split.
+// before keptStart), and between them those that are to be evaluated. What of them
+// is longer than split ms is cut at multiples of it; 0 does not split.
 func Plan(q Grid, keptStart, keptEnd, split int64) []Piece {
 	keptStart, keptEnd = max(keptStart, q.Start), min(keptEnd, q.End)
 	if keptStart > keptEnd || q.Start == q.End {
@@ -58,7 +58,7 @@ func Plan(q Grid, keptStart, keptEnd, split int64) []Piece {
 func (q Grid) missing(out []Piece, from, to, split int64) []Piece {
 	for from <= to {
 		end := to
-		if split > 0 {
+		if split > 0 && to-from > split {
 			next := (floorDiv(from, split) + 1) * split // the first time of the next piece
 			end = min(to, from+(next-1-from)/q.Step*q.Step)
 			if end == from { // one step: it goes with the next ones
