@@ -214,9 +214,16 @@ func (c *clock) append(dst []byte, t int64) []byte {
 	return dst
 }
 
+// wholeMax bounds the whole numbers that are written as such: each is the shortest
+// form of itself, as they are all different floats up to 2^53.
+const wholeMax = 1e15
+
 // appendFloat writes v as Prometheus does: the shortest form, exponents only
 // for very small and very large values.
 func appendFloat(dst []byte, v float64) []byte {
+	if n := int64(v); float64(n) == v && -wholeMax < n && n < wholeMax && (n != 0 || !math.Signbit(v)) {
+		return strconv.AppendInt(dst, n, 10)
+	}
 	format := byte('f')
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		format = 'e'

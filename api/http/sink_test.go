@@ -243,3 +243,26 @@ func TestTimes(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbers: values are written as the standard library writes them.
+func TestNumbers(t *testing.T) {
+	s := newSite(t, "", nil)
+	for _, v := range []float64{
+		0, 1, -1, 7, 10, 100, 1e5, 1e6, 123456789, 1 << 31, 1 << 32, 1 << 53, 1<<53 + 2, 999999999999999, 1e15, 1e15 + 2, 1e16, 1e20, 1e21, 1e22, -1e15, -999999999999999,
+		9.223372036854775e18, 9.223372036854776e18, 1.8446744073709552e19, 0.5, 0.1, 1.5, 1e-6, 1e-7, 5e-324, 1.7976931348623157e308, 123456789.25,
+	} {
+		format := byte('f')
+		if abs := max(v, -v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+			format = 'e'
+		}
+		_, body, _ := s.do(http.MethodGet, "/api/v1/query?time=1&query="+url.QueryEscape("vector("+strconv.FormatFloat(v, 'e', -1, 64)+")"), "")
+		if want := `"` + strconv.FormatFloat(v, format, -1, 64) + `"`; !strings.Contains(body, want) {
+			t.Errorf("%v: %s has no %s", v, body, want)
+		}
+	}
+	for expr, want := range map[string]string{"-0 * vector(1)": `"-0"`, "vector(1) / 0": `"+Inf"`, "vector(-1) / 0": `"-Inf"`, "vector(NaN)": `"NaN"`} {
+		if _, body, _ := s.do(http.MethodGet, "/api/v1/query?time=1&query="+url.QueryEscape(expr), ""); !strings.Contains(body, want) {
+			t.Errorf("%s: %s has no %s", expr, body, want)
+		}
+	}
+}

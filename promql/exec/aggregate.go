@@ -110,7 +110,7 @@ func (r *Run) aggregateRows(ctx context.Context, n *plan.Aggregate, g function.G
 		var acc accumulator
 		switch n.Op {
 		case parser.SUM, parser.COUNT, parser.MIN, parser.MAX, parser.GROUP:
-			acc = newCells(n.Op, g.Steps)
+			acc = newCells(n.Op, g.Steps, make([]float64, cellValues(n.Op)*g.Steps))
 		case parser.AVG:
 			acc = &means{m: make([]function.Mean, g.Steps)}
 		case parser.STDDEV, parser.STDVAR:

@@ -32,16 +32,20 @@ type cells struct {
 	// full: every step has a value; else present has those that have.
 	full    bool
 	present Bits
+	memory  []float64 // of v, c and n
 }
 
-func newCells(op parser.ItemType, steps int) *cells {
-	a := &cells{op: op, present: newBits(steps), v: make([]float64, steps)}
+// newCells makes cells in a memory of cellValues(op) times steps, which may have
+// been used before.
+func newCells(op parser.ItemType, steps int, memory []float64) *cells {
+	a := &cells{op: op, present: newBits(steps), v: memory[:steps:steps], memory: memory}
+	clear(memory)
 	switch op {
 	case parser.AVG:
-		a.n = make([]float64, steps)
+		a.n = memory[2*steps : 3*steps]
 		fallthrough
 	case parser.SUM:
-		a.c = make([]float64, steps)
+		a.c = memory[steps : 2*steps : 2*steps]
 		for i := range a.v {
 			a.v[i] = math.Copysign(0, -1)
 		}
@@ -57,16 +61,19 @@ func newCells(op parser.ItemType, steps int) *cells {
 	return a
 }
 
-// cellBytes is what a step of a group takes.
-func cellBytes(op parser.ItemType) int64 {
+// cellValues is how many numbers a step of a group takes.
+func cellValues(op parser.ItemType) int {
 	switch op {
 	case parser.AVG:
-		return 25
+		return 3
 	case parser.SUM:
-		return 17
+		return 2
 	}
-	return 9
+	return 1
 }
+
+// cellBytes is what a step of a group takes.
+func cellBytes(op parser.ItemType) int64 { return int64(cellValues(op))*8 + 1 }
 
 // addPiece takes the values of the steps from from on that are in present.
 func (a *cells) addPiece(from int, v []float64, present Bits) {

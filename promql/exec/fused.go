@@ -40,6 +40,7 @@ type fused struct {
 	lanes    [][]*cells // by lane and group
 	nonEmpty []bool     // by rank
 	held     []int64    // bytes counted, by lane
+	spent    [][]float64
 	// rows are kept, if not nil, and added in label order at the end.
 	rows *pending
 	// filter, if not nil, takes values away from rows; kept is its memory, by lane.
@@ -192,12 +193,13 @@ func (f *fused) cellsOf(lane int, rank uint32) (*cells, error) {
 			return nil, err
 		}
 		f.held[lane] += need
-		*c = newCells(f.op, f.grid.Steps)
+		*c = newCells(f.op, f.grid.Steps, f.run.q.Budget.pool.arrays.get(cellValues(f.op)*f.grid.Steps))
 	}
 	return *c, nil
 }
 
-// merged returns the row of every group; of those without a value it is empty.
+// merged returns the row of every group; of those without a value it is empty. They
+// are in memory that spend gives back.
 func (f *fused) merged() ([]groupRow, error) {
 	if f.rows != nil {
 		for rank, some := range f.nonEmpty {
@@ -209,6 +211,8 @@ func (f *fused) merged() ([]groupRow, error) {
 				return nil, err
 			}
 		}
+		f.run.q.Budget.pool.arrays.put(f.rows.v)
+		f.rows.v = nil
 	}
 	out := make([]groupRow, len(f.grouping.labels))
 	for group := range out {
@@ -220,6 +224,7 @@ func (f *fused) merged() ([]groupRow, error) {
 				all = lane[group]
 			default:
 				all.merge(lane[group])
+				f.run.q.Budget.pool.arrays.put(lane[group].memory)
 			}
 		}
 		if all == nil {
@@ -229,8 +234,17 @@ func (f *fused) merged() ([]groupRow, error) {
 		if out[group], err = all.row(); err != nil {
 			return nil, err
 		}
+		f.spent = append(f.spent, all.memory)
 	}
 	return out, nil
+}
+
+// spend gives the memory of the rows back, for other queries to use.
+func (f *fused) spend() {
+	for _, memory := range f.spent {
+		f.run.q.Budget.pool.arrays.put(memory)
+	}
+	f.spent = nil
 }
 
 // release gives back what the sink counted.
@@ -293,6 +307,7 @@ func (r *Run) aggregation(n *plan.Aggregate, src *rowSource, g function.Grid) *j
 				m.Rows = append(m.Rows, row)
 			}
 		}
+		f.spend()
 		return r.hold(m, f.where)
 	}
 	return &job{src: src, sink: f, end: end, result: result, drop: f.release, done: f.release}

@@ -21,7 +21,7 @@ func (f *fused) beginOrdered(series, groups int) (lanes int, err error) {
 	if err := f.run.q.Budget.takeBytes(need, f.where); err != nil {
 		return 0, err
 	}
-	p.v = make([]float64, series*p.steps)
+	p.v = f.run.q.Budget.pool.arrays.get(series * p.steps)
 	p.present = make([]uint64, series*p.words)
 	p.partial = make([]bool, series)
 	f.rows = p

@@ -14,6 +14,8 @@ type Pool struct {
 	mu                 sync.Mutex // guards all below
 	general, essential int64
 	refused            int64
+
+	arrays arrays
 }
 
 // The bounds of what a budget takes from its pool at once, in bytes: enough
