@@ -97,7 +97,7 @@ func New(o Options, d Deps) (*Limits, error) {
 		})
 	}
 	for _, c := range []prometheus.Collector{
-		l.refused, l.over,
+		l.refused, l.over, newCulprits(l),
 		gauge("series_max", "Active series over which a tenant gets no new ones; 0: no limit.", func() float64 { return float64(l.options.SeriesMax) }),
 		gauge("sketches", "Labels whose values are estimated, 1 KiB each.", func() float64 { return float64(len(l.controller.values)) }),
 		gauge("sketches_max", "Labels whose values may be estimated at one time.", func() float64 { return sketchesMax }),

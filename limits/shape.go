@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -40,7 +39,7 @@ func (l *Limits) Shape(id tenant.ID, _ series.Key, lset labels.Labels, merges bo
 		l.refused.WithLabelValues(storage.ReasonCardinality.String()).Inc()
 		return lset, false, storage.ReasonCardinality
 	}
-	return reshaped(lset, slices.Compact(over), policy, s.Buckets), true, storage.ReasonNone
+	return reshaped(lset, over, policy, s.Buckets), true, storage.ReasonNone
 }
 
 // reshaped returns lset with other values of some labels, or without them.

@@ -3,6 +3,7 @@ package limits
 import (
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ type values struct {
 	max     uint64
 	policy  Policy
 	example string
+	job     string    // of the series with the example
 	told    time.Time // when an event last said so
 }
 
@@ -92,41 +94,58 @@ func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, s *Sco
 	if p.metric == "" {
 		return dst
 	}
-	dst = l.tooManyOfLocked(dst, &c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+	var buf [16]sighting
+	seen := buf[:0]
 	if p.instance != "" {
-		dst = l.tooManyOfLocked(dst, &c.targets, scope(p), s.TargetValuesMax, lset, s, now)
+		dst, seen = l.tooManyOfLocked(dst, seen, &c.targets, scope(p), s.TargetValuesMax, lset, s, now)
+	}
+	dst, seen = l.tooManyOfLocked(dst, seen, &c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+	for _, x := range seen {
+		if s.Policy == Report || !slices.Contains(dst, x.name) {
+			x.values.sketch.add(x.hash)
+		}
 	}
 	return dst
 }
 
-// tooManyOfLocked is tooManyLocked within one scope.
-func (l *Limits) tooManyOfLocked(dst []string, counts *counter, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) []string {
+// sighting is a value of a watched label that counts there if it comes in.
+type sighting struct {
+	name   string
+	hash   uint64
+	values *values
+}
+
+// tooManyOfLocked is tooManyLocked within one scope. It looks at no labels of
+// dst, whose values do not come in for a narrower scope's limit: a target over
+// its own limit must not use up the metric's.
+func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, counts *counter, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) ([]string, []sighting) {
 	key := x.key()
 	n := counts.add(key, 1)
 	if n == 1 && l.index != nil { // what was there before this process counts, too
 		n = counts.add(key, uint32(l.index.CountSeries(x.tenant, int(min(most, 1<<31)), x.labels()...)))
 	}
 	if uint64(n)*2 < most {
-		return dst
+		return dst, seen
+	}
+	narrower := dst
+	if s.Policy == Report {
+		narrower = nil // they do come in
 	}
 	lset.Range(func(label labels.Label) {
-		if !isWatched(label.Name) {
+		if !isWatched(label.Name) || slices.Contains(narrower, label.Name) {
 			return
 		}
 		v := l.valuesLocked(watched{x, label.Name}, now)
 		if v == nil {
 			return
 		}
-		over := v.sketch.estimate() >= most && !l.knownLocked(x, label)
-		if !over || s.Policy == Report {
-			v.sketch.add(xxhash.Sum64String(label.Value))
-		}
-		if over {
+		seen = append(seen, sighting{label.Name, xxhash.Sum64String(label.Value), v})
+		if v.sketch.estimate() >= most && !l.knownLocked(x, label) {
 			dst = append(dst, label.Name)
-			v.note(l.logger, watched{x, label.Name}, label.Value, most, s.Policy, now)
+			v.note(l.logger, watched{x, label.Name}, lset.Get(model.JobLabel), label.Value, most, s.Policy, now)
 		}
 	})
-	return dst
+	return dst, seen
 }
 
 // knownLocked tells whether a series of the scope has the value.
@@ -186,7 +205,7 @@ func (x scope) clone() scope {
 const exampleMax = 200
 
 // note counts a series with a value too many, and says so once in a while.
-func (v *values) note(logger *slog.Logger, w watched, value string, most uint64, p Policy, now time.Time) {
+func (v *values) note(logger *slog.Logger, w watched, job, value string, most uint64, p Policy, now time.Time) {
 	if v.since.IsZero() {
 		v.since = now
 	}
@@ -195,16 +214,17 @@ func (v *values) note(logger *slog.Logger, w watched, value string, most uint64,
 	if now.Sub(v.told) < refillEvery {
 		return
 	}
-	v.told, v.example = now, strings.ToValidUTF8(value[:min(len(value), exampleMax)], "")
+	v.told, v.example, v.job = now, strings.ToValidUTF8(value[:min(len(value), exampleMax)], ""), strings.Clone(job)
 	logger.Warn("a label has more values than its limit", "tenant", string(w.tenant), "metric", w.metric, "label", w.label,
-		"job", w.job, "instance", w.instance, "values", v.sketch.estimate(), "limit", most, "policy", string(p), "example", v.example)
+		"job", v.job, "instance", w.instance, "values", v.sketch.estimate(), "limit", most, "policy", string(p), "example", v.example)
 }
 
 // Excess is a label that has more values than it may have.
 type Excess struct {
 	Tenant tenant.ID
 	Metric string
-	// Job and Instance are set where it is the limit of one target.
+	// Job is that of the series that Example is of. Instance is set where it is the
+	// limit of one target.
 	Job, Instance string
 	Label         string
 	// Values is about how many there are, Max how many there may be.
@@ -217,6 +237,13 @@ type Excess struct {
 	Example string // such a value, or its beginning
 }
 
+func (w watched) excess(v *values) Excess {
+	return Excess{
+		Tenant: w.tenant, Metric: w.metric, Job: v.job, Instance: w.instance, Label: w.label, Values: v.sketch.estimate(), Max: v.max,
+		Series: v.series, Policy: v.policy, Since: v.since, Example: v.example,
+	}
+}
+
 // Excesses returns the labels of a tenant that have, or were asked to have, more
 // values than they may, in no order.
 func (l *Limits) Excesses(id tenant.ID) []Excess {
@@ -225,10 +252,7 @@ func (l *Limits) Excesses(id tenant.ID) []Excess {
 	var out []Excess
 	for w, v := range maps.All(l.controller.values) {
 		if w.tenant == id && v.series > 0 {
-			out = append(out, Excess{
-				Tenant: id, Metric: w.metric, Job: w.job, Instance: w.instance, Label: w.label, Values: v.sketch.estimate(), Max: v.max,
-				Series: v.series, Policy: v.policy, Since: v.since, Example: v.example,
-			})
+			out = append(out, w.excess(v))
 		}
 	}
 	return out

@@ -143,6 +143,65 @@ func TestTargetValues(t *testing.T) {
 	}
 }
 
+// TestTargetTakesNothing: the values that a target over its limit offers in vain
+// use up nothing of what others of its metric may have.
+func TestTargetTakesNothing(t *testing.T) {
+	for _, policy := range []limits.Policy{limits.Refuse, limits.DropLabel, limits.Replace, limits.Hash} {
+		s, _ := newShop(t, limits.Options{Scoped: limits.Scoped{TargetValuesMax: 50, ValuesMax: 500, Policy: policy}}, nil)
+		for i := range 3000 {
+			s.offer(user("m", "a", i), true)
+		}
+		for i := range 40 {
+			if lset := user("m", "b", 10_000+i); s.offer(lset, true) != lset.String() {
+				t.Fatalf("%s: value %d of another target is one too many", policy, i)
+			}
+		}
+		x := s.Excesses(tenant.Default)
+		if len(x) != 1 || x[0].Instance != "a" || x[0].Job != "app" {
+			t.Errorf("%s: excesses %+v", policy, x)
+		}
+	}
+}
+
+// TestCulpritsAreNamed: the metric that names labels has some alone.
+func TestCulpritsAreNamed(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	l, err := limits.New(limits.Options{Scoped: limits.Scoped{ValuesMax: 5}}, limits.Deps{Registerer: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shop{Limits: l}
+	l.Follow(counts{series: &s.have})
+	for metric := range 30 {
+		for i := range 20 + metric {
+			s.offer(labels.FromStrings("__name__", fmt.Sprint("m", metric), "job", "app\"\n", "user", fmt.Sprint("u", i)), true)
+		}
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "nilometer_limits_label_series_over" {
+			continue
+		}
+		if n := len(f.Metric); n != 20 {
+			t.Errorf("%d labels are named", n)
+		}
+		for _, m := range f.Metric {
+			is := map[string]string{}
+			for _, l := range m.Label {
+				is[l.GetName()] = l.GetValue()
+			}
+			if is["job"] != "app\"\n" || is["label"] != "user" || is["tenant"] != "default" || m.Gauge.GetValue() < 20 {
+				t.Errorf("named: %v", m)
+			}
+		}
+		return
+	}
+	t.Error("the metric is missing")
+}
+
 // TestRuleOfAMetric: another policy for one metric alone.
 func TestRuleOfAMetric(t *testing.T) {
 	s, _ := newShop(t, limits.Options{Rules: []limits.Rule{{Metric: "m", Scoped: limits.Scoped{ValuesMax: 20, Policy: limits.Refuse}}}}, nil)
