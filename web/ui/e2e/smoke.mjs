@@ -110,7 +110,15 @@ async function status(page) {
   await page.getByText("go version").waitFor({ timeout: patienceMs });
 }
 
-const pages = { home, targets, alerts, status };
+async function cardinality(page) {
+  await page.goto(`${base}/cardinality?of=jobs`);
+  await page.locator("table[data-rows] tbody tr").first().waitFor({ timeout: patienceMs })
+    .catch(() => { throw new Error("Cardinality counts no series"); });
+  await page.getByRole("button", { name: "Metrics" }).click();
+  check(new URL(page.url()).searchParams.get("of") === "metrics", "the address does not hold what is counted");
+}
+
+const pages = { home, targets, alerts, cardinality, status };
 
 async function main() {
   mkdirSync(dir, { recursive: true });
@@ -138,7 +146,7 @@ async function main() {
     refused = false;
 
     await page.emulateMedia({ colorScheme: "dark" });
-    for (const name of ["home", "alerts", "targets"]) {
+    for (const name of ["home", "alerts", "cardinality", "targets"]) {
       await pages[name](page);
       await shot(page, `${name}-dark`);
     }

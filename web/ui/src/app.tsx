@@ -5,6 +5,7 @@ import { Link } from "./components/Link";
 import { ThemeButton } from "./components/ThemeButton";
 import { prefix } from "./page";
 import { AlertsPage } from "./pages/alerts/AlertsPage";
+import { CardinalityPage } from "./pages/cardinality/CardinalityPage";
 import { HomePage } from "./pages/home/HomePage";
 import { QueryPage } from "./pages/query/QueryPage";
 import { StatusPage } from "./pages/status/StatusPage";
@@ -23,11 +24,12 @@ const routes: Route[] = [
   { path: "/query", title: "Query", icon: "query", page: QueryPage },
   { path: "/targets", title: "Targets", icon: "targets", page: TargetsPage },
   { path: "/alerts", title: "Alerts", icon: "alerts", page: AlertsPage },
+  { path: "/cardinality", title: "Cardinality", icon: "cardinality", page: CardinalityPage },
   { path: "/status", title: "Status", icon: "status", page: StatusPage },
 ];
 
 // Addresses that Prometheus' links have.
-const aliases: Record<string, string> = { "/graph": "/query", "/rules": "/alerts", "/index.html": "/" };
+const aliases: Record<string, string> = { "/graph": "/query", "/rules": "/alerts", "/index.html": "/", "/tsdb-status": "/cardinality" };
 
 export function App() {
   const path = aliases[place.value.path] ?? place.value.path;

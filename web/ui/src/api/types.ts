@@ -141,3 +141,46 @@ export interface ActiveQuery {
 }
 
 export type Info = Record<string, string | number | boolean | null>;
+
+/** Something that series have in common, and how many they are. */
+export interface Cardinal {
+  name: string;
+  series: number;
+  newSeries: number;
+  samplesPerSecond: number;
+  growth: number; // may be negative
+}
+
+export interface Ranking {
+  bySeries: Cardinal[];
+  byChurn: Cardinal[];
+  bySamplesPerSecond: Cardinal[];
+  byGrowth: Cardinal[];
+}
+
+/** A label with more values than its limit. */
+export interface OverLimit {
+  metric: string;
+  label: string;
+  job?: string;
+  instance?: string;
+  values: number; // about
+  limit: number;
+  newSeries: number;
+  policy: string;
+  since: string;
+  example: string;
+}
+
+export interface TsdbStatus {
+  headStats: { numSeries: number; numLabelPairs: number; chunkCount: number };
+  labelValueCountByLabelName: { name: string; value: number }[];
+  metrics: Ranking;
+  labels: Ranking;
+  labelPairs: Ranking;
+  jobs: Ranking;
+  targets: Ranking;
+  churnSince: string | null;
+  growthSince: string | null;
+  overLimit: OverLimit[];
+}

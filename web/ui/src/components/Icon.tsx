@@ -1,7 +1,7 @@
 // The icons in use, by what they mean here.
 
 import {
-  IconAlertTriangle, IconBell, IconCircleCheck, IconClock, IconDeviceDesktop, IconHelpCircle, IconHome, IconInfoCircle,
+  IconAlertTriangle, IconBell, IconChartBar, IconCircleCheck, IconClock, IconDeviceDesktop, IconHelpCircle, IconHome, IconInfoCircle,
   IconMoon, IconPlus, IconServer, IconSun, IconTarget, IconTerminal2, IconTrash, IconXboxX,
 } from "@tabler/icons-preact";
 
@@ -10,6 +10,7 @@ const icons = {
   query: IconTerminal2,
   targets: IconTarget,
   alerts: IconBell,
+  cardinality: IconChartBar,
   status: IconServer,
   auto: IconDeviceDesktop,
   light: IconSun,
