@@ -59,6 +59,11 @@ func checkConfig(streams Streams, file string) error {
 			return fmt.Errorf("%s: nilometer.alerting.config_file: %w", file, err)
 		}
 	}
+	for _, n := range c.Notices() {
+		if _, err := fmt.Fprintf(streams.Err, "%s\n", n.Error()); err != nil {
+			return err
+		}
+	}
 	_, err = fmt.Fprintf(streams.Out, "%s: valid: %d scrape configs, %d rule files with %d rules\n",
 		file, len(c.ScrapeConfigs), len(rules), ruleCount(rules...))
 	return err

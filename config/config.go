@@ -40,23 +40,25 @@ type Config struct {
 	// directory. Builtin rule files are named in Nilometer.
 	RuleFiles []string          `yaml:"rule_files"`
 	Storage   PrometheusStorage `yaml:"storage"`
-	Nilometer Nilometer         `yaml:"nilometer"`
-}
 
-func (*Config) laterKeys() []string {
-	return []string{
-		"runtime", "alerting", "tracing",
-		"remote_write", "remote_read", "otlp",
-	}
+	Alerting    PrometheusAlerting `yaml:"alerting"`
+	Runtime     Runtime            `yaml:"runtime"`
+	RemoteWrite []*RemoteWrite     `yaml:"remote_write"`
+	RemoteRead  []*RemoteRead      `yaml:"remote_read"`
+	OTLP        *OTLP              `yaml:"otlp"`
+	Tracing     *Tracing           `yaml:"tracing"`
+
+	Nilometer Nilometer `yaml:"nilometer"`
+
+	notices []Notice
 }
 
 // PrometheusStorage is the section of Prometheus; settings of the database are
 // in Storage.
 type PrometheusStorage struct {
-	TSDB PrometheusTSDB `yaml:"tsdb"`
+	TSDB      PrometheusTSDB `yaml:"tsdb"`
+	Exemplars *Exemplars     `yaml:"exemplars"`
 }
-
-func (*PrometheusStorage) laterKeys() []string { return []string{"exemplars"} }
 
 // PrometheusTSDB holds what Prometheus sets for its database in the file.
 type PrometheusTSDB struct {
@@ -338,6 +340,15 @@ func (c *Config) check(report func(path, text string)) {
 	checkPatterns("rule_files", c.RuleFiles, report)
 	checkPatterns("scrape_config_files", c.ScrapeConfigFiles, report)
 	c.checkStorage(report)
+	c.checkRemotes(report)
+	c.Alerting.check(c.Global.scheme(), report)
+	c.Runtime.check("runtime", report)
+	if c.OTLP != nil {
+		c.OTLP.check("otlp", c.Global.scheme(), report)
+	}
+	if c.Tracing != nil {
+		c.Tracing.check("tracing", report)
+	}
 	jobs := map[string]int{}
 	for i, sc := range c.ScrapeConfigs {
 		path := fmt.Sprintf("scrape_configs[%d]", i)
@@ -412,11 +423,7 @@ func (c *ScrapeConfig) check(path string, report func(path, text string)) {
 	for i, static := range c.StaticConfigs {
 		static.check(fmt.Sprintf("%s.static_configs[%d]", path, i), report)
 	}
-	for i, sd := range c.FileSDConfigs {
-		if sd == nil || len(sd.Files) == 0 {
-			report(fmt.Sprintf("%s.file_sd_configs[%d].files", path, i), "is missing: name at least one file")
-		}
-	}
+	checkFiles(path, c.FileSDConfigs, report)
 }
 
 func checkRelabel(path string, rc *relabel.Config, scheme model.ValidationScheme, report func(path, text string)) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/nilometer/nilometer/discovery"
@@ -18,6 +19,12 @@ type sections interface {
 
 // section reads the entries of one way to find targets.
 func (c *ScrapeConfig) section(s *strict, key, val *yaml.Node, path string) bool {
+	return readDiscovery(s, key, val, path, &c.Discovery)
+}
+
+// readDiscovery adds the entries of a section of discovery to out; false: the key
+// is none.
+func readDiscovery(s *strict, key, val *yaml.Node, path string, out *[]discovery.Config) bool {
 	if !slices.Contains(discovery.Sections(), key.Value) {
 		return false
 	}
@@ -42,7 +49,30 @@ func (c *ScrapeConfig) section(s *strict, key, val *yaml.Node, path string) bool
 			continue
 		}
 		s.checkKeys(entry, sd.Type(), at)
-		c.Discovery = append(c.Discovery, sd)
+		*out = append(*out, sd)
 	}
 	return true
+}
+
+// setDiscoveryDirectory joins relative paths with a directory.
+func setDiscoveryDirectory(dir string, others []discovery.Config, files []*FileSDConfig) {
+	for _, sd := range others {
+		sd.SetDirectory(dir)
+	}
+	for _, sd := range files {
+		if sd == nil {
+			continue
+		}
+		for i, f := range sd.Files {
+			sd.Files[i] = commonconfig.JoinDir(dir, f)
+		}
+	}
+}
+
+func checkFiles(path string, files []*FileSDConfig, report func(path, text string)) {
+	for i, sd := range files {
+		if sd == nil || len(sd.Files) == 0 {
+			report(fmt.Sprintf("%s.file_sd_configs[%d].files", path, i), "is missing: name at least one file")
+		}
+	}
 }

@@ -63,6 +63,9 @@ func Parse(content []byte, file string) (*Config, error) {
 		})
 		return nil, s.problems
 	}
+	c.note(func(loses bool, path, text string) {
+		c.notices = append(c.notices, Notice{Problem: c.problem(file, root, path, text), Loses: loses})
+	})
 	return c, nil
 }
 
@@ -143,6 +146,7 @@ func (c *Config) setDirectory(dir string) {
 	c.Global.QueryLogFile = commonconfig.JoinDir(dir, c.Global.QueryLogFile)
 	c.Global.FailureLogFile = commonconfig.JoinDir(dir, c.Global.FailureLogFile)
 	c.Nilometer.Alerting.ConfigFile = commonconfig.JoinDir(dir, c.Nilometer.Alerting.ConfigFile)
+	c.Alerting.setDirectory(dir)
 	for _, sc := range c.ScrapeConfigs {
 		if sc != nil {
 			sc.setDirectory(dir)
@@ -153,15 +157,5 @@ func (c *Config) setDirectory(dir string) {
 func (c *ScrapeConfig) setDirectory(dir string) {
 	c.HTTPClient.SetDirectory(dir)
 	c.FailureLogFile = commonconfig.JoinDir(dir, c.FailureLogFile)
-	for _, sd := range c.Discovery {
-		sd.SetDirectory(dir)
-	}
-	for _, sd := range c.FileSDConfigs {
-		if sd == nil {
-			continue
-		}
-		for i, f := range sd.Files {
-			sd.Files[i] = commonconfig.JoinDir(dir, f)
-		}
-	}
+	setDiscoveryDirectory(dir, c.Discovery, c.FileSDConfigs)
 }

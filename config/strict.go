@@ -44,10 +44,6 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// later is implemented by sections with keys of Prometheus that this version
-// does not understand yet: refusing them by name beats ignoring them.
-type later interface{ laterKeys() []string }
-
 // strict decodes YAML into structs, and reports every unknown key and bad
 // value with its line and path, where a plain decoder stops at the first error
 // and knows no line for most.
@@ -124,7 +120,7 @@ func (s *strict) mapping(n *yaml.Node, v reflect.Value, path string, depth int) 
 		index, ok := fields[key.Value]
 		if !ok {
 			if has, other := v.Addr().Interface().(sections); !other || !has.section(s, key, val, join(path, key.Value)) {
-				s.unknown(key, v.Addr().Interface(), fields, path)
+				s.unknown(key, fields, path)
 			}
 			continue
 		}
@@ -164,22 +160,14 @@ func (s *strict) checkKeys(n *yaml.Node, t reflect.Type, path string) {
 		}
 		index, ok := fields[key.Value]
 		if !ok {
-			s.unknown(key, nil, fields, path)
+			s.unknown(key, fields, path)
 			continue
 		}
 		s.checkKeys(val, t.FieldByIndex(index).Type, join(path, key.Value))
 	}
 }
 
-func (s *strict) unknown(key *yaml.Node, section any, fields map[string][]int, path string) {
-	if l, ok := section.(later); ok {
-		for _, k := range l.laterKeys() {
-			if k == key.Value {
-				s.report(key, join(path, key.Value), "not supported yet by this version: remove the key to start without it")
-				return
-			}
-		}
-	}
+func (s *strict) unknown(key *yaml.Node, fields map[string][]int, path string) {
 	if near := nearest(key.Value, fields); near != "" {
 		s.report(key, join(path, key.Value), "unknown key; did you mean %q?", near)
 		return

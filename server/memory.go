@@ -42,7 +42,19 @@ func pace(liveBytes uint64) int {
 
 // pacer keeps the garbage collector at its pace. After each collection it looks at
 // what lives: a fixed percentage of little would be forgotten when there is much.
-type pacer struct{ stopped atomic.Bool }
+type pacer struct {
+	stopped atomic.Bool
+	fixed   atomic.Int64 // what runtime.gogc says; 0: nothing
+}
+
+// fix holds the collector at a percentage from now on; 0 gives it back its pace
+// with the next collection.
+func (p *pacer) fix(percent int) {
+	p.fixed.Store(int64(percent))
+	if percent != 0 {
+		debug.SetGCPercent(percent)
+	}
+}
 
 // begin sets the pace when a start is over, and keeps it until stop.
 func (p *pacer) begin() {
@@ -65,7 +77,10 @@ func (p *pacer) next(was int) {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
 	percent := pace(live[0].Value.Uint64())
-	if percent < was || percent > was+was/8 { // each change stops the world for a moment
+	switch {
+	case p.fixed.Load() != 0:
+		was = 0
+	case percent < was || percent > was+was/8: // each change stops the world for a moment
 		debug.SetGCPercent(percent)
 		was = percent
 	}

@@ -68,6 +68,8 @@ func (s *server) apply(c *config.Config) error {
 	if ruleErr != nil {
 		s.logger.Error("rule files not read, their last good version goes on", "err", ruleErr)
 	}
+	s.pacer.fix(c.Runtime.GoGC)
+	s.tellNotices(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.retention = keep.Time

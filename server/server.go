@@ -75,6 +75,8 @@ type server struct {
 	self     scrape.Source
 	host     scrape.Source
 
+	unsupported *prometheus.GaugeVec // entries of the configuration, by section
+
 	reloading sync.Mutex // one reload at a time
 	sources   sources
 
@@ -83,6 +85,7 @@ type server struct {
 	reloadedOK bool
 	reloadedAt time.Time
 	lastRules  map[string]rules.File // the last good version of each rule file
+	notices    []string
 }
 
 // Run runs the server until ctx ends.
@@ -136,6 +139,9 @@ func load(opts Options) (*config.Config, error) {
 // fails.
 func (s *server) open(ctx context.Context, conf *config.Config) (err error) {
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(s.opts))
+	if s.unsupported, err = newNotices(s.registry); err != nil {
+		return err
+	}
 	s.memoryLimit, s.setHeap = memoryLimit(conf, s.logger)
 	if s.queries, err = s.queryOptions(conf, s.memoryLimit); err != nil {
 		return fmt.Errorf("limits of queries: %w", err)

@@ -39,6 +39,8 @@ type Server interface {
 	Reload(ctx context.Context) error
 	// Reloaded tells whether the last reload succeeded, and when one last did.
 	Reloaded() (ok bool, at time.Time)
+	// Notices are what of the configuration is not carried out, a text each.
+	Notices() []string
 	DataDir() string
 	// Retention is how long samples are kept, as users write it.
 	Retention() string

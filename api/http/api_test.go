@@ -35,6 +35,7 @@ type process struct {
 func (p *process) Ready() error                 { return p.ready }
 func (p *process) Reload(context.Context) error { p.reloads++; return p.reload }
 func (p *process) Reloaded() (bool, time.Time)  { return p.reload == nil, time.Unix(1000, 0) }
+func (p *process) Notices() []string            { return []string{"f.yml:3: remote_write[0]: not sent"} }
 func (p *process) DataDir() string              { return "/data" }
 func (p *process) Retention() string            { return "30d" }
 

@@ -211,9 +211,15 @@ func TestStatus(t *testing.T) {
 		"/api/v1/status/runtimeinfo": {"startTime": "1970-01-01T00:08:20Z", "reloadConfigSuccess": true, "lastConfigTime": "1970-01-01T00:16:40Z", "storageRetention": "30d", "corruptionCount": 0.0},
 	} {
 		_, answer, _ := s.do(http.MethodGet, path, "")
-		var got struct{ Data map[string]any }
+		var got struct {
+			Data     map[string]any
+			Warnings []string
+		}
 		if err := json.Unmarshal([]byte(answer), &got); err != nil {
 			t.Fatalf("%s: %v: %s", path, err, answer)
+		}
+		if notices := strings.Join(got.Warnings, " "); strings.HasSuffix(path, "runtimeinfo") && notices != "f.yml:3: remote_write[0]: not sent" {
+			t.Errorf("%s: warnings %q", path, notices)
 		}
 		for key, v := range want {
 			if got.Data[key] != v {

@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/prometheus/prometheus/util/annotations"
 )
 
 // Build names the program, as /api/v1/status/buildinfo says it.
@@ -40,14 +43,19 @@ func (a *API) buildInfo(*http.Request) (answer, error) {
 // apiVersion is the release of Prometheus whose API is followed.
 const apiVersion = "3.15.0"
 
-// runtimeInfo answers /api/v1/status/runtimeinfo.
+// runtimeInfo answers /api/v1/status/runtimeinfo; what of the configuration is not
+// carried out stands beside it as warnings.
 func (a *API) runtimeInfo(*http.Request) (answer, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = ""
 	}
 	loaded, at := a.deps.Server.Reloaded()
-	return answer{data: map[string]any{
+	var notes annotations.Annotations
+	for _, n := range a.deps.Server.Notices() {
+		notes.Add(errors.New(n))
+	}
+	return answer{warnings: notes, data: map[string]any{
 		"startTime":           a.deps.Started.UTC(),
 		"CWD":                 a.deps.Server.DataDir(),
 		"hostname":            host,

@@ -1,6 +1,6 @@
-import { ApiError, get } from "../../api/client";
+import { type Answer, ApiError, get, type Notes } from "../../api/client";
 import type { Info } from "../../api/types";
-import { Notice } from "../../components/Notice";
+import { AnswerNotes, Notice } from "../../components/Notice";
 import { formatMoment } from "../../model/time";
 import { formatValue } from "../../model/units";
 import { usePoll } from "../../poll";
@@ -9,12 +9,13 @@ import { ActiveQueries } from "./ActiveQueries";
 interface Status {
   build: Info | undefined;
   runtime: Info | undefined;
+  notes: Notes;
 }
 
 /** One part of the status; undefined from a server that does not have it. */
-async function part(endpoint: string, signal: AbortSignal): Promise<Info | undefined> {
+async function part(endpoint: string, signal: AbortSignal): Promise<Answer<Info> | undefined> {
   try {
-    return (await get<Info>(endpoint, {}, signal)).data;
+    return await get<Info>(endpoint, {}, signal);
   } catch (err) {
     if (err instanceof ApiError && err.kind === "not_found") return undefined;
     throw err;
@@ -23,7 +24,7 @@ async function part(endpoint: string, signal: AbortSignal): Promise<Info | undef
 
 async function ask(signal: AbortSignal): Promise<Status> {
   const [build, runtime] = await Promise.all([part("status/buildinfo", signal), part("status/runtimeinfo", signal)]);
-  return { build, runtime };
+  return { build: build?.data, runtime: runtime?.data, notes: runtime ?? { warnings: [], infos: [] } };
 }
 
 /** What runs here: the build, the running process, and its queries. */
@@ -33,6 +34,7 @@ export function StatusPage() {
     <>
       <div class="heading"><h1>Status</h1></div>
       {error && <Notice kind="bad">{error}</Notice>}
+      {data && <AnswerNotes notes={data.notes} />}
       {!data && !error && <p class="soft">Reading…</p>}
       {data && (
         <div class="status-grid">
