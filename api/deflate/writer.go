@@ -56,7 +56,7 @@ type Part struct {
 // Compress makes p the part of a text, which must stay as it is while p is in use.
 func (p *Part) Compress(text []byte) {
 	p.text = text
-	p.w.out, p.w.acc, p.w.n = p.w.out[:0], 0, 0
+	p.w.out, p.w.acc, p.w.n = slices.Grow(p.w.out[:0], len(text)/2), 0, 0
 	p.w.compress(text)
 }
 

@@ -14,6 +14,8 @@ const (
 	twoPoints    = 4096
 	taskPoints   = 1024
 	seriesPoints = 2048
+	// taskBytes is what the text of a task has room for at first.
+	taskBytes = 48 << 10
 )
 
 // worthTwo tells whether a second goroutine is worth its start.
@@ -65,7 +67,7 @@ func (w *written) write(m []promql.Series, from, to int, zip bool) {
 // writes the one that follows; it ends before anything more is sent.
 func appendByTwo(dst []byte, m []promql.Series, out *sink) []byte {
 	zip := out.zip != nil
-	own, other := &written{}, &written{}
+	own, other := &written{text: make([]byte, 0, taskBytes)}, &written{text: make([]byte, 0, taskBytes)}
 	for from := 0; from < len(m) && !out.broken(); {
 		to, long := task(m, from)
 		next, nextLong := task(m, to)
