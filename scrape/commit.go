@@ -18,6 +18,7 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 	if err := s.learnVersions(ctx); err != nil {
 		return err
 	}
+	s.keepUp(w)
 	s.batches(w, t, whole)
 	prepared := make([]storage.Prepared, 0, len(w.batches))
 	abort := func() {
@@ -37,6 +38,7 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 		abort()
 		return fmt.Errorf("store scrape: %w", err)
 	}
+	s.stored()
 	for i, p := range prepared {
 		r, b := p.Result(), &w.batches[i].Batch
 		out.stored += r.Appended

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"math"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -13,9 +14,26 @@ import (
 // Several lines of a body may have one series: those that a limit gave other
 // labels than they came with. Their samples make one, as merge says.
 
-// merged are the slots of a group that lines may share, and whether their
-// samples are added up.
-type merged map[uint32]bool
+//
+// A sum of counters falls when one of them goes away, which is no reset: what it
+// has fallen by is kept and added from then on, so that it never falls while the
+// target is scraped. A counter that begins anew looks the same, and what it has
+// counted until it is seen is lost; a start of the server forgets what was kept.
+
+// merged are the slots of a group that lines may share.
+type merged map[uint32]*shared
+
+// shared is what is known of such a slot.
+type shared struct {
+	sum bool // the samples of its lines are added up
+	// Of a sum, as of the newest sample stored: what its lines added up to, and
+	// what is added for those that fell. next are those of the present scrape.
+	last, kept float64
+	next       struct {
+		there      bool
+		last, kept float64
+	}
+}
 
 // shares notes that the series of lset has been given other labels.
 func (s *sink) shares(w *work, group int, lset labels.Labels, slot storage.Slot) {
@@ -23,23 +41,25 @@ func (s *sink) shares(w *work, group int, lset labels.Labels, slot storage.Slot)
 	if g.merged == nil {
 		g.merged = merged{}
 	}
-	g.merged[uint32(slot)] = s.addsUp(w, lset.Get(model.MetricNameLabel))
+	if g.merged[uint32(slot)] == nil {
+		g.merged[uint32(slot)] = &shared{sum: s.addsUp(w, lset.Get(model.MetricNameLabel))}
+	}
 }
 
 // merge puts the sample of a line that shares its slot with one before together
 // with that: those of counters, and of what counts in histograms and summaries,
 // are added up; of others, gauges, the last stays. It returns false for a slot
 // that no line may share, and for native histograms, of which the first stays.
-func (s *sink) merge(g *groupWork, shared merged, slot uint32, v float64) bool {
-	sum, ok := shared[slot]
+func (s *sink) merge(g *groupWork, slots merged, slot uint32, v float64) bool {
+	sh, ok := slots[slot]
 	if !ok {
 		return false
 	}
-	at, ok := g.placeOf(shared, slot)
+	at, ok := g.placeOf(slots, slot)
 	if !ok {
 		return false
 	}
-	if sum {
+	if sh.sum {
 		v += g.values[at]
 	}
 	g.values[at] = v
@@ -47,19 +67,57 @@ func (s *sink) merge(g *groupWork, shared merged, slot uint32, v float64) bool {
 }
 
 // placeOf is where the sample of a shared slot is.
-func (g *groupWork) placeOf(shared merged, slot uint32) (int, bool) {
+func (g *groupWork) placeOf(slots merged, slot uint32) (int, bool) {
 	if g.places == nil {
 		g.places = map[uint32]int{}
 	}
 	for ; g.placed < len(g.slots); g.placed++ {
-		if at := uint32(g.slots[g.placed]); len(shared) > 0 {
-			if _, ok := shared[at]; ok {
+		if at := uint32(g.slots[g.placed]); len(slots) > 0 {
+			if _, ok := slots[at]; ok {
 				g.places[at] = g.placed
 			}
 		}
 	}
 	at, ok := g.places[slot]
 	return at, ok
+}
+
+// keepUp adds to the sums of a scrape what they have fallen by; stored makes that
+// what is known.
+func (s *sink) keepUp(w *work) {
+	for i, g := range s.groups {
+		if g == nil {
+			continue
+		}
+		gw := w.of(uint16(i))
+		for slot, sh := range g.merged {
+			sh.next.there = false
+			at, ok := gw.placeOf(g.merged, slot)
+			if !sh.sum || !ok {
+				continue
+			}
+			v := gw.values[at]
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				continue
+			}
+			sh.next.there, sh.next.last, sh.next.kept = true, v, sh.kept+max(sh.last-v, 0)
+			gw.values[at] = v + sh.next.kept
+		}
+	}
+}
+
+// stored is called when the scrape of the last keepUp is.
+func (s *sink) stored() {
+	for _, g := range s.groups {
+		if g == nil {
+			continue
+		}
+		for _, sh := range g.merged {
+			if sh.next.there {
+				sh.last, sh.kept = sh.next.last, sh.next.kept
+			}
+		}
+	}
 }
 
 // addsUp tells whether the values of a metric count something: by its type, and

@@ -53,3 +53,36 @@ func TestMergedSeries(t *testing.T) {
 		}
 	})
 }
+
+// TestMergedCountersNeverFall: a line that goes away takes nothing with it that it
+// has counted; gauges are what they are.
+func TestMergedCountersNeverFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, storagetest.MemoryOptions{Admitter: shaping{}}, nil)
+		e := &exporter{}
+		const types = "# TYPE hits counter\n# TYPE temp gauge\n"
+		bodies := []string{
+			"hits{user=\"b\"} 10\nhits{user=\"c\"} 100\ntemp{user=\"b\"} 50\n",
+			"hits{user=\"c\"} 103\ntemp{user=\"b\"} 40\n",                     // b is gone: 7 fewer
+			"hits{user=\"c\"} 105\nhits{user=\"d\"} 1\ntemp{user=\"b\"} 30\n", // another came
+			"hits{user=\"c\"} 2\nhits{user=\"d\"} 1\n",                        // c began anew
+			"", // all are gone
+			"hits{user=\"c\"} 5\nhits{user=\"d\"} NaN\n",
+			"hits{user=\"c\"} 6\nhits{user=\"d\"} 4\n",
+		}
+		e.set(types + bodies[0])
+		b.apply(one(e))
+		time.Sleep(time.Second)
+		for _, body := range bodies[1:] {
+			time.Sleep(10 * time.Second)
+			e.set(types + body)
+		}
+		time.Sleep(10 * time.Second)
+		got := b.dump(time.Time{}, labels.MustNewMatcher(labels.MatchRegexp, "__name__", "hits|temp"))
+		want := `{__name__="hits", ` + inst + `, user="other"}: 110 110 110 113 113 S NaN 120` + "\n" +
+			`{__name__="temp", ` + inst + `, user="other"}: 50 50 40 30 S`
+		if got != want {
+			t.Errorf("stored:\n%s\nwant:\n%s", got, want)
+		}
+	})
+}
