@@ -145,6 +145,9 @@ func (f *httpFetcher) readAll(r io.Reader, dst []byte) ([]byte, error) {
 	for {
 		if len(dst) == cap(dst) {
 			more := int64(max(cap(dst), bodySizeFirst))
+			if cap(dst) > bodyKeepMax { // twice 64 MiB, and the 64 beside them, are felt
+				more = int64(cap(dst) / 4)
+			}
 			if !f.budget.take(more) {
 				return dst, &limitError{what: "the memory for bodies of all scrapes under way (bytes)", max: f.budget.max, seen: f.budget.max + more}
 			}
