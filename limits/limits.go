@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -39,12 +40,12 @@ type Limits struct {
 	over    *prometheus.CounterVec // by policy
 	logger  *slog.Logger
 
-	mu      sync.Mutex // guards what follows
-	options Options
-	index   Index // nil until Follow
-	scopes  map[scope]*usage
+	options    atomic.Pointer[Options] // never changed, only replaced
+	controller *controller
 
-	controller controller
+	mu     sync.Mutex // guards what follows, and parts of the controller
+	index  Index      // nil until Follow
+	scopes map[scope]*usage
 }
 
 var _ storage.Admitter = (*Limits)(nil)
@@ -98,7 +99,7 @@ func New(o Options, d Deps) (*Limits, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		l.refused, l.over, newCulprits(l),
-		gauge("series_max", "Active series over which a tenant gets no new ones; 0: no limit.", func() float64 { return float64(l.options.SeriesMax) }),
+		gauge("series_max", "Active series over which a tenant gets no new ones; 0: no limit.", func() float64 { return float64(l.options.Load().SeriesMax) }),
 		gauge("sketches", "Labels whose values are estimated, 1 KiB each.", func() float64 { return float64(len(l.controller.values)) }),
 		gauge("sketches_max", "Labels whose values may be estimated at one time.", func() float64 { return sketchesMax }),
 	} {
@@ -114,9 +115,8 @@ func (l *Limits) Apply(o Options) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.options = o.withDefaults()
+	o = o.withDefaults()
+	l.options.Store(&o)
 	return nil
 }
 
@@ -131,12 +131,16 @@ func (l *Limits) Follow(index Index) {
 
 // Admit says whether a series that id does not have yet may come in.
 func (l *Limits) Admit(id tenant.ID, _ series.Key, lset labels.Labels) storage.Reason {
-	l.mu.Lock()
-	reason := shape(l.options, lset)
+	o := l.options.Load()
+	reason := shape(o, lset)
 	if reason == storage.ReasonNone {
-		reason = l.countLocked(placeOf(id, lset), time.Now())
+		var buf [4]limit
+		if ls := o.limitsOf(buf[:0], placeOf(id, lset)); len(ls) > 0 {
+			l.mu.Lock()
+			reason = l.countLocked(ls, time.Now())
+			l.mu.Unlock()
+		}
 	}
-	l.mu.Unlock()
 	if reason != storage.ReasonNone {
 		l.refused.WithLabelValues(reason.String()).Inc()
 	}
@@ -144,7 +148,7 @@ func (l *Limits) Admit(id tenant.ID, _ series.Key, lset labels.Labels) storage.R
 }
 
 // shape checks a label set by itself.
-func shape(o Options, lset labels.Labels) storage.Reason {
+func shape(o *Options, lset labels.Labels) storage.Reason {
 	n, ok := 0, true
 	lset.Range(func(x labels.Label) {
 		n++

@@ -98,10 +98,8 @@ func (x scope) labels() []labels.Label {
 }
 
 // countLocked takes one of the free places in every scope of a series, or in none.
-func (l *Limits) countLocked(p place, now time.Time) storage.Reason {
-	var buf [4]limit
+func (l *Limits) countLocked(ls []limit, now time.Time) storage.Reason {
 	var taken [4]*usage
-	ls := l.options.limitsOf(buf[:0], p)
 	for i, x := range ls {
 		u := l.usageLocked(x.scope, now)
 		if u.active+u.admitted >= x.max {

@@ -20,9 +20,13 @@ func (l *Limits) Shape(id tenant.ID, _ series.Key, lset labels.Labels, merges bo
 	if isReport(p.metric) {
 		return lset, false, storage.ReasonNone
 	}
+	s, now := l.options.Load().scoped(p), time.Now()
+	metric, target := l.watches(p, s, now)
+	if !metric && !target {
+		return lset, false, storage.ReasonNone
+	}
 	l.mu.Lock()
-	s := *l.options.scoped(p)
-	over := l.tooManyLocked(buf[:0], p, lset, &s, time.Now())
+	over := l.tooManyLocked(buf[:0], p, lset, metric, target, s, now)
 	l.mu.Unlock()
 	if len(over) == 0 {
 		return lset, false, storage.ReasonNone

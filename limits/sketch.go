@@ -3,6 +3,7 @@ package limits
 import (
 	"math"
 	"math/bits"
+	"sync/atomic"
 )
 
 // sketch estimates how many distinct hashes it was given: HyperLogLog (Flajolet
@@ -47,34 +48,43 @@ func (s *sketch) estimate() uint64 {
 
 // counter counts keys in a fixed number of cells: never too few, too many where
 // two keys share both of their cells' places with others (count-min, two rows).
+// Its methods are safe for concurrent use; of adds of one key at the same moment
+// one may be lost.
 type counter struct {
-	rows [2][]uint32
+	rows [2][]atomic.Uint32
 	mask uint64
 }
 
 func newCounter(cells int) counter { // a power of two
-	return counter{rows: [2][]uint32{make([]uint32, cells), make([]uint32, cells)}, mask: uint64(cells - 1)}
+	return counter{rows: [2][]atomic.Uint32{make([]atomic.Uint32, cells), make([]atomic.Uint32, cells)}, mask: uint64(cells - 1)}
 }
 
 // cells are the places of a key.
-func (c *counter) cells(key uint64) (a, b *uint32) {
+func (c *counter) cells(key uint64) (a, b *atomic.Uint32) {
 	return &c.rows[0][key&c.mask], &c.rows[1][key>>32&c.mask]
 }
 
 // add counts a key n times more and returns its count.
 func (c *counter) add(key uint64, n uint32) uint32 {
 	a, b := c.cells(key)
-	v := min(*a, *b)
+	v := min(a.Load(), b.Load())
 	v += min(n, math.MaxUint32-v)
-	*a, *b = max(*a, v), max(*b, v)
+	raise(a, v)
+	raise(b, v)
 	return v
+}
+
+// raise makes a cell at least v.
+func raise(cell *atomic.Uint32, v uint32) {
+	for old := cell.Load(); old < v && !cell.CompareAndSwap(old, v); old = cell.Load() {
+	}
 }
 
 // halve forgets half of what was counted.
 func (c *counter) halve() {
 	for _, row := range c.rows {
 		for i := range row {
-			row[i] /= 2
+			row[i].Store(row[i].Load() / 2)
 		}
 	}
 }

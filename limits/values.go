@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -49,17 +50,17 @@ type values struct {
 	told    time.Time // when an event last said so
 }
 
-// controller watches how many values labels have. It is guarded by the mutex of
-// its Limits.
+// controller watches how many values labels have. What is not counted by
+// counters is guarded by the mutex of its Limits.
 type controller struct {
-	metrics, targets counter // new series, by hash of the scope
-	halved           time.Time
+	metrics, targets counter      // new series, by hash of the scope
+	halved           atomic.Int64 // when they were, ns since the Unix epoch
 	values           map[watched]*values
 	evicted          time.Time
 }
 
-func newController() controller {
-	return controller{metrics: newCounter(metricCells), targets: newCounter(targetCells), values: map[watched]*values{}}
+func newController() *controller {
+	return &controller{metrics: newCounter(metricCells), targets: newCounter(targetCells), values: map[watched]*values{}}
 }
 
 // key is the hash of a scope.
@@ -83,23 +84,49 @@ func isWatched(name string) bool {
 	return true
 }
 
-// tooManyLocked appends the labels of a new series whose value is one too many.
-func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, s *Scoped, now time.Time) []string {
-	c := &l.controller
-	if now.Sub(c.halved) >= halveEvery {
+// watches counts a new series, and tells whether the labels of its metric, and
+// those of its metric and target, may have so many values that they are looked at.
+// Nearly every series stops here, without a lock.
+func (l *Limits) watches(p place, s *Scoped, now time.Time) (metric, target bool) {
+	if p.metric == "" {
+		return false, false
+	}
+	c := l.controller
+	if was := c.halved.Load(); now.UnixNano()-was >= int64(halveEvery) && c.halved.CompareAndSwap(was, now.UnixNano()) {
 		c.metrics.halve()
 		c.targets.halve()
-		c.halved = now
 	}
-	if p.metric == "" {
-		return dst
+	metric = l.isMany(&c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax)
+	target = p.instance != "" && l.isMany(&c.targets, scope(p), s.TargetValuesMax)
+	return metric, target
+}
+
+// isMany counts a new series of a scope, and tells whether there are half as many
+// as may have values of their own.
+func (l *Limits) isMany(counts *counter, x scope, most uint64) bool {
+	key := x.key()
+	n := counts.add(key, 1)
+	if n == 1 { // what was there before this process counts, too
+		l.mu.Lock()
+		if l.index != nil {
+			n = counts.add(key, uint32(l.index.CountSeries(x.tenant, int(min(most, 1<<31)), x.labels()...)))
+		}
+		l.mu.Unlock()
 	}
+	return uint64(n)*2 >= most
+}
+
+// tooManyLocked appends the labels of a new series whose value is one too many, in
+// the scopes that are watched.
+func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, metric, target bool, s *Scoped, now time.Time) []string {
 	var buf [16]sighting
 	seen := buf[:0]
-	if p.instance != "" {
-		dst, seen = l.tooManyOfLocked(dst, seen, &c.targets, scope(p), s.TargetValuesMax, lset, s, now)
+	if target {
+		dst, seen = l.tooManyOfLocked(dst, seen, scope(p), s.TargetValuesMax, lset, s, now)
 	}
-	dst, seen = l.tooManyOfLocked(dst, seen, &c.metrics, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+	if metric {
+		dst, seen = l.tooManyOfLocked(dst, seen, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+	}
 	for _, x := range seen {
 		if s.Policy == Report || !slices.Contains(dst, x.name) {
 			x.values.sketch.add(x.hash)
@@ -118,15 +145,7 @@ type sighting struct {
 // tooManyOfLocked is tooManyLocked within one scope. It looks at no labels of
 // dst, whose values do not come in for a narrower scope's limit: a target over
 // its own limit must not use up the metric's.
-func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, counts *counter, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) ([]string, []sighting) {
-	key := x.key()
-	n := counts.add(key, 1)
-	if n == 1 && l.index != nil { // what was there before this process counts, too
-		n = counts.add(key, uint32(l.index.CountSeries(x.tenant, int(min(most, 1<<31)), x.labels()...)))
-	}
-	if uint64(n)*2 < most {
-		return dst, seen
-	}
+func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) ([]string, []sighting) {
 	narrower := dst
 	if s.Policy == Report {
 		narrower = nil // they do come in
@@ -156,7 +175,7 @@ func (l *Limits) knownLocked(x scope, label labels.Label) bool {
 // valuesLocked returns what is known about a label, made and filled from the
 // index when it is time to; nil when there is no room for it now.
 func (l *Limits) valuesLocked(w watched, now time.Time) *values {
-	c := &l.controller
+	c := l.controller
 	v := c.values[w]
 	if v == nil {
 		if len(c.values) >= sketchesMax && !c.makeRoom(now) {

@@ -63,8 +63,9 @@ func rankingsOf(c *storage.Cardinality) [rankings]*storage.Ranking {
 	return [rankings]*storage.Ranking{&c.Metrics, &c.Labels, &c.Pairs, &c.Jobs, &c.Targets}
 }
 
-// Cardinality implements storage.CardinalityReader for what is in the head. A
-// call costs about 0.1 µs a series, one at a time.
+// Cardinality implements storage.CardinalityReader for what is in the head. Calls
+// are one at a time; of a million series, each with a label of its own, one took
+// half a second on two busy cores.
 func (db *DB) Cardinality(ctx context.Context, id tenant.ID, most int) (storage.Cardinality, error) {
 	if err := db.memory.wait(ctx); err != nil {
 		return storage.Cardinality{}, fmt.Errorf("count series: %w", err)
