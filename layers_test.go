@@ -43,7 +43,9 @@ var sameLayer = map[string][]string{
 	"scrape": {"discovery", "hostmetrics", "limits"},
 	"ingest": {"limits"},
 	"rules":  {"alerting"},
-	"cmd":    {"cli"},
+	// Alertmanagers are found as targets are.
+	"alerting": {"discovery"},
+	"cmd":      {"cli"},
 }
 
 // isolated packages are imported by nothing but what is listed: heavy

@@ -27,8 +27,10 @@ func (c *Config) note(notice func(loses bool, path, text string)) {
 	if c.Tracing != nil {
 		notice(true, "tracing", fmt.Sprintf("this version does not trace itself: %s gets no spans", c.Tracing.Endpoint))
 	}
-	if len(c.Alerting.Alertmanagers) > 0 {
-		notice(true, "alerting.alertmanagers", "this version does not send alerts to Alertmanagers: they get none; nilometer.alerting.config_file takes an alertmanager.yml")
+	for i, a := range c.Alerting.Alertmanagers {
+		if a.SigV4 != nil {
+			notice(true, fmt.Sprintf("alerting.alertmanagers[%d].sigv4", i), "this version does not sign requests: alerts are not sent to these Alertmanagers")
+		}
 	}
 	if c.Runtime.LogLevel != "" {
 		notice(false, "runtime.log_level", "not read: --log.level sets the level of the log")

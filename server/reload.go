@@ -90,6 +90,9 @@ func (s *server) applyParts(c *config.Config, files []rules.File) error {
 		err = s.rules.Apply(files, s.ruleOptions(c))
 	}
 	if err == nil {
+		err = s.sender.Apply(senderOptions(c))
+	}
+	if err == nil {
 		err = s.alerting.Apply(c.Nilometer.Alerting.ConfigFile, s.externalURL)
 	}
 	if err != nil {

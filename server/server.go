@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nilometer/nilometer/alerting"
+	"github.com/nilometer/nilometer/alerting/sender"
 	httpapi "github.com/nilometer/nilometer/api/http"
 	"github.com/nilometer/nilometer/config"
 	"github.com/nilometer/nilometer/hostmetrics"
@@ -72,6 +73,7 @@ type server struct {
 	scrapes  *scrape.Manager
 	rules    *rules.Manager
 	alerting *alerting.Manager
+	sender   *sender.Sender
 	self     scrape.Source
 	host     scrape.Source
 
@@ -213,8 +215,12 @@ func (s *server) run(ctx context.Context, conf *config.Config) error {
 	if err != nil {
 		return err
 	}
+	s.sender, err = sender.New(sender.Deps{Logger: s.logger, Registerer: s.registry, UserAgent: "Nilometer/" + s.opts.Version})
+	if err != nil {
+		return err
+	}
 	s.rules = rules.New(rules.Deps{
-		Engine: s.engine, Reader: s.db, Writer: s.db, Database: s.meta, Notifier: notifier{s.alerting, s.logger},
+		Engine: s.engine, Reader: s.db, Writer: s.db, Database: s.meta, Notifier: notifier{s.alerting, s.sender, s.logger},
 		Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry,
 	})
 	if err := s.apply(conf); err != nil {
@@ -247,6 +253,7 @@ func (s *server) serve(ctx context.Context, conf *config.Config, srv *http.Serve
 	g.Go(func() error { return s.scrapes.Run(flows) })
 	g.Go(func() error { return s.rules.Run(flows) })
 	g.Go(func() error { return s.alerting.Run(flows) })
+	g.Go(func() error { return s.sender.Run(flows) })
 	g.Go(func() error { s.watchReloads(flows); return nil })
 	g.Go(func() error {
 		select {
@@ -301,9 +308,10 @@ func (s *server) handler(conf *config.Config) http.Handler {
 	}, prefix)
 }
 
-// notifier hands the alerts of rules to alerting.
+// notifier hands the alerts of rules to alerting, inside and out.
 type notifier struct {
 	alerting *alerting.Manager
+	sender   *sender.Sender
 	logger   *slog.Logger
 }
 
@@ -313,6 +321,7 @@ func (n notifier) Notify(ctx context.Context, alerts []rules.Notification) {
 	for i, a := range alerts {
 		out[i] = alerting.Alert(a)
 	}
+	n.sender.Put(out)
 	if err := n.alerting.Put(ctx, out); err != nil {
 		n.logger.Error("alerts not handed over", "count", len(alerts), "err", err)
 	}

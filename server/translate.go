@@ -53,7 +53,7 @@ func (s *server) pools(c *config.Config) []scrape.PoolOptions {
 func pool(sc *config.ScrapeConfig) scrape.PoolOptions {
 	client := sc.HTTPClient
 	return scrape.PoolOptions{
-		Job: sc.JobName, Discovery: targets(sc),
+		Job: sc.JobName, Discovery: discoveryOptions(sc.StaticConfigs, sc.FileSDConfigs, sc.Discovery),
 		Interval: time.Duration(sc.ScrapeInterval), Timeout: time.Duration(sc.ScrapeTimeout),
 		Scheme: sc.Scheme, Path: sc.MetricsPath, Params: url.Values(sc.Params), HTTPClient: &client,
 		DisableCompression: !sc.EnableCompression, HonorLabels: sc.HonorLabels, IgnoreTimestamps: !sc.HonorTimestamps,
@@ -78,15 +78,14 @@ func protocols(names []string) []scrape.Protocol {
 	return out
 }
 
-func targets(sc *config.ScrapeConfig) discovery.Options {
-	var out discovery.Options
-	for _, static := range sc.StaticConfigs {
+func discoveryOptions(static []*config.StaticConfig, files []*config.FileSDConfig, others []discovery.Config) discovery.Options {
+	out := discovery.Options{Others: others}
+	for _, static := range static {
 		out.Static = append(out.Static, discovery.StaticGroup(static.Targets, labels.FromMap(static.Labels)))
 	}
-	for _, sd := range sc.FileSDConfigs {
+	for _, sd := range files {
 		out.File = append(out.File, file.Options{Files: sd.Files, RefreshInterval: time.Duration(sd.RefreshInterval)})
 	}
-	out.Others = sc.Discovery
 	return out
 }
 
