@@ -24,7 +24,7 @@ VICTORIA_METRICS := v1.150.0
 
 FUZZTIME ?= 3s
 
-.PHONY: help run build light web test check unit discovery race fuzz cross e2e browser peers promtool tools crash model-long kill fuzz-long promql-long bench agree clean
+.PHONY: help run build light web test check unit discovery race fuzz cross e2e browser peers promtool tools crash model-long kill bomb fuzz-long promql-long bench agree clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -126,6 +126,10 @@ model-long: ## long: 10 million random operations on failing disks against a mod
 kill: build ## long: kill -9 of the server under load, 100 times
 	@NILOMETER_KILLS=$${NILOMETER_KILLS:-100} NILOMETER_BIN=$(CURDIR)/$(BIN)/nilometer PROMTOOL_BIN=$(PEERS)/promtool \
 		$(GO) test -count=1 -tags e2e -timeout 60m -v ./test -run TestKillUnderLoad
+
+bomb: light ## long: a target adds 1 M values of a label within a minute, under every policy
+	@NILOMETER_BOMB_VALUES=$${NILOMETER_BOMB_VALUES:-1000000} NILOMETER_BIN=$(CURDIR)/$(BIN)/nilometer PROMTOOL_BIN=$(PEERS)/promtool \
+		$(GO) test -count=1 -tags e2e -timeout 60m -v ./test -run TestCardinalityBomb
 
 promql-long: ## long: 200,000 random expressions over floats and as many over histograms, against the reference engine
 	@NILOMETER_PROMQL_EXPRESSIONS=200000 $(GO) test -count=1 -timeout 120m ./promql -run TestRandom
