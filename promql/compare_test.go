@@ -114,7 +114,7 @@ func ordered(expr string) bool { return orderedAnswer.MatchString(expr) }
 // mergedCount is the number of samples in upstream's info about forced
 // monotonicity. In range queries upstream adds each step's count to itself
 // again, until it overflows; ours is the number of samples.
-var mergedCount = regexp.MustCompile(`over \d+ samples`)
+var mergedCount = regexp.MustCompile(`over -?\d+ samples`)
 
 // lastKinds: of the pairs of a step that an operator cannot combine upstream
 // names the kinds of the last, whose order may be a map's.
