@@ -75,6 +75,7 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 	if !s.src.starts {
 		start = 0
 	}
+	sought := s.seeks(x.T, reset)
 	if x.H.IsZero() || x.H.IsStale() {
 		reset.broken = true
 	}
@@ -95,6 +96,7 @@ func (s *spans) add(x column.Sample, reset *resetHints) {
 		// Without buckets nobody can see a reset any more.
 		h = &histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
 		switch {
+		case sought:
 		case reset.found:
 			h.CounterResetHint = histogram.CounterReset
 		case reset.compared:
@@ -116,6 +118,33 @@ type resetHints struct {
 	broken bool
 	// compared: the newest was compared with the one before; found: it is a reset.
 	compared, found bool
+	// any: t is the time of the sample before; step: the first whose window does not
+	// end before or at it.
+	any  bool
+	t    int64
+	step int
+}
+
+// seeks notes the time of a sample and tells whether upstream comes to it by
+// seeking the left bound of a step's window, from a sample before that bound.
+// Where it decodes counts and sums alone it forgets then what it has seen.
+func (s *spans) seeks(t int64, reset *resetHints) bool {
+	if s.src.scan == nil || !s.src.scan.StatsOnly {
+		return false
+	}
+	before, any := reset.t, reset.any
+	reset.t, reset.any = t, true
+	if !any {
+		return false
+	}
+	for reset.step < s.grid.Steps && s.histWin.Reference(reset.step) <= before {
+		reset.step++
+	}
+	if reset.step == 0 || reset.step == s.grid.Steps {
+		return false
+	}
+	left := s.histWin.Reference(reset.step) - s.histWin.RangeMs
+	return before < left && left <= t
 }
 
 // hinted returns h with a hint, unless it is the first of an unbroken run.
