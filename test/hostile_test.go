@@ -43,7 +43,7 @@ groups:
 
 // refusals are the errors that a hostile query may be answered with: each says
 // what was too much.
-var refusals = regexp.MustCompile(`^query exceeds the limit of \d+ .* in .* \(needs at least \d+\): .+|^query exceeds the limit of \d+ .*: it is expected to need about \d+, and was not begun: .+|^query timed out in query execution|^bad_data|must contain at least one non-empty matcher|same labelset|many-to-many`)
+var refusals = regexp.MustCompile(`^query exceeds the limit of \d+ .* in .* \(needs at least \d+\): .+|^query exceeds the limit of \d+ .*: it is expected to need about \d+, and was not begun: .+|^query timed out in query execution|^bad_data|must contain at least one non-empty matcher|same labelset|many-to-many|grouping labels must ensure unique matches`)
 
 // TestHostileQueries asks fifty queries at once that are made to hurt, of 50,000
 // series. Each is answered or refused with a reason, the process stays in its
