@@ -15,7 +15,8 @@
 //
 // # Life of a scrape
 //
-// body → format/exposition with the target's line memory → known lines give a
+// the target's own connection (http1), or the client of the configuration →
+// whole body, decompressed at once (inflate) → format/exposition with the target's line memory → known lines give a
 // slot and a value without looking at a label; unknown lines are parsed,
 // relabelled and, when the body was accepted as a whole, resolved → one batch a
 // placement key (nearly always one) → Prepare, Commit(Logged).

@@ -52,6 +52,7 @@ type loop struct {
 	manager *Manager
 	pool    *pool
 	spec    *spec
+	getter  getter
 	sink    *sink
 	state   *state
 
@@ -74,9 +75,10 @@ const endTimeout = 10 * time.Second
 func (p *pool) startLoop(parent context.Context, s *spec, old *loop) *loop {
 	l := &loop{
 		manager: p.manager, pool: p, spec: s,
-		sink:  newSink(p.manager, &p.options, s),
-		state: &state{targetState: targetState{status: metadb.TargetUnknown}},
-		done:  make(chan struct{}),
+		getter: p.fetcher.of(s),
+		sink:   newSink(p.manager, &p.options, s),
+		state:  &state{targetState: targetState{status: metadb.TargetUnknown}},
+		done:   make(chan struct{}),
 	}
 	if old != nil {
 		l.state = old.state
@@ -100,6 +102,7 @@ func (l *loop) run() {
 	s := newSchedule(time.Now(), l.spec.interval, l.spec.phase(), l.pool.options.Source != nil)
 	timer := time.NewTimer(time.Until(s.next))
 	defer timer.Stop()
+	defer l.getter.close()
 	for {
 		select {
 		case <-timer.C:
@@ -137,11 +140,10 @@ func (l *loop) finish() {
 func (l *loop) scrape(start time.Time, t int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, deadline(l.spec.interval, l.spec.timeout))
 	defer cancel()
-	buf := l.manager.bodies.get(l.sink.bodyHint)
-	defer l.manager.bodies.put(buf)
+	m := l.manager.bodies.get(l.pool.options.BodySizeMax, l.sink.bodyHint)
+	defer m.free()
 
-	body, format, err := l.fetch(ctx, (*buf)[:0])
-	*buf = body
+	body, format, err := l.fetch(ctx, m)
 	if l.ctx.Err() != nil {
 		return // ended meanwhile: not a failure of the target
 	}
@@ -151,18 +153,18 @@ func (l *loop) scrape(start time.Time, t int64) {
 }
 
 // fetch waits for one of the pool's places and gets the body.
-func (l *loop) fetch(ctx context.Context, dst []byte) ([]byte, exposition.Format, error) {
+func (l *loop) fetch(ctx context.Context, m *memory) ([]byte, exposition.Format, error) {
 	if err := l.pool.checkTargets(); err != nil {
-		return dst, 0, err
+		return nil, 0, err
 	}
 	select {
 	case l.pool.places <- struct{}{}:
 		defer func() { <-l.pool.places }()
 	case <-ctx.Done():
 		l.manager.metrics.noPlace.Inc()
-		return dst, 0, fmt.Errorf("%d scrapes of the job are under way, its limit: %w", cap(l.pool.places), ctx.Err())
+		return nil, 0, fmt.Errorf("%d scrapes of the job are under way, its limit: %w", cap(l.pool.places), ctx.Err())
 	}
-	return l.pool.fetcher.fetch(ctx, l.spec, dst)
+	return l.getter.get(ctx, m)
 }
 
 // storeTimeout bounds the storing of one scrape: it may outlast the deadline,

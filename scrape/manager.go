@@ -47,8 +47,6 @@ type Manager struct {
 	keeper    *keeper
 	works     sync.Pool
 	bodies    bodies
-	inflaters inflaters
-	budget    budget
 	wg        sync.WaitGroup // of loops
 
 	mu    sync.Mutex // guards what follows
@@ -79,7 +77,7 @@ func NewManager(deps Deps) (*Manager, error) {
 		deps.BodyMemoryMax = bodyMemoryMaxDefault
 	}
 	m := &Manager{deps: deps, logger: deps.Logger, pools: map[string]*pool{}}
-	m.budget.max = deps.BodyMemoryMax
+	m.bodies.budget.max = deps.BodyMemoryMax
 	m.works.New = func() any { return newWork() }
 	var err error
 	if m.metrics, err = newMetrics(deps.Registerer, m); err != nil {

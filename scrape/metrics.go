@@ -71,7 +71,7 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 	memory := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "nilometer", Subsystem: "scrape", Name: "body_memory_bytes",
 		Help: "Memory that bodies under way have grown to, of the budget for all.",
-	}, func() float64 { return float64(m.budget.used.Load()) })
+	}, func() float64 { return float64(m.bodies.budget.used.Load()) })
 	for _, c := range []prometheus.Collector{
 		memory, x.scrapes, x.missed, x.samples, x.slow, x.bytes, x.duplicates, x.exemplars, x.refused, x.lag, x.noPlace, x.syncs, x.state, x,
 	} {

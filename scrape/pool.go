@@ -30,7 +30,7 @@ type pool struct {
 
 // newPool makes what can fail before anything is changed.
 func (m *Manager) newPool(o PoolOptions) (*pool, error) {
-	f, err := newFetcher(&o, m.deps.UserAgent, &m.inflaters, &m.budget)
+	f, err := newFetcher(&o, m.deps.UserAgent)
 	if err != nil {
 		return nil, err
 	}

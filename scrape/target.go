@@ -46,12 +46,18 @@ func (s *spec) same(t *spec) bool {
 // key tells targets of a pool apart.
 func (s *spec) key() string { return s.url + "\xff" + s.labels.String() + s.socket }
 
+// phaseStep is the finest that targets are spread: those of one step are scraped
+// together, which spares most of them the price of waking the process.
+const phaseStep = 100 * time.Millisecond
+
 // phase is where in its interval the target is scraped: a hash spreads the
-// targets, the same way after every start.
+// targets, the same way after every start, in steps of at most a hundredth of the
+// interval.
 func (s *spec) phase() time.Duration {
 	h := fnv.New64a()
 	h.Write([]byte(s.key()))
-	return time.Duration(h.Sum64() % uint64(s.interval))
+	step := uint64(min(phaseStep, s.interval/100))
+	return time.Duration(h.Sum64() % (uint64(s.interval) / step) * step)
 }
 
 // found is what one pool's discovery comes to.
