@@ -35,7 +35,8 @@ alerting:
   alert_relabel_configs: [{action: labeldrop, regex: team}]
   alertmanagers:
   - path_prefix: /am
-    static_configs: [{targets: ['`+strings.TrimPrefix(am.URL, "http://")+`']}]
+    relabel_configs: [{source_labels: [__address__], regex: unwanted, action: drop}]
+    static_configs: [{targets: ['`+strings.TrimPrefix(am.URL, "http://")+`', unwanted]}]
 `)
 	r := start(t, server.Options{DataDir: t.TempDir(), ListenAddress: "127.0.0.1:0", ConfigFile: conf})
 	var first string
@@ -49,6 +50,10 @@ alerting:
 	})
 	if !strings.HasPrefix(first, "/am/api/v2/alerts Nilometer/1.2.3 [") || !strings.Contains(first, `"labels":{"alertname":"A","dc":"eu"}`) {
 		t.Error(first)
+	}
+	want := `{"activeAlertmanagers":[{"url":"` + am.URL + `/am/api/v2/alerts"}],"droppedAlertmanagers":[{"url":"http://unwanted/am/api/v2/alerts"}]}`
+	if status, body := get(t, r.url()+"/api/v1/alertmanagers"); status != http.StatusOK || !strings.Contains(body, want) {
+		t.Errorf("%d %s, want %s", status, body, want)
 	}
 	r.stop()
 }

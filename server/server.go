@@ -301,7 +301,7 @@ func (s *server) handler(conf *config.Config) http.Handler {
 		admin = s
 	}
 	return httpapi.New(httpapi.Deps{
-		Reader: s.db, Engine: s.engine, Queries: s.engine, Targets: s.scrapes, Rules: s.rules, Server: s, Cardinality: s.db, Excesses: s.limits, Admin: admin, Tenant: tenant.Default,
+		Reader: s.db, Engine: s.engine, Queries: s.engine, Targets: s.scrapes, Rules: s.rules, Alertmanagers: s.sender, Server: s, Cardinality: s.db, Excesses: s.limits, Admin: admin, Tenant: tenant.Default,
 		Build:   httpapi.Build{Version: s.opts.Version, Revision: s.opts.Revision},
 		Started: s.started, StepsMax: conf.Nilometer.Query.StepsMax, Logger: s.logger, Registry: s.registry,
 		Write: remotewrite.New(remotewrite.Options{}, remotewrite.Deps{Writer: s.db, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry}),

@@ -19,9 +19,9 @@ const pathLabel = "__alerts_path__"
 // apiPath is where version 2 of its API takes them.
 const apiPath = "/api/v2/alerts"
 
-// endpoints are the URLs of what was found, after relabelling, each once.
-func (g *Group) endpoints(found []discovery.Group) []string {
-	var out []string
+// endpoints are the URLs of what was found, after relabelling, and those of what
+// relabelling dropped, as they were before it; each once.
+func (g *Group) endpoints(found []discovery.Group) (active, dropped []string) {
 	for _, group := range found {
 		for _, target := range group.Targets {
 			b := labels.NewBuilder(group.Labels)
@@ -32,15 +32,23 @@ func (g *Group) endpoints(found []discovery.Group) []string {
 			if b.Get(pathLabel) == "" {
 				b.Set(pathLabel, path.Join("/", g.PathPrefix, apiPath))
 			}
+			before := urlOf(b)
 			if !relabel.ProcessBuilder(b, g.Relabel...) || b.Get(model.AddressLabel) == "" {
+				dropped = append(dropped, before)
 				continue
 			}
-			u := url.URL{Scheme: b.Get(model.SchemeLabel), Host: b.Get(model.AddressLabel), Path: b.Get(pathLabel)}
-			out = append(out, u.String())
+			active = append(active, urlOf(b))
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	slices.Sort(active)
+	slices.Sort(dropped)
+	return slices.Compact(active), slices.Compact(dropped)
+}
+
+// urlOf is where an Alertmanager with these labels takes alerts.
+func urlOf(b *labels.Builder) string {
+	u := url.URL{Scheme: b.Get(model.SchemeLabel), Host: b.Get(model.AddressLabel), Path: b.Get(pathLabel)}
+	return u.String()
 }
 
 // relabelled returns alerts with external labels where they have none of the

@@ -26,19 +26,19 @@ const (
 // loop sends to one Alertmanager.
 type loop struct {
 	url     string
-	timeout time.Duration
-	client  *http.Client
 	deps    Deps
 	metrics *metrics
 	wake    chan struct{} // at most one pending
 	ended   chan struct{} // closed by end
 
-	mu    sync.Mutex // guards queue
-	queue []alerting.Alert
+	mu      sync.Mutex // guards what follows
+	queue   []alerting.Alert
+	client  *http.Client
+	timeout time.Duration
 }
 
 func newLoop(url string, timeout time.Duration, client *http.Client, deps Deps, m *metrics) *loop {
-	return &loop{url: url, timeout: timeout, client: client, deps: deps, metrics: m, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &loop{url: url, client: client, timeout: timeout, deps: deps, metrics: m, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
 // put adds alerts; the oldest of too many go.
@@ -76,19 +76,35 @@ func (l *loop) len() int {
 	return len(l.queue)
 }
 
-// end stops the loop, once, and returns what waited.
-func (l *loop) end() []alerting.Alert {
+// use makes requests from the next one on go through another client.
+func (l *loop) use(client *http.Client, timeout time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client.CloseIdleConnections()
+	l.client, l.timeout = client, timeout
+}
+
+func (l *loop) connection() (*http.Client, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.client, l.timeout
+}
+
+// end stops the loop, once: what waits is lost. A request under way may go on.
+func (l *loop) end() {
 	close(l.ended)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rest := l.queue
+	l.metrics.dropped.WithLabelValues(droppedGone).Add(float64(len(l.queue)))
 	l.queue = nil
-	return rest
 }
 
 // run sends until the loop or ctx ends; then it tries once more, what waits.
 func (l *loop) run(ctx context.Context) {
-	defer l.client.CloseIdleConnections()
+	defer func() {
+		client, _ := l.connection()
+		client.CloseIdleConnections()
+	}()
 	for {
 		select {
 		case <-l.wake:
@@ -176,7 +192,13 @@ func (l *loop) send(ctx context.Context, batch []alerting.Alert) (again bool, er
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	client, timeout := l.connection()
+	defer func() {
+		if now, _ := l.connection(); now != client {
+			client.CloseIdleConnections() // nobody uses them again
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url, bytes.NewReader(body))
 	if err != nil {
@@ -184,7 +206,7 @@ func (l *loop) send(ctx context.Context, batch []alerting.Alert) (again bool, er
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", l.deps.UserAgent)
-	resp, err := l.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return true, err
 	}

@@ -11,7 +11,8 @@
 //   - I2: each Alertmanager gets alerts in the order of Put; one that is slow or
 //     away delays no other. What it cannot take now is tried again.
 //   - I3: Apply is a diff: the same options leave everything as it is, and an
-//     Alertmanager that stays keeps its queue, but for the request under way.
+//     Alertmanager that stays keeps its queue and the request under way. One that
+//     is not found again gets what waited for leaveMax, then it is lost, counted.
 package sender
 
 import (
@@ -71,18 +72,26 @@ type Sender struct {
 	found   *discovery.Manager
 	metrics *metrics
 	wg      sync.WaitGroup // of loops
+	applied chan struct{}  // at most one pending: Run looks again
 
 	mu      sync.Mutex // guards what follows
 	options Options
 	clients []*http.Client     // of the groups
 	loops   []map[string]*loop // of the groups, by URL
-	ctx     context.Context    // of Run; nil before it
+	leaving []*loop            // of earlier options, until their URL is found or leaveAt
+	leaveAt time.Time
+	dropped []string        // URLs that relabelling dropped, sorted
+	ctx     context.Context // of Run; nil before it
 	ended   bool
 }
 
+// leaveMax is how long what waited for an Alertmanager of earlier options may
+// still be sent there: a discovery that starts anew finds it within seconds.
+const leaveMax = 10 * time.Second
+
 // New returns a Sender that sends nothing until Apply and Run.
 func New(deps Deps) (*Sender, error) {
-	s := &Sender{deps: deps}
+	s := &Sender{deps: deps, applied: make(chan struct{}, 1)}
 	var err error
 	// Its metrics have the names of those of scraping: they stay by themselves.
 	if s.found, err = discovery.NewManager(deps.Logger, nil); err != nil {
@@ -98,19 +107,26 @@ func New(deps Deps) (*Sender, error) {
 func (s *Sender) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx
+	before := slices.Clone(s.leaving) // of what was found before
 	for _, group := range s.loops {
-		for _, l := range group { // of what was found before
-			s.wg.Go(func() { l.run(ctx) })
-		}
+		before = slices.AppendSeq(before, maps.Values(group))
+	}
+	for _, l := range before {
+		s.wg.Go(func() { l.run(ctx) })
 	}
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() { err = s.found.Run(ctx) })
 	for ctx.Err() == nil {
-		s.sync()
+		var leave <-chan time.Time
+		if wait := s.sync(); wait > 0 {
+			leave = time.After(wait)
+		}
 		select {
 		case <-s.found.Changed():
+		case <-s.applied:
+		case <-leave:
 		case <-ctx.Done():
 		}
 	}
@@ -141,58 +157,82 @@ func (s *Sender) Apply(o Options) error {
 	if err := s.found.Apply(jobs); err != nil {
 		return fmt.Errorf("discovery of Alertmanagers: %w", err)
 	}
-	waiting := map[string][]alerting.Alert{}
 	for _, group := range s.loops {
-		for url, l := range group {
-			waiting[url] = append(waiting[url], l.end()...)
-		}
+		s.leaving = slices.AppendSeq(s.leaving, maps.Values(group))
 	}
+	s.leaveAt = time.Now().Add(leaveMax)
 	s.options, s.clients = o, clients
 	s.loops = make([]map[string]*loop, len(o.Groups))
-	s.syncLocked(waiting)
+	s.syncLocked()
+	select {
+	case s.applied <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
 // sync starts loops of Alertmanagers that are new, and ends those of gone ones.
-func (s *Sender) sync() {
+// It returns when it must be called again at the latest; 0: never.
+func (s *Sender) sync() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.syncLocked(nil)
+	s.syncLocked()
+	if len(s.leaving) == 0 {
+		return 0
+	}
+	return max(time.Until(s.leaveAt), time.Millisecond)
 }
 
-// syncLocked gives new loops what waited in old ones of the same URL.
-func (s *Sender) syncLocked(waiting map[string][]alerting.Alert) {
+// syncLocked takes over loops of earlier options for equal URLs.
+func (s *Sender) syncLocked() {
 	found := s.found.Groups()
 	if s.ended {
 		return
 	}
+	s.dropped = nil
 	for i, g := range s.options.Groups {
-		urls := g.endpoints(found[strconv.Itoa(i)])
+		urls, dropped := g.endpoints(found[strconv.Itoa(i)])
+		s.dropped = append(s.dropped, dropped...)
 		if s.loops[i] == nil {
 			s.loops[i] = map[string]*loop{}
 		}
 		for url, l := range s.loops[i] {
 			if !slices.Contains(urls, url) {
-				s.metrics.dropped.WithLabelValues(droppedGone).Add(float64(len(l.end())))
+				l.end()
 				delete(s.loops[i], url)
 			}
 		}
 		for _, url := range urls {
-			if s.loops[i][url] != nil {
-				continue
-			}
-			l := newLoop(url, g.Timeout, s.clients[i], s.deps, s.metrics)
-			l.put(waiting[url])
-			delete(waiting, url)
-			s.loops[i][url] = l
-			if ctx := s.ctx; ctx != nil {
-				s.wg.Go(func() { l.run(ctx) })
+			if s.loops[i][url] == nil {
+				s.loops[i][url] = s.loopLocked(i, url)
 			}
 		}
 	}
-	for _, rest := range waiting {
-		s.metrics.dropped.WithLabelValues(droppedGone).Add(float64(len(rest)))
+	slices.Sort(s.dropped)
+	s.dropped = slices.Compact(s.dropped)
+	if !time.Now().Before(s.leaveAt) {
+		for _, l := range s.leaving {
+			l.end()
+		}
+		s.leaving = nil
 	}
+}
+
+// loopLocked returns the loop of a URL in a group: one of earlier options, which
+// goes on with what it has, or a new one.
+func (s *Sender) loopLocked(group int, url string) *loop {
+	timeout := s.options.Groups[group].Timeout
+	if i := slices.IndexFunc(s.leaving, func(l *loop) bool { return l.url == url }); i >= 0 {
+		l := s.leaving[i]
+		s.leaving = slices.Delete(s.leaving, i, i+1)
+		l.use(s.clients[group], timeout)
+		return l
+	}
+	l := newLoop(url, timeout, s.clients[group], s.deps, s.metrics)
+	if ctx := s.ctx; ctx != nil {
+		s.wg.Go(func() { l.run(ctx) })
+	}
+	return l
 }
 
 // Put takes alerts to send (I1).
@@ -230,6 +270,14 @@ func (s *Sender) Endpoints() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(urls))
+}
+
+// Dropped are the URLs of Alertmanagers that were found and that relabelling
+// dropped, sorted, as they were before it.
+func (s *Sender) Dropped() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.dropped)
 }
 
 // Problems are failures to find Alertmanagers.

@@ -281,6 +281,40 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestReloadKeepsBatch: what is on its way, and what waits, when the options
+// change is sent once, in order, through the new options' client.
+func TestReloadKeepsBatch(t *testing.T) {
+	r, list := newReceiver(t), filepath.Join(t.TempDir(), "am.yml")
+	r.answer(http.StatusServiceUnavailable)
+	o := sender.Options{Groups: []sender.Group{group(r.address())}}
+	s := start(t, o)
+	s.Put([]alerting.Alert{alert("a")})
+	eventually(t, "a failure", func() bool { return strings.Contains(gathered(t, s.reg), "nilometer_alerting_send_failures_total 1") })
+	s.Put([]alerting.Alert{alert("b")})
+	o.ExternalLabels = labels.FromStrings("dc", "eu")
+	if err := s.Apply(o); err != nil {
+		t.Fatal(err)
+	}
+	// A discovery that begins anew has not found it yet.
+	o.Groups = []sender.Group{group()}
+	o.Groups[0].Discovery = discovery.Options{File: []file.Options{{Files: []string{list}, RefreshInterval: time.Second}}}
+	if err := s.Apply(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(list, []byte("- targets: ["+r.address()+"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is found", func() bool { return len(s.Endpoints()) == 1 })
+	s.Put([]alerting.Alert{alert("c")})
+	r.answer(http.StatusOK)
+	const want = `/api/v2/alerts{alertname="a"} /api/v2/alerts{alertname="b"} /api/v2/alerts{alertname="c", dc="eu"}`
+	eventually(t, "all of it", func() bool { return len(r.seen()) >= len(want) })
+	if r.seen() != want {
+		t.Errorf("sent %s, want %s", r.seen(), want)
+	}
+	s.dropped("", 0)
+}
+
 func gatheredLabel(t *testing.T, reg *prometheus.Registry, reason string) string {
 	t.Helper()
 	families, err := reg.Gather()

@@ -53,7 +53,9 @@ type Deps struct {
 	Queries Queries
 	Targets Targets
 	Rules   Rules
-	Server  Server
+	// Alertmanagers are those outside that alerts are sent to.
+	Alertmanagers Alertmanagers
+	Server        Server
 	// Cardinality and Excesses are what /api/v1/status/tsdb tells of.
 	Cardinality storage.CardinalityReader
 	Excesses    Excesses
@@ -105,6 +107,7 @@ func New(deps Deps, prefix string) http.Handler {
 	get("/api/v1/metadata", a.metadata)
 	get("/api/v1/rules", a.rules)
 	get("/api/v1/alerts", a.alerts)
+	get("/api/v1/alertmanagers", a.alertmanagers)
 	get("/api/v1/status/buildinfo", a.buildInfo)
 	get("/api/v1/status/runtimeinfo", a.runtimeInfo)
 	get("/api/v1/status/tsdb", a.statusTSDB)

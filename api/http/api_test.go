@@ -30,12 +30,15 @@ import (
 type process struct {
 	ready, reload error
 	reloads       int
+	alertmanagers [2][]string // active, dropped
 }
 
 func (p *process) Ready() error                 { return p.ready }
 func (p *process) Reload(context.Context) error { p.reloads++; return p.reload }
 func (p *process) Reloaded() (bool, time.Time)  { return p.reload == nil, time.Unix(1000, 0) }
 func (p *process) Notices() []string            { return []string{"f.yml:3: remote_write[0]: not sent"} }
+func (p *process) Endpoints() []string          { return p.alertmanagers[0] }
+func (p *process) Dropped() []string            { return p.alertmanagers[1] }
 func (p *process) DataDir() string              { return "/data" }
 func (p *process) Retention() string            { return "30d" }
 
@@ -97,7 +100,7 @@ func newAdminSite(t *testing.T, prefix string, reader storage.Reader, admin http
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, text+" "+r.URL.Path) })
 	}
 	s.handler = httpapi.New(httpapi.Deps{
-		Reader: reader, Engine: engine, Queries: engine, Targets: s.scraping, Rules: s.ruling, Server: s.process, Cardinality: counted{}, Excesses: counted{}, Admin: admin, Tenant: tenant.Default,
+		Reader: reader, Engine: engine, Queries: engine, Targets: s.scraping, Rules: s.ruling, Alertmanagers: s.process, Server: s.process, Cardinality: counted{}, Excesses: counted{}, Admin: admin, Tenant: tenant.Default,
 		Build: httpapi.Build{Version: "1.2.3", Revision: "abc"}, Started: time.Unix(500, 0),
 		Logger: slog.New(slog.NewTextHandler(s.log, nil)), Registry: registry, Write: say("write"), Page: say("page"),
 	}, prefix)

@@ -52,6 +52,14 @@ func TestTargets(t *testing.T) {
 	s.expect("/api/v1/targets?scrapePool=node", http.StatusOK, success(`{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`))
 }
 
+func TestAlertmanagersOutside(t *testing.T) {
+	s := newSite(t, "", nil)
+	s.expect("/api/v1/alertmanagers", http.StatusOK, success(`{"activeAlertmanagers":[],"droppedAlertmanagers":[]}`))
+	s.process.alertmanagers = [2][]string{{"http://a:9093/api/v2/alerts", "http://b:9093/api/v2/alerts"}, {"https://c/api/v2/alerts"}}
+	s.expect("/api/v1/alertmanagers", http.StatusOK, success(`{"activeAlertmanagers":[{"url":"http://a:9093/api/v2/alerts"},{"url":"http://b:9093/api/v2/alerts"}],`+
+		`"droppedAlertmanagers":[{"url":"https://c/api/v2/alerts"}]}`))
+}
+
 func TestRelabelSteps(t *testing.T) {
 	s := newSite(t, "", nil)
 	const path = "/api/v1/targets/relabel_steps?"
