@@ -97,6 +97,7 @@ func (g *group) inherit(old *group) {
 // run evaluates the group at its times until ctx ends.
 func (g *group) run(ctx context.Context) {
 	defer close(g.done)
+	g.restoreAll(ctx)
 	at := firstEvaluation(time.Now(), g.interval, phase(g.file, g.name, g.interval))
 	for {
 		if !sleepUntil(ctx, at) {
@@ -236,6 +237,21 @@ func (g *group) step(ctx context.Context, r *rule, res *promql.Result, at time.T
 		g.deps.Logger.Warn("alert states not saved, trying again at the next evaluation", "alert", r.alert, "err", err)
 	}
 	return alertSamples(next), nil
+}
+
+// restoreAll reads the alerts of all rules before their first evaluation, so that
+// what fired before a restart is shown at once. What the database does not
+// answer now is asked again by each evaluation.
+func (g *group) restoreAll(ctx context.Context) {
+	for _, r := range g.rules {
+		if r.alert == "" {
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		g.restore(ctx, r)
+	}
 }
 
 // restore reads the alerts that the rule had before a restart. Without an

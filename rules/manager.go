@@ -125,7 +125,8 @@ func (m *Manager) start(g *group) {
 }
 
 // Apply makes files and options the ones that run. Groups that stay as they
-// are go on undisturbed; on an error nothing has changed.
+// are go on undisturbed; on an error nothing has changed. Before Run it reads the
+// states of alerts, for 5 s at most: they are shown before any evaluation.
 func (m *Manager) Apply(files []File, opts Options) error {
 	if opts.Interval == 0 {
 		opts.Interval = time.Minute
@@ -169,6 +170,9 @@ func (m *Manager) Apply(files []File, opts Options) error {
 			g.inherit(from)
 		}
 	}
+	if !running {
+		restoreBefore(next)
+	}
 	m.mu.Lock()
 	m.groups = next
 	if running {
@@ -186,6 +190,19 @@ func (m *Manager) Apply(files []File, opts Options) error {
 		}
 	}
 	return nil
+}
+
+// restoreMax bounds how long the first Apply waits for the states of alerts; what
+// is left then is read by the groups' loops.
+const restoreMax = 5 * time.Second
+
+// restoreBefore reads the states of groups that do not run yet.
+func restoreBefore(groups []*group) {
+	ctx, cancel := context.WithTimeout(context.Background(), restoreMax)
+	defer cancel()
+	for _, g := range groups {
+		g.restoreAll(ctx)
+	}
 }
 
 // plan makes the groups of files, taking over those that did not change.

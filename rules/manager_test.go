@@ -243,6 +243,7 @@ func TestStatesSurviveARestart(t *testing.T) {
 	quick.For = model.Duration(200 * time.Millisecond)
 	files := group(100*time.Millisecond, quick)
 	run := func(until func(rules.GroupStatus) bool) rules.GroupStatus {
+		t.Helper()
 		db, err := sqlite.Open(context.Background(), file)
 		if err != nil {
 			t.Fatal(err)
@@ -270,10 +271,29 @@ func TestStatesSurviveARestart(t *testing.T) {
 		return rules.GroupStatus{}
 	}
 	first := run(func(g rules.GroupStatus) bool { return g.Rules[0].State == rules.Firing })
-	second := run(func(g rules.GroupStatus) bool { return g.Rules[0].State != rules.Inactive })
-	a, b := first.Rules[0].Alerts[0], second.Rules[0].Alerts[0]
-	if b.State != rules.Firing || !b.ActiveAt.Equal(a.ActiveAt.Truncate(time.Millisecond)) {
-		t.Errorf("before %+v, after the restart %+v", a, b)
+	shown := func() rules.GroupStatus { // before anything is evaluated
+		db, err := sqlite.Open(context.Background(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newManager(t, store, db, &inbox{})
+		if err = errors.Join(m.Apply(files, rules.Options{}), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return m.Groups()[0]
+	}()
+	second := run(func(g rules.GroupStatus) bool { return !g.LastEvaluation.IsZero() })
+	for what, g := range map[string]rules.GroupStatus{"before the first evaluation": shown, "after one": second} {
+		if g.Rules[0].State != rules.Firing || len(g.Rules[0].Alerts) != 1 {
+			t.Fatalf("%s the rule is %+v", what, g.Rules[0])
+		}
+		a, b := first.Rules[0].Alerts[0], g.Rules[0].Alerts[0]
+		if b.State != rules.Firing || !b.ActiveAt.Equal(a.ActiveAt.Truncate(time.Millisecond)) || b.Value != 20 || b.Annotations.Get("summary") != "i at 20" {
+			t.Errorf("before the restart %+v, %s %+v", a, what, b)
+		}
+	}
+	if shown.Rules[0].Evaluated || !shown.LastEvaluation.IsZero() {
+		t.Errorf("nothing was evaluated: %+v", shown)
 	}
 	db, err := sqlite.Open(context.Background(), file)
 	if err != nil {
