@@ -205,7 +205,14 @@ type Scrape struct {
 	// which is asked for first then, and from OpenMetrics, whose samples _created
 	// are taken for them and not stored.
 	StartTimestamps bool `yaml:"start_timestamps"`
+	// JobConcurrencyMax bounds the scrapes of one job that are under way; 0 means
+	// 1,000.
+	JobConcurrencyMax int `yaml:"job_concurrency_max"`
 }
+
+// jobConcurrencyMax bounds Scrape.JobConcurrencyMax: each scrape under way has a
+// connection and its buffers.
+const jobConcurrencyMax = 1_000_000
 
 // Alerting says where notifications are configured.
 type Alerting struct {
@@ -367,6 +374,9 @@ func (c *Config) check(report func(path, text string)) {
 	c.Nilometer.Limits.check("nilometer.limits", report)
 	if m := c.Nilometer.Storage.MemoryLimit; m < 0 || m > 0 && m < memoryLimitMin {
 		report("nilometer.storage.memory_limit", fmt.Sprintf("%s is under the smallest, %s", m, memoryLimitMin))
+	}
+	if n := c.Nilometer.Scrape.JobConcurrencyMax; n < 0 || n > jobConcurrencyMax {
+		report("nilometer.scrape.job_concurrency_max", fmt.Sprintf("%d is not between 0 (the default, 1000) and %d", n, jobConcurrencyMax))
 	}
 	if r := c.Nilometer.Storage.BlockRange; r != 0 && r < model.Duration(time.Second) {
 		report("nilometer.storage.block_range", fmt.Sprintf("%s is under the smallest, 1s", r))

@@ -299,6 +299,41 @@ func TestConcurrencyLimit(t *testing.T) {
 	}
 }
 
+// TestNoPlace: a target that other targets of its job leave no place says so, and
+// how to mend it; the one that hangs says what it did.
+func TestNoPlace(t *testing.T) {
+	o := web(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	address := o.Discovery.Static[0].Targets[0].Get("__address__")
+	o.Discovery.Static = []discovery.Group{
+		discovery.StaticGroup([]string{address}, labels.FromStrings("n", "long", "__scrape_interval__", "1050ms", "__scrape_timeout__", "1s")),
+		discovery.StaticGroup([]string{address}, labels.FromStrings("n", "short")),
+	}
+	// Not a multiple of the other interval: they meet at every phase.
+	o.ConcurrencyMax, o.Interval, o.Timeout = 1, 200*time.Millisecond, 200*time.Millisecond
+	b := start(t, storagetest.MemoryOptions{}, nil)
+	b.apply(o)
+	told := func(n string, parts ...string) {
+		t.Helper()
+		wait(t, n+" telling "+parts[0], func() bool {
+			for _, target := range b.Targets().Active {
+				if target.Labels.Get("n") != n || !strings.Contains(target.LastError, parts[0]) {
+					continue
+				}
+				for _, part := range parts {
+					if !strings.Contains(target.LastError, part) {
+						t.Errorf("%q does not say %q", target.LastError, part)
+					}
+				}
+				return target.Status == metadb.TargetTimeout
+			}
+			return false
+		})
+	}
+	told("short", "no request was sent", "190ms", "all of its 1 places", "nilometer.scrape.job_concurrency_max", "deadline exceeded")
+	told("long", "no whole answer within 997.5ms")
+	told("short", "of waiting for one of the 1 places", "no whole answer within 190ms", "nilometer.scrape.job_concurrency_max")
+}
+
 // TestUnixSockets: targets that differ by their socket alone are two targets.
 func TestUnixSockets(t *testing.T) {
 	dir := t.TempDir()

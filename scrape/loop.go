@@ -157,14 +157,13 @@ func (l *loop) fetch(ctx context.Context, m *memory) ([]byte, exposition.Format,
 	if err := l.pool.checkTargets(); err != nil {
 		return nil, 0, err
 	}
-	select {
-	case l.pool.places <- struct{}{}:
-		defer func() { <-l.pool.places }()
-	case <-ctx.Done():
-		l.manager.metrics.noPlace.Inc()
-		return nil, 0, fmt.Errorf("%d scrapes of the job are under way, its limit: %w", cap(l.pool.places), ctx.Err())
+	waited, err := l.takePlace(ctx)
+	if err != nil {
+		return nil, 0, err
 	}
-	return l.getter.get(ctx, m)
+	defer l.givePlace()
+	body, format, err := l.getter.get(ctx, m)
+	return body, format, l.afterWait(waited, err)
 }
 
 // storeTimeout bounds the storing of one scrape: it may outlast the deadline,

@@ -43,6 +43,7 @@ func (s *server) pools(c *config.Config) []scrape.PoolOptions {
 	}
 	for _, sc := range c.ScrapeConfigs {
 		o := pool(sc)
+		o.ConcurrencyMax = c.Nilometer.Scrape.JobConcurrencyMax
 		o.StartTimestamps = c.Nilometer.Scrape.StartTimestamps
 		applyScrapeFeatures(&o, s.opts.Features)
 		out = append(out, o)
