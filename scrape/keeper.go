@@ -11,7 +11,7 @@ import (
 // The keeper's rhythm and limits.
 const (
 	keepEvery    = 3 * time.Second  // between two batches
-	keepAgain    = 15 * time.Second // between two writes of a target whose status stays
+	keepAgain    = 30 * time.Second // between two writes of a target whose status stays
 	keepBatchMax = 1000             // updates in one call
 	keepTimeout  = 10 * time.Second // of one round
 )

@@ -53,6 +53,7 @@ type loop struct {
 	pool    *pool
 	spec    *spec
 	getter  getter
+	sizes   sizes // of the last answer
 	sink    *sink
 	state   *state
 
@@ -140,14 +141,14 @@ func (l *loop) finish() {
 func (l *loop) scrape(start time.Time, t int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, deadline(l.spec.interval, l.spec.timeout))
 	defer cancel()
-	m := l.manager.bodies.get(l.pool.options.BodySizeMax, l.sink.bodyHint)
+	m := l.manager.bodies.get(l.pool.options.BodySizeMax, l.sizes)
 	defer m.free()
 
 	body, format, err := l.fetch(ctx, m)
 	if l.ctx.Err() != nil {
 		return // ended meanwhile: not a failure of the target
 	}
-	l.sink.bodyHint = len(body) + len(body)/8
+	l.sizes = m.sizes
 	out, err := l.store(body, format, t, start, err)
 	l.record(start, time.Since(start), len(body), out, err)
 }

@@ -57,15 +57,19 @@ func (b *budget) give(n int64) { b.used.Add(-n) }
 type memory struct {
 	bodies     *bodies
 	raw, plain buffer
+	sizes      sizes // of the answer, once it is read
 }
 
+// sizes are those of a target's answer: as it was sent, and of its body.
+type sizes struct{ raw, plain int }
+
 // get returns the memory of an answer with a body of at most sizeMax bytes, sent
-// or decompressed; about hint bytes are expected decompressed.
-func (b *bodies) get(sizeMax int64, hint int) *memory {
+// or decompressed, after one of the sizes last.
+func (b *bodies) get(sizeMax int64, last sizes) *memory {
 	return &memory{
 		bodies: b,
-		raw:    buffer{budget: &b.budget, pool: &b.raws, max: sizeMax},
-		plain:  buffer{budget: &b.budget, pool: &b.plains, max: sizeMax, hint: hint},
+		raw:    buffer{budget: &b.budget, pool: &b.raws, max: sizeMax, hint: last.raw + last.raw/8},
+		plain:  buffer{budget: &b.budget, pool: &b.plains, max: sizeMax, hint: last.plain + last.plain/8},
 	}
 }
 
@@ -81,7 +85,7 @@ type buffer struct {
 	budget *budget
 	pool   *sync.Pool
 	max    int64 // bytes
-	hint   int
+	hint   int   // bytes that are expected
 	bytes  []byte
 	taken  int64 // of the budget
 }
@@ -169,6 +173,7 @@ func (m *memory) inflate(raw []byte, encoding string) (body []byte, err error) {
 	if err != nil {
 		return body, fmt.Errorf("decompress the body (%s): %w", encoding, err)
 	}
+	m.sizes = sizes{len(raw), len(body)}
 	return body, m.plain.fits(body)
 }
 

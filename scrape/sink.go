@@ -68,8 +68,6 @@ type sink struct {
 	// members: after a start, a takeover, or a change of membership.
 	whole   bool
 	scrapes int // since refused lines were last forgotten
-	// bodyHint is about the size of the next body.
-	bodyHint int
 }
 
 func newSink(m *Manager, o *PoolOptions, s *spec) *sink {

@@ -2,8 +2,7 @@ package exposition
 
 import (
 	"bytes"
-
-	"github.com/cespare/xxhash/v2"
+	"hash/maphash"
 )
 
 // Ref is what a caller remembers about a line: which series it is. The meaning
@@ -27,7 +26,7 @@ const GroupMax = groupPending - 1
 
 // line is what is kept of one line: 16 bytes.
 type line struct {
-	// hash is xxhash64 of the size bytes before the value, salted by the metric
+	// hash is lineHash of the size bytes before the value, salted by the metric
 	// type; of the whole line with its line feed in a comment, without salt.
 	hash  uint64
 	slot  uint32
@@ -82,11 +81,19 @@ type walk struct {
 // the same bytes without: the type decides how le and quantile are written.
 var salts = [len(kinds)]uint64{codeHistogram: 0x9e3779b97f4a7c15, codeSummary: 0xc2b2ae3d27d4eb4f}
 
+// seed makes every process remember other hashes: they are kept nowhere else,
+// and no body can be made for them to collide.
+var seed = maphash.MakeSeed()
+
+// lineHash is by the processor's own instructions where it has them: twice as
+// fast as hashes that look the same everywhere.
+func lineHash(text []byte) uint64 { return maphash.Bytes(seed, text) }
+
 // matches tells whether the bytes at pos are the remembered line, as far as it
 // is remembered.
 func (l *line) matches(body []byte, pos int, salt uint64) bool {
 	end := pos + int(l.size)
-	return end <= len(body) && xxhash.Sum64(body[pos:end])^salt == l.hash
+	return end <= len(body) && lineHash(body[pos:end])^salt == l.hash
 }
 
 // known follows body along lines for as long as both agree and every line is

@@ -1,7 +1,6 @@
 package exposition
 
 import (
-	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -228,7 +227,7 @@ func (s *Scanner) silent(lines []line, w *walk, end int, code uint32, distinct b
 	s.change(lines, w.at)
 	size := end - w.pos
 	if size <= lineSizeMax && s.reader.body[end-1] == '\n' {
-		l := line{hash: xxhash.Sum64(s.reader.body[w.pos:end]), size: uint16(size), group: groupComment, slot: code}
+		l := line{hash: lineHash(s.reader.body[w.pos:end]), size: uint16(size), group: groupComment, slot: code}
 		if distinct {
 			if at := s.lookup(lines, w, l.hash, size); at >= 0 {
 				w.at = at + 1
@@ -266,7 +265,7 @@ func (s *Scanner) sampleLine(lines []line, w *walk, i int) error {
 		return nil
 	}
 	size := sm.value - w.pos
-	hash := xxhash.Sum64(r.body[w.pos:sm.value]) ^ salts[w.kind]
+	hash := lineHash(r.body[w.pos:sm.value]) ^ salts[w.kind]
 	if at := s.lookup(lines, w, hash, size); at >= 0 && lines[at].group != groupComment {
 		s.knownLine(lines, w, at, sm)
 		return nil

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,9 +138,12 @@ func TestHeaders(t *testing.T) {
 // TestServer: answers of net/http in all of its framings, over one connection.
 func TestServer(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
+	var mu sync.Mutex // guards body and pieces
 	var body []byte
 	var pieces []int
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		rest := body
 		for _, n := range pieces {
 			n = min(n, len(rest))
@@ -157,6 +161,7 @@ func TestServer(t *testing.T) {
 	})
 	defer c.Close()
 	for range 300 {
+		mu.Lock()
 		body = make([]byte, r.IntN(50000))
 		for i := range body {
 			body[i] = byte(r.Uint32())
@@ -165,10 +170,13 @@ func TestServer(t *testing.T) {
 		for range r.IntN(4) {
 			pieces = append(pieces, r.IntN(20000))
 		}
+		mu.Unlock()
 		a, err := c.Get(t.Context(), []byte(request), &space{max: 1 << 20})
+		mu.Lock()
 		if err != nil || a.Status != 200 || !bytes.Equal(a.Body, body) {
 			t.Fatalf("%d bytes in pieces %v: status %d, %d bytes, error %v", len(body), pieces, a.Status, len(a.Body), err)
 		}
+		mu.Unlock()
 	}
 	if dialled != 1 {
 		t.Errorf("%d connections were opened, want one", dialled)
