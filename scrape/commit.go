@@ -19,7 +19,7 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 		return err
 	}
 	s.keepUp(w)
-	s.batches(w, t, whole)
+	s.batches(w, t, whole, out)
 	prepared := make([]storage.Prepared, 0, len(w.batches))
 	abort := func() {
 		for _, p := range prepared {
@@ -65,14 +65,14 @@ func (s *sink) commit(ctx context.Context, w *work, t int64, whole bool, out *ou
 }
 
 // batches builds what commit writes.
-func (s *sink) batches(w *work, t int64, whole bool) {
+func (s *sink) batches(w *work, t int64, whole bool, out *outcome) {
 	w.batches = w.batches[:0]
 	stale := math.Float64frombits(value.StaleNaN)
 	// Older timestamps first: a series that begins to have one of its own ends
 	// in the closed group with a marker at t.
 	for i, g := range s.groups {
 		if g != nil && g.kind == storage.Open {
-			s.openBatches(w, uint16(i), g, w.of(uint16(i)))
+			s.openBatches(w, uint16(i), g, w.of(uint16(i)), out)
 			s.openMarkers(w, uint16(i), g, t)
 		}
 	}
@@ -101,9 +101,9 @@ func (s *sink) batches(w *work, t int64, whole bool) {
 }
 
 // openBatches makes one batch of each timestamp; of several values of a series
-// at one time the first is taken, a float before a histogram. The exemplars go
-// with the last.
-func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork) {
+// at one time the first is taken, a float before a histogram; the others are
+// counted. The exemplars go with the last.
+func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork, out *outcome) {
 	if len(gw.slots)+len(gw.hists) == 0 {
 		return
 	}
@@ -143,6 +143,7 @@ func (s *sink) openBatches(w *work, i uint16, g *group, gw *groupWork) {
 		if starts != nil {
 			b.Starts = starts[start:kept]
 		}
+		out.duplicate += end - kept + histEnd - histKept
 		start, hist = end, histEnd
 		if start == len(gw.slots) && hist == len(gw.hists) {
 			b.Exemplars = gw.exemplars

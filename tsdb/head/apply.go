@@ -18,7 +18,7 @@ func (c *commit) batch(g *group, b *storage.Batch) storage.Result {
 	}
 	c.checkHistograms(b, &res)
 	c.aside(g, b, reject)
-	reason := g.head.outOfRange(b.Time)
+	reason := g.head.outOfRange(b.Time, g.kind)
 	if reason == storage.ReasonTooOld && b.Time >= g.windowStart() {
 		c.beforeHorizon(g, b, &res)
 		return res
@@ -56,12 +56,14 @@ func (c *commit) beforeHorizon(g *group, b *storage.Batch, res *storage.Result) 
 	}
 }
 
-// outOfRange tells why a time can have no sample in the head.
-func (h *Head) outOfRange(t int64) storage.Reason {
+// outOfRange tells why a time can have no sample in the head. What says its own
+// time may be of any age, also to a head that has no horizon yet.
+func (h *Head) outOfRange(t int64, kind storage.GroupKind) storage.Reason {
+	now := h.set.deps.Now().UnixMilli()
 	switch {
-	case t < h.horizon.Load():
+	case t < h.horizon.Load(), kind == storage.Open && h.set.tooOld(t, now):
 		return storage.ReasonTooOld
-	case t > h.set.deps.Now().Add(h.set.opts.AheadMax).UnixMilli():
+	case t > now+h.set.opts.AheadMax.Milliseconds():
 		return storage.ReasonTooFarAhead
 	}
 	return storage.ReasonNone
