@@ -107,6 +107,8 @@ type turning struct {
 	want metadb.TargetStatus
 	// says is in the error, or in the warning of a target that is up.
 	says string
+	// other, when not empty, is what it says where net/http asks the target.
+	other string
 	// change, when not nil, sets the pool's options.
 	change func(*scrape.PoolOptions)
 	// stored, when not nil, are the lines of what is stored of the target beside
