@@ -87,6 +87,9 @@ func (s *sink) batches(w *work, t int64, whole bool, out *outcome) {
 				gw.values = append(gw.values, stale)
 			})
 		}
+		if len(gw.starts) == 0 {
+			gw.sort()
+		}
 		if len(gw.slots)+len(gw.hists) > 0 || whole {
 			b := storage.Batch{
 				Time: t, Version: g.version, Slots: gw.slots, Values: gw.values, Starts: gw.startsOf(),

@@ -28,7 +28,7 @@ import (
 // wait polls until ok answers true; the limit only ends a test that hangs.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !ok(); {
+	for limit := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(limit) {
 			t.Fatalf("%s did not happen", what)
 		}

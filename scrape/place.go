@@ -49,7 +49,10 @@ type groupWork struct {
 	values []float64
 	times  []int64 // of samples with a timestamp of their own; open groups only
 	starts []int64 // empty, or of slots up to the last that has one
-	now    bitmap  // slots of closed groups that have a value
+	// bySlot and order are scratch of sort.
+	bySlot []float64
+	order  bitmap
+	now    bitmap // slots of closed groups that have a value
 	// mentioned are the slots of open groups that are there, when they are
 	// tracked.
 	mentioned bitmap
