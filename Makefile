@@ -127,7 +127,7 @@ kill: build ## long: kill -9 of the server under load, 100 times
 	@NILOMETER_KILLS=$${NILOMETER_KILLS:-100} NILOMETER_BIN=$(CURDIR)/$(BIN)/nilometer PROMTOOL_BIN=$(PEERS)/promtool \
 		$(GO) test -count=1 -tags e2e -timeout 60m -v ./test -run TestKillUnderLoad
 
-bomb: light ## long: a target adds 1 M values of a label within a minute, under every policy
+bomb: light ## long: a target adds 1 M values of a label within a minute, under every policy, with 512 MiB and 1 GiB
 	@NILOMETER_BOMB_VALUES=$${NILOMETER_BOMB_VALUES:-1000000} NILOMETER_BIN=$(CURDIR)/$(BIN)/nilometer PROMTOOL_BIN=$(PEERS)/promtool \
 		$(GO) test -count=1 -tags e2e -timeout 60m -v ./test -run TestCardinalityBomb
 

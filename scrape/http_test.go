@@ -299,6 +299,21 @@ func TestConcurrencyLimit(t *testing.T) {
 	}
 }
 
+// TestWorkBytes: what a large body takes is told while its target is there.
+func TestWorkBytes(t *testing.T) {
+	large := bytes.Repeat([]byte("# a comment of thirty-one bytes\n"), 200_000) // 6.4 MB
+	o := web(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(large) }))
+	o.Interval = 100 * time.Millisecond
+	b := start(t, storagetest.MemoryOptions{}, nil)
+	if n := b.WorkBytes(); n != 0 {
+		t.Errorf("%d bytes without targets", n)
+	}
+	b.apply(o)
+	wait(t, "a body that is known", func() bool { n := b.WorkBytes(); return n > 2<<20 && n < 30<<20 })
+	b.apply()
+	wait(t, "the end of the target", func() bool { return b.WorkBytes() == 0 })
+}
+
 // TestNoPlace: a target that other targets of its job leave no place says so, and
 // how to mend it; the one that hangs says what it did.
 func TestNoPlace(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nilometer/nilometer/format/exposition"
@@ -57,6 +58,7 @@ type loop struct {
 	sink    *sink
 	state   *state
 
+	grown  atomic.Int64 // bytes of the last body beyond the buffers that are kept
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -149,6 +151,7 @@ func (l *loop) scrape(start time.Time, t int64) {
 		return // ended meanwhile: not a failure of the target
 	}
 	l.sizes = m.sizes
+	l.grown.Store(m.grown())
 	out, err := l.store(body, format, t, start, err)
 	l.record(start, time.Since(start), len(body), out, err)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,7 @@ type Manager struct {
 	works     sync.Pool
 	bodies    bodies
 	wg        sync.WaitGroup // of loops
+	workBytes atomic.Int64   // as WorkBytes was last counted
 
 	mu    sync.Mutex // guards what follows
 	pools map[string]*pool

@@ -73,6 +73,9 @@ func (b *bodies) get(sizeMax int64, last sizes) *memory {
 	}
 }
 
+// grown is what the buffers have beside those that are kept, in bytes.
+func (m *memory) grown() int64 { return m.raw.taken + m.plain.taken }
+
 // free gives all memory back.
 func (m *memory) free() {
 	m.raw.free()
@@ -101,8 +104,13 @@ func (b *buffer) Grow(p []byte, n int) ([]byte, error) {
 	}
 	if cap(b.bytes)-len(p) < n {
 		more := max(cap(b.bytes), n)
-		if cap(b.bytes) > bodyKeepMax { // twice 64 MiB, and the 64 beside them, are felt
+		if cap(b.bytes) >= bodyKeepMax { // twice 64 MiB, and the 64 beside them, are felt
 			more = max(cap(b.bytes)/4, n)
+		}
+		// So much has come that the rest will: growing by steps would copy the body
+		// four times, and leave as much garbage.
+		if likely := int(min(int64(b.hint), b.max+roomMax)) - cap(b.bytes); cap(b.bytes) >= bodyKeepMax && likely > more {
+			more = likely
 		}
 		if !b.budget.take(int64(more)) {
 			limit := b.budget.max

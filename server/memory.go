@@ -115,3 +115,20 @@ func memoryLimit(c *config.Config, logger *slog.Logger) (limit int64, setHeapLim
 	}
 	return int64(float64(found) * memoryRatio), setHeapLimit
 }
+
+// bodyMemory is how far the bodies of scrapes under way may grow, in bytes, as
+// scrape.Deps has it: a quarter of a small limit.
+func bodyMemory(limit int64) int64 {
+	if limit <= 0 || limit/4 > 1<<30 {
+		return 0 // the default, 1 GiB
+	}
+	return limit / 4
+}
+
+// scrapeWork is what scrapes of what is known will take.
+func (s *server) scrapeWork() int64 {
+	if s.scrapes == nil { // the database opens first, and looks once
+		return 0
+	}
+	return s.scrapes.WorkBytes()
+}

@@ -171,7 +171,7 @@ func (s *server) openData(ctx context.Context, conf *config.Config) (err error) 
 	opts.MemoryLimit = s.memoryLimit
 	s.db, err = tsdb.Open(ctx, opts, tsdb.Deps{
 		Dir: s.opts.DataDir, Logger: s.logger, Registerer: s.registry, Admitter: s.limits, Note: "nilometer on " + s.listener.Addr().String() + s.externalURL.Path,
-		Beside: s.openBeside, SetHeapLimit: s.setHeap, CaughtUp: s.pacer.begin,
+		Beside: s.openBeside, MemoryAside: s.scrapeWork, SetHeapLimit: s.setHeap, CaughtUp: s.pacer.begin,
 	})
 	if err != nil && s.meta != nil {
 		err = errors.Join(err, s.meta.Close())
@@ -211,6 +211,7 @@ func (s *server) run(ctx context.Context, conf *config.Config) error {
 	defer s.logQueriesTo(nil)
 	s.scrapes, err = scrape.NewManager(scrape.Deps{
 		Writer: s.db, Targets: s.meta, Tenant: tenant.Default, Logger: s.logger, Registerer: s.registry, UserAgent: "Nilometer/" + s.opts.Version,
+		BodyMemoryMax: bodyMemory(s.memoryLimit),
 	})
 	if err != nil {
 		return err

@@ -63,14 +63,21 @@ const bystanders = 5
 // of each other target every scrape is stored whole and none is missed, and API,
 // event and metric name job, metric and label.
 func TestCardinalityBomb(t *testing.T) {
-	values, steps, interval, limit := bombValues, bombSteps, bombInterval, int64(256<<20)
+	values, steps, interval, limits := bombValues, bombSteps, bombInterval, []int64{256 << 20}
 	if text := os.Getenv("NILOMETER_BOMB_VALUES"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < bigBombSteps {
 			t.Fatalf("NILOMETER_BOMB_VALUES=%s is no number of values from %d on", text, bigBombSteps)
 		}
-		values, steps, interval, limit = n, bigBombSteps, bigBombInterval, 1<<30
+		values, steps, interval, limits = n, bigBombSteps, bigBombInterval, []int64{512 << 20, 1 << 30}
 	}
+	for _, limit := range limits {
+		t.Run(fmt.Sprintf("%dMiB", limit>>20), func(t *testing.T) { testBomb(t, values, steps, interval, limit) })
+	}
+}
+
+// testBomb sets bombs off within a memory limit, bytes.
+func testBomb(t *testing.T, values, steps int, interval time.Duration, limit int64) {
 	// The limit is 1,000 values of a target. Values of one answer that came before
 	// they were watched, from half of it on, are not seen by each other.
 	for _, c := range []struct {

@@ -119,7 +119,7 @@ func (db *DB) open(ctx context.Context) (err error) {
 		return err
 	}
 	db.watch()
-	if db.memory, err = openMemory(db.directory, db.opts, db.deps, db.offHeap, db.pressure.Level); err != nil {
+	if db.memory, err = openMemory(db.directory, db.opts, db.deps, db.offHeap, db.pressure); err != nil {
 		return err
 	}
 	if db.metrics, err = newMetrics(db.deps.Registerer, db); err != nil {

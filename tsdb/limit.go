@@ -17,7 +17,7 @@ func (db *DB) watch() {
 		look = func() pressure.Usage { return pressure.OfProcess(db.offHeap.Bytes()) }
 	}
 	db.pressure = pressure.NewMonitor(db.opts.MemoryLimit, pressure.Deps{
-		Look: look, SetHeapLimit: db.deps.SetHeapLimit, Logger: db.logger,
+		Look: look, Aside: db.deps.MemoryAside, SetHeapLimit: db.deps.SetHeapLimit, Logger: db.logger,
 	})
 	db.pressure.Look()
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/nilometer/nilometer/vfs/mem"
 )
 
-// limited is a database of a limit of 1000 bytes that sees a usage.
+// limited is a database of a limit of 1000 MiB that sees a usage, in MiB.
 func limited(t *testing.T, fs *mem.FS, usage int64) *running {
 	t.Helper()
 	o := quiet(time.Hour)
-	o.MemoryLimit = 1000
-	return mustStart(t, fs, o, tsdb.Deps{MemoryUsage: func() pressure.Usage { return pressure.Usage{Anonymous: usage} }})
+	o.MemoryLimit = 1000 << 20
+	return mustStart(t, fs, o, tsdb.Deps{MemoryUsage: func() pressure.Usage { return pressure.Usage{Anonymous: usage << 20} }})
 }
 
 // push appends one sample of each of some series, and returns why the first was
@@ -52,6 +52,26 @@ func push(t *testing.T, db *running, kind storage.GroupKind, seconds int64, name
 	}
 	_, err = g.Append(t.Context(), &b, storage.Logged)
 	return reason, err
+}
+
+// TestMemoryAside: what is set aside for scrapes is no room for new series, and
+// no more of them come in at once than there is room for.
+func TestMemoryAside(t *testing.T) {
+	o := quiet(time.Hour)
+	o.MemoryLimit = 1000 << 20
+	db := mustStart(t, mem.New(), o, tsdb.Deps{
+		MemoryUsage: func() pressure.Usage { return pressure.Usage{Anonymous: 800 << 20} },
+		MemoryAside: func() int64 { return 100<<20 - 3<<10 },
+	})
+	if reason, err := push(t, db, storage.Closed, 0, "a", "b", "c", "d", "e"); err != nil || reason != storage.ReasonMemory {
+		t.Errorf("five series where there is room for three: %s, %v", reason, err)
+	}
+	if n := db.ActiveSeries(tenant.Default); n != 3 {
+		t.Errorf("%d series came in, want 3", n)
+	}
+	if reason, err := push(t, db, storage.Closed, 1, "a", "b", "c"); err != nil || reason != storage.ReasonNone {
+		t.Errorf("known series: %s, %v", reason, err)
+	}
 }
 
 // TestMemoryLimit goes up the ladder, and starts a new database on the same

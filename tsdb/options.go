@@ -173,6 +173,9 @@ type Deps struct {
 	Clock func() time.Time
 	// MemoryUsage tells what the process has of memory; nil: of this process.
 	MemoryUsage func() pressure.Usage
+	// MemoryAside tells what others will take for the series that there are and
+	// have not now, in bytes; no new series gets it. nil: nothing.
+	MemoryAside func() int64
 	// SetHeapLimit gives the Go runtime what the memory outside of its heap
 	// leaves of Options.MemoryLimit; nil: its limit is somebody else's.
 	SetHeapLimit func(bytes int64)

@@ -30,13 +30,13 @@ type memory struct {
 	err      error         // why it failed; set before replayed is closed
 }
 
-func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, level func() pressure.Level) (*memory, error) {
+func openMemory(dir *directory, o Options, d Deps, mem *arena.Allocator, m *pressure.Monitor) (*memory, error) {
 	log, err := wal.Open(dir.fs, walName, wal.Options{SyncInterval: o.SyncInterval, SegmentSizeMax: o.SegmentBytes}, wal.NewMetrics(d.Registerer))
 	if err != nil {
 		return nil, fmt.Errorf("open the write-ahead log: %w", err)
 	}
 	heads, err := head.New(o.head(), head.Deps{
-		Log: log, Files: dir.fs, Dir: headName, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: level,
+		Log: log, Files: dir.fs, Dir: headName, Admitter: d.Admitter, Now: d.Clock, Registerer: d.Registerer, Memory: mem, Pressure: m.Level, Room: m.Admit,
 	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())

@@ -36,6 +36,9 @@ type Deps struct {
 	Memory *arena.Allocator
 	// Pressure tells how near the process is to its memory limit; nil: far.
 	Pressure func() pressure.Level
+	// Room takes the room of one new series, and tells whether there was any; nil:
+	// always.
+	Room func() bool
 }
 
 // Heads are the heads of all tenants over one log. It is safe for concurrent
@@ -77,6 +80,9 @@ func New(opts Options, deps Deps) (*Heads, error) {
 	}
 	if deps.Pressure == nil {
 		deps.Pressure = func() pressure.Level { return pressure.Relaxed }
+	}
+	if deps.Room == nil {
+		deps.Room = func() bool { return true }
 	}
 	if deps.Memory == nil {
 		deps.Memory = arena.New()

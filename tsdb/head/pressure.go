@@ -23,7 +23,13 @@ func (h *Head) admit(key series.Key, lset labels.Labels) storage.Reason {
 	if full {
 		return storage.ReasonSeriesLimit
 	}
-	return h.set.deps.Admitter.Admit(h.id, key, lset)
+	if reason := h.set.deps.Admitter.Admit(h.id, key, lset); reason != storage.ReasonNone {
+		return reason
+	}
+	if !h.set.deps.Room() {
+		return storage.ReasonMemory
+	}
+	return storage.ReasonNone
 }
 
 // shape asks under which labels to store a label set that the head does not know.

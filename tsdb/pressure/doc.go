@@ -16,4 +16,7 @@
 //     when usage is slackPercent of the limit below it: what a step frees must
 //     not undo the step at once.
 //   - I2: garbage is no usage: what the next collection frees refuses nobody.
+//   - I3: between two looks no more series come in than there is room for, each
+//     counted with all that it may take until then; what is set aside for the
+//     work on those that are known is no room.
 package pressure

@@ -1,6 +1,9 @@
 package pressure
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Level is a step of the ladder. Each includes those before it.
 type Level uint8
@@ -43,9 +46,11 @@ func Levels() []Level {
 	return out
 }
 
-// Next is the level after usage has been looked at; was is the one before. Both
-// are bytes. Without a limit (0) it is Relaxed.
-func Next(was Level, usage, limit int64) Level {
+// Next is the level after usage has been looked at; was is the one before.
+// aside is what is not in use yet and will be (Deps.Aside): it counts up to
+// RefuseSeries, so that what is let in leaves room for it, and refuses no query.
+// All are bytes. Without a limit (0) it is Relaxed.
+func Next(was Level, usage, aside, limit int64) Level {
 	if limit <= 0 {
 		return Relaxed
 	}
@@ -55,9 +60,29 @@ func Next(was Level, usage, limit int64) Level {
 		if l <= was {
 			percent -= slackPercent // it holds already (I1)
 		}
-		if usage >= limit/100*percent {
+		counts := usage
+		if l <= RefuseSeries {
+			counts += aside
+		}
+		if counts >= limit/100*percent {
 			level = l
 		}
 	}
 	return level
+}
+
+// seriesBytes is what a new series may take until the next look, in bytes: its
+// place in the head (some 250), its line, its definition on the way to the log,
+// and the garbage of all that (docs/design/limits.md).
+const seriesBytes = 1 << 10
+
+// allowance is how many new series may come in until the next look.
+func allowance(now Level, usage, aside, limit int64) int64 {
+	if limit <= 0 {
+		return math.MaxInt64
+	}
+	if now >= RefuseSeries {
+		return 0
+	}
+	return max(limit/100*thresholds[RefuseSeries]-usage-aside, 0) / seriesBytes
 }

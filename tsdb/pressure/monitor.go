@@ -3,6 +3,7 @@ package pressure
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -11,6 +12,9 @@ import (
 type Deps struct {
 	// Look tells the usage.
 	Look func() Usage
+	// Aside tells what is not in use and will be, for what there is already: the
+	// work of the largest scrape. nil: nothing.
+	Aside func() int64
 	// SetHeapLimit gives the Go runtime its share (debug.SetMemoryLimit); nil:
 	// the runtime's limit is somebody else's.
 	SetHeapLimit func(bytes int64)
@@ -24,7 +28,8 @@ type Monitor struct {
 	deps  Deps
 	level atomic.Uint32
 	usage atomic.Int64
-	heap  int64 // the heap limit that was set last
+	free  atomic.Int64 // new series that may come in until the next look
+	heap  int64        // the heap limit that was set last
 }
 
 // Interval is the time between two looks of Run.
@@ -34,6 +39,10 @@ const Interval = time.Second
 // as a divisor: under less it would collect without end, and what is refused
 // at the levels makes room sooner.
 const heapShareMin = 8
+
+// heapSlack is what the Go runtime is not given, as a divisor of the limit: what
+// memory outside of its heap grows by until the next look.
+const heapSlack = 32
 
 // heapStep is the change of the heap limit in bytes that is worth telling the
 // runtime, as a divisor of the limit.
@@ -45,8 +54,17 @@ func NewMonitor(limit int64, d Deps) *Monitor {
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Monitor{limit: limit, deps: d}
+	if d.Aside == nil {
+		d.Aside = func() int64 { return 0 }
+	}
+	m := &Monitor{limit: limit, deps: d}
+	m.free.Store(math.MaxInt64)
+	return m
 }
+
+// Admit tells whether a new series may come in. As many may until the next look
+// as there is room for (I3).
+func (m *Monitor) Admit() bool { return m.limit <= 0 || m.free.Add(-1) >= 0 }
 
 // Level is the present level.
 func (m *Monitor) Level() Level { return Level(m.level.Load()) }
@@ -79,9 +97,10 @@ func (m *Monitor) Look() {
 	if m.limit <= 0 {
 		return
 	}
-	m.share(u.OffHeap)
-	was := m.Level()
-	now := Next(was, inUse, m.limit)
+	m.share(u)
+	was, aside := m.Level(), m.deps.Aside()
+	now := Next(was, inUse, aside, m.limit)
+	m.free.Store(allowance(now, inUse, aside, m.limit))
 	if now == was {
 		return
 	}
@@ -90,15 +109,15 @@ func (m *Monitor) Look() {
 	if now >= RefuseSeries && now > was {
 		log = m.deps.Logger.Error
 	}
-	log("memory pressure changed", "level", now.String(), "before", was.String(), "usage_bytes", inUse, "limit_bytes", m.limit)
+	log("memory pressure changed", "level", now.String(), "before", was.String(), "usage_bytes", inUse, "aside_bytes", aside, "limit_bytes", m.limit)
 }
 
 // share gives the Go runtime what the rest leaves.
-func (m *Monitor) share(offHeap int64) {
+func (m *Monitor) share(u Usage) {
 	if m.deps.SetHeapLimit == nil {
 		return
 	}
-	heap := max(m.limit-offHeap, m.limit/heapShareMin)
+	heap := max(m.limit-max(u.OffHeap, u.Anonymous-u.Runtime)-m.limit/heapSlack, m.limit/heapShareMin)
 	if d := heap - m.heap; d < m.limit/heapStep && -d < m.limit/heapStep {
 		return
 	}
