@@ -51,7 +51,7 @@ func checkConfig(streams Streams, file string) error {
 		return err
 	}
 	rules, errs := c.ReadRules()
-	if len(errs) > 0 {
+	if errs = append(errs, c.CheckFiles()...); len(errs) > 0 {
 		return errors.Join(errs...)
 	}
 	if name := c.Nilometer.Alerting.ConfigFile; name != "" {

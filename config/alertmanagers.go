@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	commonconfig "github.com/prometheus/common/config"
@@ -93,13 +92,6 @@ func (c *Alertmanagers) check(path string, scheme model.ValidationScheme, report
 	for i, rc := range c.AlertRelabel {
 		checkRelabel(fmt.Sprintf("%s.alert_relabel_configs[%d]", path, i), rc, scheme, report)
 	}
-	for i, static := range c.StaticConfigs {
-		at := fmt.Sprintf("%s.static_configs[%d]", path, i)
-		static.check(at, func(path, text string) {
-			if len(c.Relabel) == 0 || !strings.HasSuffix(path, ".targets") { // rules may make a host of a URL
-				report(path, text)
-			}
-		})
-	}
+	checkStatics(path, c.StaticConfigs, len(c.Relabel) > 0, report)
 	checkFiles(path, c.FileSDConfigs, report)
 }

@@ -15,6 +15,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type Config struct {
 	Nilometer Nilometer `yaml:"nilometer"`
 
 	notices []Notice
+	unset   []unsetVariable // of external labels
 }
 
 // PrometheusStorage is the section of Prometheus; settings of the database are
@@ -300,6 +302,7 @@ func (c *Config) finish() {
 		}
 	}
 	c.Nilometer.Storage.Retention.inherit(c.Storage.TSDB.Retention)
+	c.expandExternalLabels(os.Getenv)
 }
 
 // inherit takes over the global values of keys that the job leaves out.
@@ -430,9 +433,7 @@ func (c *ScrapeConfig) check(path string, report func(path, text string)) {
 	for i, rc := range c.MetricRelabelConfigs {
 		checkRelabel(fmt.Sprintf("%s.metric_relabel_configs[%d]", path, i), rc, c.scheme(), report)
 	}
-	for i, static := range c.StaticConfigs {
-		static.check(fmt.Sprintf("%s.static_configs[%d]", path, i), report)
-	}
+	checkStatics(path, c.StaticConfigs, len(c.RelabelConfigs) > 0, report)
 	checkFiles(path, c.FileSDConfigs, report)
 }
 
@@ -443,6 +444,18 @@ func checkRelabel(path string, rc *relabel.Config, scheme model.ValidationScheme
 	}
 	if err := rc.Validate(scheme); err != nil {
 		report(path, err.Error())
+	}
+}
+
+// checkStatics leaves targets alone where they are relabelled: rules may make a
+// host of a URL.
+func checkStatics(path string, configs []*StaticConfig, relabelled bool, report func(path, text string)) {
+	for i, static := range configs {
+		static.check(fmt.Sprintf("%s.static_configs[%d]", path, i), func(path, text string) {
+			if !relabelled || !strings.HasSuffix(path, ".targets") {
+				report(path, text)
+			}
+		})
 	}
 }
 

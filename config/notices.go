@@ -2,8 +2,8 @@ package config
 
 import "fmt"
 
-// Notice is something that a configuration asks for and this version does not
-// do: the file is valid, and who wrote it has to know.
+// Notice is something that a configuration asks for and does not get, of this
+// version or of the environment: the file is valid, and who wrote it has to know.
 type Notice struct {
 	Problem
 	// Loses is set where data goes somewhere in Prometheus and nowhere here.
@@ -31,6 +31,10 @@ func (c *Config) note(notice func(loses bool, path, text string)) {
 		if a.SigV4 != nil {
 			notice(true, fmt.Sprintf("alerting.alertmanagers[%d].sigv4", i), "this version does not sign requests: alerts are not sent to these Alertmanagers")
 		}
+	}
+	for _, u := range c.unset {
+		path, text := u.notice()
+		notice(false, path, text)
 	}
 	if c.Runtime.LogLevel != "" {
 		notice(false, "runtime.log_level", "not read: --log.level sets the level of the log")
