@@ -40,7 +40,7 @@ type watched struct {
 type values struct {
 	sketch *sketch
 	refill time.Time
-	// Of those that were too many, since the label was first over its limit:
+	// Of those that were too many, since the label was first seen over its limit:
 	since   time.Time
 	series  uint64
 	max     uint64
@@ -223,12 +223,17 @@ func (x scope) clone() scope {
 // exampleMax bounds the part of a value that is kept, in bytes.
 const exampleMax = 200
 
-// note counts a series with a value too many, and says so once in a while.
+// note counts a series with a value too many.
 func (v *values) note(logger *slog.Logger, w watched, job, value string, most uint64, p Policy, now time.Time) {
+	v.series++
+	v.tell(logger, w, job, value, most, p, now)
+}
+
+// tell remembers that the label is over its limit, and says so once in a while.
+func (v *values) tell(logger *slog.Logger, w watched, job, value string, most uint64, p Policy, now time.Time) {
 	if v.since.IsZero() {
 		v.since = now
 	}
-	v.series++
 	v.max, v.policy = most, p
 	if now.Sub(v.told) < refillEvery {
 		return
@@ -263,14 +268,14 @@ func (w watched) excess(v *values) Excess {
 	}
 }
 
-// Excesses returns the labels of a tenant that have, or were asked to have, more
-// values than they may, in no order.
+// Excesses returns the labels of a tenant that have as many values as they may,
+// and were asked to have more or had more when they were surveyed, in no order.
 func (l *Limits) Excesses(id tenant.ID) []Excess {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []Excess
 	for w, v := range maps.All(l.controller.values) {
-		if w.tenant == id && v.series > 0 {
+		if w.tenant == id && !v.since.IsZero() {
 			out = append(out, w.excess(v))
 		}
 	}

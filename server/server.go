@@ -257,6 +257,7 @@ func (s *server) serve(ctx context.Context, conf *config.Config, srv *http.Serve
 	g.Go(func() error { return s.sender.Run(flows) })
 	g.Go(func() error { s.watchReloads(flows); return nil })
 	g.Go(func() error { s.pruneMetadata(flows); return nil })
+	g.Go(func() error { s.surveyLimits(flows); return nil })
 	g.Go(func() error {
 		select {
 		case err := <-dbDone:
