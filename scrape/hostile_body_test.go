@@ -147,6 +147,7 @@ func dubiousSamples() []turning {
 		{name: "label name of 2 KiB", say: says(text("odd{" + strings.Repeat("n", 2<<10) + "=\"1\"} 1\nfine 1\n")), says: "1 samples refused: invalid_labels", stored: []string{`{__name__="fine"} 1`}},
 		{name: "label value of 2 MiB", say: says(text("odd{a=\"" + strings.Repeat("v", 2<<20) + "\"} 1\nfine 1\n")), says: "1 samples refused: invalid_labels", stored: []string{`{__name__="fine"} 1`}},
 		{name: "metric name of 2 MiB", say: says(text(strings.Repeat("n", 2<<20) + " 1\nfine 1\n")), says: "1 samples refused: invalid_labels", stored: []string{`{__name__="fine"} 1`}},
+		{name: "help text of 2 MiB", say: says(text("# HELP odd " + strings.Repeat("h", 2<<20) + "\nodd 1\nfine 1\n")), stored: []string{`{__name__="fine"} 1`, `{__name__="odd"} 1`}},
 		{name: "script and terminal escapes", say: says(text("odd{a=\"<script>alert(1)</script>\\n\x1b[2J\"} 1\nfine 1\n")), stored: []string{`{__name__="fine"} 1`, "{__name__=\"odd\", a=\"<script>alert(1)</script>\\n\\x1b[2J\"} 1"}},
 		{name: "up of its own", say: says(text("up 7\nfine 1\n")), says: "1 duplicate samples", stored: []string{`{__name__="fine"} 1`}},
 	}

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"maps"
+	"unicode/utf8"
 	"unique"
 
 	"github.com/nilometer/nilometer/format/exposition"
@@ -10,6 +11,13 @@ import (
 
 // familiesMax bounds the metric families of one target whose metadata is kept.
 const familiesMax = 20_000
+
+// Names of families longer than any series has are left out, and longer texts
+// cut: what is kept of one target is bounded.
+const (
+	familySizeMax = 1 << 10 // bytes
+	textSizeMax   = 4 << 10
+)
 
 // families is the metadata of one target by family. The values are shared by
 // all targets that say the same. It is replaced, never changed.
@@ -28,6 +36,9 @@ func (f families) learn(lines []exposition.Metadata) (next families, changed []s
 	}
 	touched := map[string]storage.Metadata{}
 	for _, m := range lines {
+		if len(m.Family) > familySizeMax {
+			continue
+		}
 		have, ok := touched[m.Family]
 		if old, known := next[m.Family]; !ok && known {
 			have = old.Value()
@@ -39,9 +50,9 @@ func (f families) learn(lines []exposition.Metadata) (next families, changed []s
 		case exposition.FieldType:
 			have.Type = m.Type
 		case exposition.FieldHelp:
-			have.Help = m.Text
+			have.Help = cut(m.Text)
 		case exposition.FieldUnit:
-			have.Unit = m.Text
+			have.Unit = cut(m.Text)
 		}
 		touched[m.Family] = have
 	}
@@ -54,4 +65,16 @@ func (f families) learn(lines []exposition.Metadata) (next families, changed []s
 		}
 	}
 	return next, changed
+}
+
+// cut shortens a text to textSizeMax, at a character's end.
+func cut(text string) string {
+	if len(text) <= textSizeMax {
+		return text
+	}
+	end := textSizeMax
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/goleak"
@@ -241,6 +242,20 @@ func TestMetadata(t *testing.T) {
 		defer v.Close()
 		if md, err := v.Metadata(t.Context(), "", 10); err != nil || len(md) != 2 {
 			t.Errorf("stored metadata %v, %v", md, err)
+		}
+	})
+}
+
+// TestLongMetadata: what a target says about its metrics is cut, and left out
+// where the metric can have no series.
+func TestLongMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, storagetest.MemoryOptions{}, nil)
+		b.apply(one(&exporter{body: "# HELP x " + strings.Repeat("\u00e4", 1<<20) + "\nx 1\n# TYPE " + strings.Repeat("y", 2<<10) + " gauge\n# HELP z a" + strings.Repeat("\u00e4", 1<<20) + "\n"}))
+		time.Sleep(time.Second)
+		all := b.Metadata("")
+		if len(all) != 2 || len(all[0].Help) != 4096 || len(all[1].Help) != 4095 || !utf8.ValidString(all[1].Help) {
+			t.Errorf("%d families: %.300v", len(all), all)
 		}
 	})
 }

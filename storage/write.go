@@ -13,6 +13,18 @@ import (
 	"github.com/nilometer/nilometer/model/tenant"
 )
 
+// Limits of what an engine keeps, whatever its Admitter lets in: formats hold
+// them. Limits that an operator would set are far below.
+const (
+	// LabelsMax bounds the labels of a series, LabelSizeMax the bytes of one name
+	// or value. A label set over them is invalid (ReasonInvalidLabels).
+	LabelsMax    = 4096
+	LabelSizeMax = 1 << 20
+	// MetadataSizeMax bounds the bytes of all that is said about one metric
+	// family; what is over it is left out.
+	MetadataSizeMax = 64 << 10
+)
+
 // GroupKind says what a batch implies about the members it does not mention.
 type GroupKind uint8
 
@@ -175,6 +187,9 @@ type Metadata struct {
 	Unit   string
 	Help   string
 }
+
+// SizeBytes is what counts towards MetadataSizeMax.
+func (m *Metadata) SizeBytes() int { return len(m.Family) + len(m.Type) + len(m.Help) + len(m.Unit) }
 
 // Result says what became of a batch.
 type Result struct {

@@ -196,9 +196,9 @@ func Matches(lset labels.Labels, ms ...*labels.Matcher) bool {
 // valid reports whether lset is a canonical label set: not empty, sorted, each
 // name once, no empty name or value, UTF-8.
 func valid(lset labels.Labels) bool {
-	last, ok := "", !lset.IsEmpty()
+	last, ok := "", !lset.IsEmpty() && lset.Len() <= storage.LabelsMax
 	lset.Range(func(l labels.Label) {
-		ok = ok && l.Name > last && l.Value != "" && utf8.ValidString(l.Name) && utf8.ValidString(l.Value)
+		ok = ok && max(len(l.Name), len(l.Value)) <= storage.LabelSizeMax && l.Name > last && l.Value != "" && utf8.ValidString(l.Name) && utf8.ValidString(l.Value)
 		last = l.Name
 	})
 	return ok

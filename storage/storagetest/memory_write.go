@@ -216,7 +216,9 @@ func (g *memGroup) applyLocked(b *storage.Batch) storage.Result {
 		reject(len(b.Slots)+len(b.Histograms)+i, e.Slot, storage.ReasonUnsupported)
 	}
 	for _, md := range b.Metadata {
-		g.tenant.metadata[md.Family] = md
+		if md.SizeBytes() <= storage.MetadataSizeMax {
+			g.tenant.metadata[md.Family] = md
+		}
 	}
 	if !g.begun || b.Time > g.last {
 		if g.spec.Kind == storage.Closed {

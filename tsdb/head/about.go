@@ -135,10 +135,11 @@ func copyOf(x exemplar.Exemplar) exemplar.Exemplar {
 	return x
 }
 
-// learnLocked takes metadata and reports whether it is new.
+// learnLocked takes metadata and reports whether it is new. The log could not be
+// read back with a longer one than storage.MetadataSizeMax.
 func (a *about) learnLocked(m storage.Metadata) bool {
 	have, known := a.families[m.Family]
-	if known && have == m || !known && len(a.families) >= familiesMax {
+	if known && have == m || m.SizeBytes() > storage.MetadataSizeMax || !known && len(a.families) >= familiesMax {
 		return false
 	}
 	a.families[m.Family] = m

@@ -104,15 +104,13 @@ func (g *group) knownLocked(hash series.Hash, lset labels.Labels, byHash map[ser
 
 // valid refuses label sets that could not be given back or found.
 func valid(lset labels.Labels) bool {
-	if lset.IsEmpty() {
-		return false
-	}
-	ok, last := true, ""
+	ok, last, n := !lset.IsEmpty(), "", 0
 	lset.Range(func(l labels.Label) {
-		ok = ok && l.Name > last && l.Value != "" && utf8.ValidString(l.Name) && utf8.ValidString(l.Value)
+		n++
+		ok = ok && max(len(l.Name), len(l.Value)) <= storage.LabelSizeMax && l.Name > last && l.Value != "" && utf8.ValidString(l.Name) && utf8.ValidString(l.Value)
 		last = l.Name
 	})
-	return ok
+	return ok && n <= storage.LabelsMax
 }
 
 // settledLocked finds the slot of a series that exists: an own or foreign
