@@ -220,5 +220,9 @@ func (a *API) formatQuery(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, invalidParameter("query", err)
 	}
-	return answer{data: expr.Pretty(0)}, nil
+	text, err := pretty(expr)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{data: text}, nil
 }

@@ -114,6 +114,14 @@ func TestMetadata(t *testing.T) {
 	} {
 		s.expect(target, http.StatusOK, success(want))
 	}
+	// As in Prometheus, a limit ends the list behind a whole target, and a type
+	// that was not told is unknown.
+	second := entry("a", "lag", "Lag.")
+	second.Type = ""
+	s.scraping.metadata = []scrape.TargetMetadata{entry("a", "hits_total", "Hits."), second, entry("b", "hits_total", "Hits.")}
+	s.expect("/api/v1/targets/metadata?limit=1", http.StatusOK,
+		success(`[{"target":{"job":"a"},"metric":"hits_total","type":"counter","help":"Hits.","unit":""},{"target":{"job":"a"},"metric":"lag","type":"unknown","help":"Lag.","unit":""}]`))
+	s.expect("/api/v1/targets/metadata?limit=0", http.StatusOK, success(`[]`))
 }
 
 // TestStoredMetadata: what the store remembers stands behind what targets say.

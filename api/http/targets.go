@@ -155,7 +155,9 @@ type targetMetadataJSON struct {
 	Unit   string           `json:"unit"`
 }
 
-// targetMetadata answers /api/v1/targets/metadata.
+// targetMetadata answers /api/v1/targets/metadata: what the targets that there
+// are now have said, as in Prometheus; /api/v1/metadata also has what the store
+// remembers.
 func (a *API) targetMetadata(r *http.Request) (answer, error) {
 	limit, err := countParam(r, "limit")
 	if err != nil {
@@ -169,14 +171,20 @@ func (a *API) targetMetadata(r *http.Request) (answer, error) {
 	}
 	metric := r.FormValue("metric")
 	out := []targetMetadataJSON{}
+	var target scrape.TargetMetadata // the one before
 	for _, m := range a.deps.Targets.Metadata(metric) {
+		// As in Prometheus the limit ends the list at the end of a target.
+		if limit >= 0 && len(out) >= limit && (len(out) == 0 || m.Pool != target.Pool || !labels.Equal(m.Labels, target.Labels)) {
+			break
+		}
 		if !matches(m.Labels, ms) {
 			continue
 		}
-		if limit >= 0 && len(out) >= limit {
-			break
-		}
+		target = m
 		entry := targetMetadataJSON{Target: m.Labels, Type: m.Type, Help: m.Help, Unit: m.Unit}
+		if entry.Type == "" {
+			entry.Type = model.MetricTypeUnknown
+		}
 		if metric == "" {
 			entry.Metric = m.Family
 		}
