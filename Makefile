@@ -24,7 +24,7 @@ VICTORIA_METRICS := v1.150.0
 
 FUZZTIME ?= 3s
 
-.PHONY: help run build light web test check unit discovery race fuzz cross e2e browser peers promtool tools crash model-long kill bomb fuzz-long promql-long bench agree clean
+.PHONY: help run build light web test check unit discovery race fuzz cross e2e browser peers promtool tools crash model-long kill bomb fuzz-long promql-long bench load agree clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -139,6 +139,10 @@ fuzz-long: ## long: every fuzz target for 5 minutes
 
 bench: build peers ## measure against the peers; writes bench/RESULTS.md
 	@PEERS=$(PEERS) $(GO) run ./bench/run -nilometer $(BIN)/nilometer
+
+load: build ## long: scrape 10,000 targets of 1,000 series every 15 s for 30 minutes, a twentieth of which never answer
+	@$(GO) run ./bench/run -scenarios load -only nilometer -targets 10000 -series 1000 -interval 15s -duration 30m -hanging 0.05 \
+		-nilometer $(BIN)/nilometer -peers $(PEERS)
 
 agree: build peers ## scrape the same targets with Prometheus and compare what both store
 	@$(GO) run ./bench/agree -nilometer $(BIN)/nilometer -prometheus $(PEERS)/prometheus

@@ -47,6 +47,8 @@ type Server struct {
 	bodies   sync.Pool // of *[]byte
 	gzips    sync.Pool // of *gzip.Writer
 	zstds    sync.Pool // of *zstd.Encoder
+	rhythm   *Rhythm
+	answers  int // targets from this number on hang
 
 	mu     sync.Mutex // guards served
 	served map[string]Served
@@ -59,7 +61,7 @@ type Served struct {
 
 // NewServer serves l; now gives the time that selects the tick.
 func NewServer(l *Load, encoding Encoding, now func() time.Time) *Server {
-	s := &Server{load: l, encoding: encoding, now: now, served: map[string]Served{}}
+	s := &Server{load: l, encoding: encoding, now: now, served: map[string]Served{}, answers: len(l.targets)}
 	s.bodies.New = func() any { return new([]byte) }
 	s.gzips.New = func() any { w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed); return w }
 	s.zstds.New = func() any {
@@ -68,6 +70,13 @@ func NewServer(l *Load, encoding Encoding, now func() time.Time) *Server {
 	}
 	return s
 }
+
+// Watch notes in r when targets are asked. It is called before the first request.
+func (s *Server) Watch(r *Rhythm) { s.rhythm = r }
+
+// Hang makes the last n targets take requests and never answer. It is called
+// before the first request.
+func (s *Server) Hang(n int) { s.answers = len(s.load.targets) - n }
 
 // Served returns what a client has been given so far.
 func (s *Server) Served(client string) Served {
@@ -81,6 +90,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	client, target, err := s.parse(r.URL.Path)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	if s.rhythm != nil {
+		s.rhythm.Note(target, s.now())
+	}
+	if target >= s.answers {
+		<-r.Context().Done() // the scraper has given up
 		return
 	}
 	buf := s.bodies.Get().(*[]byte)

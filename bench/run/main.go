@@ -2,7 +2,7 @@
 // appends what it found to bench/RESULTS.md: CPU seconds per million samples,
 // resident bytes per series, bytes per sample on disk and query latencies.
 //
-// Four scenarios:
+// Five scenarios:
 //
 //   - scrape: each system scrapes the same simulated targets (bench/load, served
 //     by this process). The systems take turns: while one has its phase the
@@ -16,6 +16,9 @@
 //   - dashboards: a day of 10,000 series of one counter and some others is
 //     pushed, and 50 queries of dashboards and alerts go round: wall time, CPU
 //     time and peak of memory, answers compared with those of Prometheus.
+//   - load: one system at a time scrapes many targets for long, some of which
+//     never answer; what counts is that no scrape is missed, how regular they
+//     are, and memory.
 //
 // Everything listens on loopback and lives in a temporary directory; the
 // processes are ended on every way out.
@@ -46,6 +49,7 @@ type settings struct {
 	encoding                  load.Encoding
 	interval, duration        time.Duration
 	phases, rounds            int
+	hanging                   float64
 	pushTargets, pushSamples  int
 	pushInterval              time.Duration
 }
@@ -70,6 +74,7 @@ func parse(args []string) (settings, error) {
 	f.DurationVar(&s.interval, "interval", 5*time.Second, "scrape: interval")
 	f.DurationVar(&s.duration, "duration", 3*time.Minute, "scrape: time of each system")
 	f.IntVar(&s.phases, "phases", 4, "scrape: turns in which each system's time is cut")
+	f.Float64Var(&s.hanging, "hanging", 0, "load: share of targets that never answer")
 	f.IntVar(&s.rounds, "rounds", 30, "rounds of the queries")
 	f.IntVar(&s.pushTargets, "push-targets", 20, "push: targets")
 	f.IntVar(&s.pushSamples, "push-samples", 480, "push: samples of each series")
@@ -91,12 +96,15 @@ func parse(args []string) (settings, error) {
 		s.load.Targets, s.duration, s.phases, s.rounds = 20, 18*time.Second, 2, 5
 		s.interval, s.pushTargets, s.pushSamples = 2*time.Second, 5, 240
 	}
+	if s.hanging < 0 || s.hanging > 0.9 {
+		return s, errors.New("-hanging is a share from 0 to 0.9")
+	}
 	if s.phases < 1 || s.duration/time.Duration(s.phases) < 2*s.interval || s.rounds < 1 || s.pushSamples < 2 || s.pushTargets < 1 {
 		return s, errors.New("-phases, -rounds and -push-targets must be positive, -push-samples over 1, and a phase (-duration / -phases) two intervals at least")
 	}
 	for _, name := range strings.Split(s.scenarios, ",") {
-		if !slices.Contains([]string{"scrape", "push", "corpus", "dashboards"}, name) {
-			return s, fmt.Errorf("scenario %q: scrape, push, corpus and dashboards are possible", name)
+		if !slices.Contains([]string{"scrape", "push", "corpus", "dashboards", "load"}, name) {
+			return s, fmt.Errorf("scenario %q: scrape, push, corpus, dashboards and load are possible", name)
 		}
 	}
 	var err error

@@ -36,7 +36,7 @@ func (r *runner) note(format string, args ...any) {
 // runScenarios goes through the scenarios asked for. One that fails is noted,
 // and the others still run.
 func (r *runner) runScenarios(ctx context.Context) error {
-	scenarios := map[string]func(context.Context) error{"scrape": r.scrape, "push": r.push, "corpus": r.corpus, "dashboards": r.dashboards}
+	scenarios := map[string]func(context.Context) error{"scrape": r.scrape, "push": r.push, "corpus": r.corpus, "dashboards": r.dashboards, "load": r.load}
 	var failed error
 	for _, name := range strings.Split(r.settings.scenarios, ",") {
 		r.logf("scenario %s", name)

@@ -52,7 +52,7 @@ func (r *runner) scrape(ctx context.Context) (err error) {
 	for phase := range r.settings.phases {
 		for i, s := range r.systems {
 			if phase == 0 {
-				c, err := r.enter(ctx, s, l, server, address)
+				c, err := r.enter(ctx, s, l, 0, server, address)
 				if err != nil {
 					return err
 				}
@@ -104,8 +104,9 @@ func serve(handler http.Handler) (address string, closeServer func(), err error)
 	return listener.Addr().String(), func() { _ = server.Close(); <-ended }, nil
 }
 
-// enter starts a system on the targets and waits until each was scraped once.
-func (r *runner) enter(ctx context.Context, s system, l *load.Load, server *load.Server, address string) (*contender, error) {
+// enter starts a system on the targets and waits until each was scraped once, but
+// for those that hang.
+func (r *runner) enter(ctx context.Context, s system, l *load.Load, hanging int, server *load.Server, address string) (*contender, error) {
 	dir, err := r.home("scrape", s)
 	if err != nil {
 		return nil, err
@@ -126,8 +127,8 @@ func (r *runner) enter(ctx context.Context, s system, l *load.Load, server *load
 		return nil, err
 	}
 	c := &contender{process: p}
-	deadline := time.Now().Add(readyTimeout)
-	for server.Served(s.name).Scrapes < int64(len(l.Targets())) {
+	deadline := time.Now().Add(max(readyTimeout, 4*r.settings.interval))
+	for server.Served(s.name).Scrapes < int64(len(l.Targets())-hanging) {
 		if time.Now().After(deadline) {
 			c.stop()
 			return nil, fmt.Errorf("%s has scraped %d of %d targets within %s: %s", s.name, server.Served(s.name).Scrapes, len(l.Targets()), readyTimeout, p.logEnd())
