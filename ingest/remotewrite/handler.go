@@ -24,10 +24,12 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -41,6 +43,9 @@ type Options struct {
 	CompressedBytesMax int64
 	// DecompressedBytesMax bounds the body after snappy. Default 64 MiB.
 	DecompressedBytesMax int
+	// BodyTimeout is how long a body may take to come: it holds one of the places
+	// of ConcurrencyMax meanwhile. Default 30 s.
+	BodyTimeout time.Duration
 	// ConcurrencyMax bounds the requests being stored at once; further ones
 	// wait, up to four times as many, then 429 is answered. Default 32.
 	ConcurrencyMax int
@@ -52,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DecompressedBytesMax == 0 {
 		o.DecompressedBytesMax = 64 << 20
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 30 * time.Second
 	}
 	if o.ConcurrencyMax == 0 {
 		o.ConcurrencyMax = 32
@@ -189,13 +197,21 @@ func checkHeaders(req *http.Request) (v2 bool, status int, text string) {
 }
 
 func (h *Handler) read(w http.ResponseWriter, req *http.Request, r *request, v2 bool) error {
+	deadline := http.NewResponseController(w)
+	limited := deadline.SetReadDeadline(time.Now().Add(h.opts.BodyTimeout)) == nil // a test's recorder has none
 	compressed, err := io.ReadAll(http.MaxBytesReader(w, req.Body, h.opts.CompressedBytesMax))
 	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("%w: not whole after %s", errSlow, h.opts.BodyTimeout)
+		}
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return fmt.Errorf("%w: over %d bytes compressed: send fewer samples a request (max_samples_per_send)", errTooLarge, tooLarge.Limit)
 		}
 		return fmt.Errorf("read body: %w", err)
+	}
+	if limited { // it would end the request, and the connection's next one; a failed one's rest has no more time
+		_ = deadline.SetReadDeadline(time.Time{})
 	}
 	if err := r.decompress(compressed, h.opts.DecompressedBytesMax); err != nil {
 		return err
@@ -206,9 +222,15 @@ func (h *Handler) read(w http.ResponseWriter, req *http.Request, r *request, v2 
 	return r.decode()
 }
 
+// errSlow is a body that took too long; it may be sent again.
+var errSlow = errors.New("the body came too slowly")
+
 func requestStatus(err error) int {
-	if errors.Is(err, errTooLarge) {
+	switch {
+	case errors.Is(err, errTooLarge):
 		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errSlow):
+		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest
 }

@@ -36,7 +36,8 @@ func (c *commit) single(g *group, slot uint32, t int64, x sample) (reason storag
 		home.mu.Lock()
 		defer home.mu.Unlock()
 	}
-	if last, ok := home.lastSampleLocked(at.slot); ok && t <= last || t < h.horizon.Load() {
+	last, ok := home.lastSampleLocked(at.slot)
+	if ok && t <= last || h.outOfRange(t, g.kind) == storage.ReasonTooOld {
 		reason = c.again(h, m.series, home, x.at(t))
 		switch {
 		case reason != storage.ReasonOutOfOrder:
