@@ -8,6 +8,7 @@ import (
 
 	"github.com/nilometer/nilometer/limits"
 	"github.com/nilometer/nilometer/model/tenant"
+	"github.com/nilometer/nilometer/storage"
 )
 
 // nothing is an index without series.
@@ -39,7 +40,7 @@ func BenchmarkNewSeries(b *testing.B) {
 				}
 				l.Follow(counts{series: &nothing})
 				one := func(i int) {
-					as, _, _ := l.Shape(tenant.Default, 0, lsets[i%len(lsets)], true)
+					as, _, _ := l.Shape(tenant.Default, 0, lsets[i%len(lsets)], storage.Offer{Merges: true})
 					l.Admit(tenant.Default, 0, as)
 				}
 				b.ReportAllocs()

@@ -14,7 +14,7 @@ import (
 
 // Shape implements storage.Shaper: it says under which labels a series that id
 // does not have yet is stored, or why it is not.
-func (l *Limits) Shape(id tenant.ID, _ series.Key, lset labels.Labels, merges bool) (labels.Labels, bool, storage.Reason) {
+func (l *Limits) Shape(id tenant.ID, _ series.Key, lset labels.Labels, o storage.Offer) (labels.Labels, bool, storage.Reason) {
 	var buf [4]string
 	p := placeOf(id, lset)
 	if isReport(p.metric) {
@@ -26,13 +26,13 @@ func (l *Limits) Shape(id tenant.ID, _ series.Key, lset labels.Labels, merges bo
 		return lset, false, storage.ReasonNone
 	}
 	l.mu.Lock()
-	over := l.tooManyLocked(buf[:0], p, lset, metric, target, s, now)
+	over := l.tooManyLocked(buf[:0], p, lset, o.Pending, metric, target, s, now)
 	l.mu.Unlock()
 	if len(over) == 0 {
 		return lset, false, storage.ReasonNone
 	}
 	policy := s.Policy
-	if policy != Report && (!merges || p.instance == "") {
+	if policy != Report && (!o.Merges || p.instance == "") {
 		policy = Refuse
 	}
 	l.over.WithLabelValues(string(policy)).Inc()

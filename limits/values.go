@@ -1,6 +1,7 @@
 package limits
 
 import (
+	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -118,14 +119,14 @@ func (l *Limits) isMany(counts *counter, x scope, most uint64) bool {
 
 // tooManyLocked appends the labels of a new series whose value is one too many, in
 // the scopes that are watched.
-func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, metric, target bool, s *Scoped, now time.Time) []string {
+func (l *Limits) tooManyLocked(dst []string, p place, lset labels.Labels, pending iter.Seq[labels.Labels], metric, target bool, s *Scoped, now time.Time) []string {
 	var buf [16]sighting
 	seen := buf[:0]
 	if target {
-		dst, seen = l.tooManyOfLocked(dst, seen, scope(p), s.TargetValuesMax, lset, s, now)
+		dst, seen = l.tooManyOfLocked(dst, seen, scope(p), s.TargetValuesMax, lset, pending, s, now)
 	}
 	if metric {
-		dst, seen = l.tooManyOfLocked(dst, seen, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, s, now)
+		dst, seen = l.tooManyOfLocked(dst, seen, scope{tenant: p.tenant, metric: p.metric}, s.ValuesMax, lset, pending, s, now)
 	}
 	for _, x := range seen {
 		if s.Policy == Report || !slices.Contains(dst, x.name) {
@@ -145,7 +146,7 @@ type sighting struct {
 // tooManyOfLocked is tooManyLocked within one scope. It looks at no labels of
 // dst, whose values do not come in for a narrower scope's limit: a target over
 // its own limit must not use up the metric's.
-func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, x scope, most uint64, lset labels.Labels, s *Scoped, now time.Time) ([]string, []sighting) {
+func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, x scope, most uint64, lset labels.Labels, pending iter.Seq[labels.Labels], s *Scoped, now time.Time) ([]string, []sighting) {
 	narrower := dst
 	if s.Policy == Report {
 		narrower = nil // they do come in
@@ -154,7 +155,7 @@ func (l *Limits) tooManyOfLocked(dst []string, seen []sighting, x scope, most ui
 		if !isWatched(label.Name) || slices.Contains(narrower, label.Name) {
 			return
 		}
-		v := l.valuesLocked(watched{x, label.Name}, now)
+		v := l.valuesLocked(watched{x, label.Name}, pending, now)
 		if v == nil {
 			return
 		}
@@ -174,7 +175,7 @@ func (l *Limits) knownLocked(x scope, label labels.Label) bool {
 
 // valuesLocked returns what is known about a label, made and filled from the
 // index when it is time to; nil when there is no room for it now.
-func (l *Limits) valuesLocked(w watched, now time.Time) *values {
+func (l *Limits) valuesLocked(w watched, pending iter.Seq[labels.Labels], now time.Time) *values {
 	c := l.controller
 	v := c.values[w]
 	if v == nil {
@@ -189,8 +190,40 @@ func (l *Limits) valuesLocked(w watched, now time.Time) *values {
 		if l.index != nil {
 			l.index.LabelValues(w.tenant, w.label, func(value string) { v.sketch.add(xxhash.Sum64String(value)) }, w.labels()...)
 		}
+		v.sketch.addPending(w, pending)
 	}
 	return v
+}
+
+// apartMax is how many label sets of others end the look at pending ones: those
+// of a metric come together.
+const apartMax = 1024
+
+// addPending takes the values that were let in and are in no index yet: those of
+// the scrape that brings the new series.
+func (s *sketch) addPending(w watched, pending iter.Seq[labels.Labels]) {
+	if pending == nil {
+		return
+	}
+	apart := 0
+	for lset := range pending {
+		if !w.scope.has(lset) {
+			if apart++; apart == apartMax {
+				return
+			}
+			continue
+		}
+		apart = 0
+		if value := lset.Get(w.label); value != "" {
+			s.add(xxhash.Sum64String(value))
+		}
+	}
+}
+
+// has tells whether a series is of the scope.
+func (x scope) has(lset labels.Labels) bool {
+	is := func(name, want string) bool { return want == "" || lset.Get(name) == want }
+	return is(model.MetricNameLabel, x.metric) && is(model.InstanceLabel, x.instance) && is(model.JobLabel, x.job)
 }
 
 // makeRoom gives up the label with the fewest values.

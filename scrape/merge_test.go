@@ -15,11 +15,11 @@ import (
 // shaping gives every series with a user other than a the user "other".
 type shaping struct{ storage.AdmitAll }
 
-func (shaping) Shape(_ tenant.ID, _ seriesKey, lset labels.Labels, merges bool) (labels.Labels, bool, storage.Reason) {
+func (shaping) Shape(_ tenant.ID, _ seriesKey, lset labels.Labels, o storage.Offer) (labels.Labels, bool, storage.Reason) {
 	if u := lset.Get("user"); u == "" || u == "a" || u == "other" {
 		return lset, false, storage.ReasonNone
 	}
-	if !merges {
+	if !o.Merges {
 		return lset, false, storage.ReasonCardinality
 	}
 	return labels.NewBuilder(lset).Set("user", "other").Labels(), true, storage.ReasonNone

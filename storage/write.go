@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"iter"
 	"math"
 
 	"github.com/prometheus/common/model"
@@ -224,9 +225,20 @@ type Shaper interface {
 	Admitter
 	// Shape returns the labels under which to store a series, whether they are
 	// others than lset, and ReasonNone; or why it is refused. They are others only
-	// where merges is set, and have the same placement key. The labels returned
+	// where o.Merges is set, and have the same placement key. The labels returned
 	// may be lset itself.
-	Shape(id tenant.ID, key series.Key, lset labels.Labels, merges bool) (as labels.Labels, other bool, reason Reason)
+	Shape(id tenant.ID, key series.Key, lset labels.Labels, o Offer) (as labels.Labels, other bool, reason Reason)
+}
+
+// Offer is what a Shaper is told of the group that a new series is for.
+type Offer struct {
+	// Merges is GroupSpec.Merges.
+	Merges bool
+	// Pending gives label sets that were let into the group and have no committed
+	// sample yet, so that no index has them: the newest first, and not all where
+	// there are very many. It is valid during the call, as are the label sets; nil:
+	// there are none.
+	Pending iter.Seq[labels.Labels]
 }
 
 // AdmitAll is the Admitter without limits.

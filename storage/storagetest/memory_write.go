@@ -76,7 +76,7 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 	merged := false
 	if g.tenant.series[key] == nil {
 		if shaper, ok := g.store.opts.Admitter.(storage.Shaper); ok {
-			as, other, r := shaper.Shape(g.id, g.spec.Key, lset, g.spec.Merges && g.spec.Kind == storage.Closed)
+			as, other, r := shaper.Shape(g.id, g.spec.Key, lset, storage.Offer{Merges: g.spec.Merges && g.spec.Kind == storage.Closed, Pending: g.pendingLocked})
 			if r != storage.ReasonNone {
 				return storage.Resolution{Slot: storage.NoSlot, Reason: r}
 			}
@@ -97,6 +97,15 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 	g.members = append(g.members, &memMember{key: key, labels: clone(lset)})
 	g.byKey[key] = slot
 	return storage.Resolution{Slot: slot, Merged: merged}
+}
+
+// pendingLocked gives the members that are no series yet.
+func (g *memGroup) pendingLocked(yield func(labels.Labels) bool) {
+	for _, m := range slices.Backward(g.members) {
+		if g.tenant.series[m.key] == nil && !yield(m.labels) {
+			return
+		}
+	}
 }
 
 func (h *memHandle) Prepare(ctx context.Context, b *storage.Batch) (storage.Prepared, error) {

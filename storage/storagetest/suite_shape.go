@@ -18,24 +18,30 @@ import (
 type shaper struct {
 	asked
 	shaped []string
-	as     string // the name of the series that stands for many
-	spoilt bool   // the labels that it was given are not as they should be
+	// pending are the names that were let in and not committed, at the last call.
+	pending []string
+	as      string // the name of the series that stands for many
+	spoilt  bool   // the labels that it was given are not as they should be
 }
 
 // many is the name of that series, unless represent gives it another.
 const many = "many"
 
-func (s *shaper) Shape(_ tenant.ID, key series.Key, lset labels.Labels, merges bool) (labels.Labels, bool, storage.Reason) {
+func (s *shaper) Shape(_ tenant.ID, key series.Key, lset labels.Labels, o storage.Offer) (labels.Labels, bool, storage.Reason) {
 	name := strings.Clone(lset.Get(model.MetricNameLabel))
 	s.mu.Lock()
 	s.shaped = append(s.shaped, name)
+	s.pending = nil
+	for pending := range o.Pending {
+		s.pending = append(s.pending, strings.Clone(pending.Get(model.MetricNameLabel)))
+	}
 	if want, _ := series.KeyOf(lset, nil); want != key || !labels.Equal(lset, Named(name)) {
 		s.spoilt = true
 	}
 	as := s.as
 	s.mu.Unlock()
 	switch {
-	case strings.HasPrefix(name, "banned_"), strings.HasPrefix(name, many+"_") && !merges:
+	case strings.HasPrefix(name, "banned_"), strings.HasPrefix(name, many+"_") && !o.Merges:
 		return lset, false, storage.ReasonCardinality
 	case strings.HasPrefix(name, many+"_"):
 		return Named(as), true, storage.ReasonNone
@@ -127,6 +133,17 @@ func shapeCases() []testCase {
 			}
 			e.want(named(many, Sample{T: e.at(0), V: 0}, Sample{T: e.at(1), V: 1}, Sample{T: e.at(2), V: 2}),
 				named("x", Sample{T: e.at(0), V: 7}, Sample{T: e.at(1), V: 7}, Sample{T: e.at(2), V: 7}))
+		}},
+		{"what was let in and has no sample yet is told, the newest first", func(e *env) {
+			s := e.shaping()
+			w := e.merging()
+			out := w.ask("many_a", "x", "many_b", "banned_a", "y", "z")
+			is(e, "pending", s.pending, "y", "x", many)
+			w.append(&storage.Batch{Time: e.at(0), Version: w.version, Slots: []storage.Slot{out[1].Slot, out[4].Slot}, Values: []float64{7, 7}})
+			w.ask("x", "last")
+			if slices.Contains(s.pending, "x") || slices.Contains(s.pending, "y") {
+				e.Errorf("pending is %q after x and y were committed", s.pending)
+			}
 		}},
 		{"what is refused instead of shaped has no slot, and is not admitted", func(e *env) {
 			s := e.shaping()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -79,7 +80,7 @@ func (h *upstreamHandle) resolveLocked(lset labels.Labels) storage.Resolution {
 	}
 	merged := false
 	if shaper, ok := h.store.admitter.(storage.Shaper); ok && h.tenant.series[key] == nil {
-		as, other, reason := shaper.Shape(h.id, h.spec.Key, lset, h.spec.Merges)
+		as, other, reason := shaper.Shape(h.id, h.spec.Key, lset, storage.Offer{Merges: h.spec.Merges, Pending: h.pendingLocked})
 		if reason != storage.ReasonNone {
 			return storage.Resolution{Slot: storage.NoSlot, Reason: reason}
 		}
@@ -101,6 +102,15 @@ func (h *upstreamHandle) resolveLocked(lset labels.Labels) storage.Resolution {
 	h.members = append(h.members, &upstreamMember{key: key, labels: b.Labels()})
 	h.slots[key] = slot
 	return storage.Resolution{Slot: slot, Merged: merged}
+}
+
+// pendingLocked gives the members that are no series yet.
+func (h *upstreamHandle) pendingLocked(yield func(labels.Labels) bool) {
+	for _, m := range slices.Backward(h.members) {
+		if h.tenant.series[m.key] == nil && !yield(m.labels) {
+			return
+		}
+	}
 }
 
 // acceptable is what Prometheus expects of its callers, which validate.

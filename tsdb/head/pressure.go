@@ -33,12 +33,12 @@ func (h *Head) admit(key series.Key, lset labels.Labels) storage.Reason {
 }
 
 // shape asks under which labels to store a label set that the head does not know.
-func (h *Head) shape(key series.Key, lset labels.Labels, merges bool) (as labels.Labels, other bool, reason storage.Reason) {
+func (h *Head) shape(key series.Key, lset labels.Labels, o storage.Offer) (as labels.Labels, other bool, reason storage.Reason) {
 	shaper, ok := h.set.deps.Admitter.(storage.Shaper)
 	if !ok {
 		return lset, false, storage.ReasonNone
 	}
-	return shaper.Shape(h.id, key, lset, merges)
+	return shaper.Shape(h.id, key, lset, o)
 }
 
 // bears tells whether a commit may be taken under the present pressure: what

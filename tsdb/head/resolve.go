@@ -41,6 +41,7 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 	g.reserveLocked(len(lsets))
 	var scratch []byte
 	var byHash map[series.Hash][]uint32 // of provisional members, made when there are any
+	var offer storage.Offer
 	for i, lset := range lsets {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return 0, context.Cause(ctx)
@@ -57,12 +58,13 @@ func (hd *handle) Resolve(ctx context.Context, lsets []labels.Labels, out []stor
 		}
 		if byHash == nil {
 			byHash = g.pendingByHashLocked()
+			offer = storage.Offer{Merges: hd.merges, Pending: g.pendingLocked}
 		}
 		if slot, ok := g.pendingSlotLocked(byHash[hash], lset); ok {
 			out[i] = storage.Resolution{Slot: storage.Slot(slot)}
 			continue
 		}
-		as, merged, reason := g.head.shape(g.key, lset, hd.merges)
+		as, merged, reason := g.head.shape(g.key, lset, offer)
 		if merged && reason == storage.ReasonNone {
 			if hash, scratch = series.HashOf(as, scratch); g.knownLocked(hash, as, byHash, &out[i]) {
 				continue
@@ -153,6 +155,21 @@ func (g *group) addMemberLocked(m member) uint32 {
 	}
 	g.appendMemberLocked(m)
 	return uint32(len(g.members) - 1)
+}
+
+// pendingLookMax is the number of slots, from the last on, in which pendingLocked
+// looks for provisional members.
+const pendingLookMax = 1 << 16
+
+// pendingLocked is a storage.Offer's Pending: new members get the last slots, but
+// for those that take a gone one's.
+func (g *group) pendingLocked(yield func(labels.Labels) bool) {
+	end := max(0, len(g.members)-pendingLookMax)
+	for slot := len(g.members) - 1; slot >= end && len(g.pending) > 0; slot-- {
+		if g.members[slot].state == provisional && !yield(g.pending[uint32(slot)]) {
+			return
+		}
+	}
 }
 
 func (g *group) pendingByHashLocked() map[series.Hash][]uint32 {

@@ -22,11 +22,11 @@ func (a *aliases) Admit(_ tenant.ID, _ series.Key, lset labels.Labels) storage.R
 	return storage.ReasonNone
 }
 
-func (a *aliases) Shape(_ tenant.ID, _ series.Key, lset labels.Labels, merges bool) (labels.Labels, bool, storage.Reason) {
+func (a *aliases) Shape(_ tenant.ID, _ series.Key, lset labels.Labels, o storage.Offer) (labels.Labels, bool, storage.Reason) {
 	if n := lset.Get("n"); n == "" || n == "0" {
 		return lset, false, storage.ReasonNone
 	}
-	if !merges {
+	if !o.Merges {
 		return lset, false, storage.ReasonCardinality
 	}
 	return labels.NewBuilder(lset).Set("n", "0").Labels(), true, storage.ReasonNone
