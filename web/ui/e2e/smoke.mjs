@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { hostile } from "./hostile.mjs";
 
 const [url, dir] = process.argv.slice(2);
 if (!url || !dir) {
@@ -167,6 +168,9 @@ async function main() {
       await overflow(page, `query at ${width} px`);
       if (width === 390) await shot(page, "query-390");
     }
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await hostile(page, base, ["targets", "alerts", "cardinality"], check);
+    await shot(page, "hostile");
     check(complaints.length === 0, `the browser's console has errors:\n  ${complaints.join("\n  ")}`);
   } finally {
     await browser.close();
