@@ -70,8 +70,8 @@ type Rule struct {
 // Policy is what becomes of a new series whose value of a label is one too many.
 type Policy string
 
-// The policies. Those that change labels are for scraped series that have an
-// instance; others are refused under them.
+// The policies. Those that change labels are for series that have an instance, of
+// writers that merge samples; others are refused under them.
 const (
 	Report    Policy = "report"     // it comes in; event, metric and API name the label
 	Refuse    Policy = "refuse"     // it does not

@@ -50,7 +50,7 @@ type GroupSpec struct {
 	// of one key and name are one group, whoever opens them.
 	Name string
 	// Merges says that the writer makes one sample of those of several label sets
-	// that were given one slot. Only for closed groups.
+	// that were given one slot, within one batch.
 	Merges bool
 	// Scraped says that an open group's samples are of scrapes: late ones are
 	// taken as an engine takes them from closed groups, by default not at all.

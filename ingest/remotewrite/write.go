@@ -85,7 +85,7 @@ func writeOnce(ctx context.Context, w storage.Writer, id tenant.ID, r *request) 
 		for to < len(members) && members[to].key == members[from].key {
 			to++
 		}
-		g, err := w.OpenGroup(ctx, id, storage.GroupSpec{Kind: storage.Open, Key: members[from].key, Name: groupName})
+		g, err := w.OpenGroup(ctx, id, storage.GroupSpec{Kind: storage.Open, Key: members[from].key, Name: groupName, Merges: true})
 		if err != nil {
 			return o, fmt.Errorf("open group: %w", err)
 		}
@@ -174,6 +174,8 @@ type sentBatch struct {
 	batch *storage.Batch
 	lsets []labels.Labels
 	hists []labels.Labels // until all entries are there
+	// shared is where samples of slots of several series are.
+	shared map[storage.Slot]int
 }
 
 // addStart notes the start timestamp of the last float.
@@ -200,6 +202,7 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 		return nil, fmt.Errorf("resolve series: %w", err)
 	}
 	byTime := map[int64]*sentBatch{}
+	shared := mergingOf(members, resolved)
 	repeats := r.repeats(members, resolved)
 	var times []int64
 	var exemplars []storage.ExemplarSample
@@ -221,7 +224,17 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 		}
 		for _, smp := range r.samples[s.samplesFrom:s.samplesTo] {
 			b := at(smp.t)
-			if repeats && b.repeat(resolved[i].Slot, column.Sample{V: smp.v}, m.lset, o) {
+			if shared.shares(resolved[i].Slot) {
+				if again, same := shared.repeats(m.lset, smp); again {
+					if !same {
+						o.reject(storage.ReasonConflict, 1, 0, func() labels.Labels { return m.lset })
+					}
+					continue
+				}
+				if b.put(resolved[i].Slot, smp.v, shared.sums[resolved[i].Slot]) {
+					continue
+				}
+			} else if repeats && b.repeat(resolved[i].Slot, column.Sample{V: smp.v}, m.lset, o) {
 				continue
 			}
 			b.batch.Slots = append(b.batch.Slots, resolved[i].Slot)
@@ -231,7 +244,7 @@ func (r *request) batches(ctx context.Context, g storage.Group, members []member
 		}
 		for _, x := range r.hists[s.histsFrom:s.histsTo] {
 			b := at(x.t)
-			if repeats && b.repeat(resolved[i].Slot, column.Sample{H: x.h}, m.lset, o) {
+			if repeats && (shared.shares(resolved[i].Slot) && b.has(resolved[i].Slot) || b.repeat(resolved[i].Slot, column.Sample{H: x.h}, m.lset, o)) {
 				continue
 			}
 			b.batch.Histograms = append(b.batch.Histograms, storage.HistogramSample{Slot: resolved[i].Slot, Histogram: x.h, Start: x.start})

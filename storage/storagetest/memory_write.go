@@ -76,7 +76,7 @@ func (g *memGroup) resolveLocked(lset labels.Labels) storage.Resolution {
 	merged := false
 	if g.tenant.series[key] == nil {
 		if shaper, ok := g.store.opts.Admitter.(storage.Shaper); ok {
-			as, other, r := shaper.Shape(g.id, g.spec.Key, lset, storage.Offer{Merges: g.spec.Merges && g.spec.Kind == storage.Closed, Pending: g.pendingLocked})
+			as, other, r := shaper.Shape(g.id, g.spec.Key, lset, storage.Offer{Merges: g.spec.Merges, Pending: g.pendingLocked})
 			if r != storage.ReasonNone {
 				return storage.Resolution{Slot: storage.NoSlot, Reason: r}
 			}

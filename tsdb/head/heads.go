@@ -228,7 +228,7 @@ func (s *Heads) OpenGroup(_ context.Context, id tenant.ID, spec storage.GroupSpe
 		}
 		g.handles++
 		g.scraped = spec.Scraped
-		hd := &handle{group: g, merges: spec.Merges && spec.Kind == storage.Closed}
+		hd := &handle{group: g, merges: spec.Merges}
 		if spec.Kind == storage.Closed {
 			hd.token = s.tokens.Add(1)
 			g.writer = hd.token
