@@ -59,6 +59,7 @@ type loop struct {
 	state   *state
 
 	grown  atomic.Int64 // bytes of the last body beyond the buffers that are kept
+	worked atomic.Int64 // bytes that the work on it took; 0: it was not whole
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -152,6 +153,10 @@ func (l *loop) scrape(start time.Time, t int64) {
 	}
 	l.sizes = m.sizes
 	l.grown.Store(m.grown())
+	l.worked.Store(0)
+	if err == nil {
+		l.worked.Store(m.grown() * workShare)
+	}
 	out, err := l.store(body, format, t, start, err)
 	l.record(start, time.Since(start), len(body), out, err)
 }
