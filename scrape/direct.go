@@ -84,7 +84,7 @@ func (g *directGetter) get(ctx context.Context, m *memory) ([]byte, exposition.F
 	}
 	switch {
 	case a.Status == http.StatusOK:
-		return g.via.decode(m, a.Body, string(a.ContentType), string(a.ContentEncoding))
+		return g.via.decode(ctx, m, a.Body, string(a.ContentType), string(a.ContentEncoding))
 	case a.Status/100 == 3 && a.Location != "" && g.via.options.HTTPClient.FollowRedirects:
 		g.redirected = true
 		g.conn.Close()

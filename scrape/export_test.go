@@ -35,3 +35,27 @@ func (i *Ingest) KeptBytes() int {
 	}
 	return n
 }
+
+// Turns are the turns of a manager.
+type Turns struct{ *turns }
+
+// NewTurns returns as many as there are by default.
+func NewTurns() Turns { return Turns{newTurns()} }
+
+// Take waits for a turn; a newcomer's lines are not remembered.
+func (t Turns) Take(ctx context.Context, isNew bool) error {
+	if isNew {
+		return t.take(ctx, newcomer)
+	}
+	return t.take(ctx, known)
+}
+
+// Give ends a turn.
+func (t Turns) Give() { t.give() }
+
+// Waiting counts who waits.
+func (t Turns) Waiting() (known, newcomers int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting[0]), len(t.waiting[1])
+}

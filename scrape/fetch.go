@@ -123,14 +123,14 @@ func (g *clientGetter) get(ctx context.Context, m *memory) ([]byte, exposition.F
 	if err != nil {
 		return raw, 0, timeoutCause(ctx, g.spec, err)
 	}
-	return g.decode(m, raw, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"))
+	return g.decode(ctx, m, raw, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"))
 }
 
 func errStatus(status string) error { return fmt.Errorf("the target answered HTTP status %s", status) }
 
 // decode makes an exposition of an answer.
-func (f *httpFetcher) decode(m *memory, raw []byte, contentType, encoding string) ([]byte, exposition.Format, error) {
-	body, err := m.inflate(raw, encoding)
+func (f *httpFetcher) decode(ctx context.Context, m *memory, raw []byte, contentType, encoding string) ([]byte, exposition.Format, error) {
+	body, err := m.inflate(ctx, raw, encoding)
 	if err != nil {
 		return body, 0, err
 	}

@@ -144,7 +144,7 @@ func (l *loop) finish() {
 func (l *loop) scrape(start time.Time, t int64) {
 	ctx, cancel := context.WithTimeout(l.ctx, deadline(l.spec.interval, l.spec.timeout))
 	defer cancel()
-	m := l.manager.bodies.get(l.pool.options.BodySizeMax, l.sizes)
+	m := l.manager.bodies.get(l.sink.rank(), l.pool.options.BodySizeMax, l.sizes)
 	defer m.free()
 
 	body, format, err := l.fetch(ctx, m)
@@ -157,15 +157,12 @@ func (l *loop) scrape(start time.Time, t int64) {
 	if err == nil {
 		l.worked.Store(m.grown() * workShare)
 	}
-	out, err := l.store(body, format, t, start, err)
+	out, err := l.store(m, body, format, t, start, err)
 	l.record(start, time.Since(start), len(body), out, err)
 }
 
 // fetch waits for one of the pool's places and gets the body.
 func (l *loop) fetch(ctx context.Context, m *memory) ([]byte, exposition.Format, error) {
-	if err := l.pool.checkTargets(); err != nil {
-		return nil, 0, err
-	}
 	waited, err := l.takePlace(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -180,9 +177,16 @@ func (l *loop) fetch(ctx context.Context, m *memory) ([]byte, exposition.Format,
 const storeTimeout = 10 * time.Second
 
 // store writes the scrape, or that it failed. The error is why it failed.
-func (l *loop) store(body []byte, f exposition.Format, t int64, start time.Time, failure error) (out outcome, err error) {
+func (l *loop) store(m *memory, body []byte, f exposition.Format, t int64, start time.Time, failure error) (out outcome, err error) {
 	ctx, cancel := context.WithTimeout(l.ctx, storeTimeout)
 	defer cancel()
+	r := m.rank
+	if failure != nil {
+		r = known // it is little work
+	}
+	if err := m.turn(ctx, r); err != nil {
+		return out, errors.Join(failure, err)
+	}
 	w := l.manager.works.Get().(*work)
 	defer l.manager.works.Put(w)
 	elapsed := func() float64 { return time.Since(start).Seconds() }

@@ -79,7 +79,7 @@ func NewManager(deps Deps) (*Manager, error) {
 		deps.BodyMemoryMax = bodyMemoryMaxDefault
 	}
 	m := &Manager{deps: deps, logger: deps.Logger, pools: map[string]*pool{}}
-	m.bodies.budget.max = deps.BodyMemoryMax
+	m.bodies.budget.max, m.bodies.turns = deps.BodyMemoryMax, newTurns()
 	m.works.New = func() any { return newWork() }
 	var err error
 	if m.metrics, err = newMetrics(deps.Registerer, m); err != nil {

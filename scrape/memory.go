@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type bodies struct {
 	plains sync.Pool
 	gzips  sync.Pool // of *inflate.Decoder
 	zstds  sync.Pool // of *zstd.Decoder
+	turns  *turns
 }
 
 // budget bounds the memory that bodies take while they are read: many targets
@@ -58,6 +60,8 @@ type memory struct {
 	bodies     *bodies
 	raw, plain buffer
 	sizes      sizes // of the answer, once it is read
+	rank       rank  // of the target
+	hasTurn    bool  // to be worked on
 }
 
 // sizes are those of a target's answer: as it was sent, and of its body.
@@ -65,19 +69,32 @@ type sizes struct{ raw, plain int }
 
 // get returns the memory of an answer with a body of at most sizeMax bytes, sent
 // or decompressed, after one of the sizes last.
-func (b *bodies) get(sizeMax int64, last sizes) *memory {
+func (b *bodies) get(r rank, sizeMax int64, last sizes) *memory {
 	return &memory{
-		bodies: b,
-		raw:    buffer{budget: &b.budget, pool: &b.raws, max: sizeMax, hint: last.raw + last.raw/8},
-		plain:  buffer{budget: &b.budget, pool: &b.plains, max: sizeMax, hint: last.plain + last.plain/8},
+		bodies: b, rank: r,
+		raw:   buffer{budget: &b.budget, pool: &b.raws, max: sizeMax, hint: last.raw + last.raw/8},
+		plain: buffer{budget: &b.budget, pool: &b.plains, max: sizeMax, hint: last.plain + last.plain/8},
 	}
 }
 
 // grown is what the buffers have beside those that are kept, in bytes.
 func (m *memory) grown() int64 { return m.raw.taken + m.plain.taken }
 
-// free gives all memory back.
+// turn waits until the scrape is to be worked on.
+func (m *memory) turn(ctx context.Context, r rank) (err error) {
+	if !m.hasTurn {
+		err = m.bodies.turns.take(ctx, r)
+		m.hasTurn = err == nil
+	}
+	return err
+}
+
+// free gives all memory back, and the turn.
 func (m *memory) free() {
+	if m.hasTurn {
+		m.hasTurn = false
+		m.bodies.turns.give()
+	}
 	m.raw.free()
 	m.plain.free()
 }
@@ -166,8 +183,11 @@ func (b *buffer) readAll(r io.Reader) (body []byte, err error) {
 	}
 }
 
-// inflate decompresses raw, which was sent with the encoding.
-func (m *memory) inflate(raw []byte, encoding string) (body []byte, err error) {
+// inflate decompresses raw, which was sent with the encoding, when it is its turn.
+func (m *memory) inflate(ctx context.Context, raw []byte, encoding string) (body []byte, err error) {
+	if err := m.turn(ctx, m.rank); err != nil {
+		return nil, err
+	}
 	switch encoding {
 	case "", "identity":
 		body = raw

@@ -14,6 +14,12 @@ const placesLimit = "nilometer.scrape.job_concurrency_max"
 // how long. The error says whether there was none until the deadline, or no time
 // for a scrape at all.
 func (l *loop) takePlace(ctx context.Context) (waited time.Duration, err error) {
+	if err := l.pool.checkTargets(); err != nil {
+		return 0, err
+	}
+	if l.sink.rank() == newcomer && l.manager.bodies.turns.crowded() {
+		return 0, errCrowded
+	}
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("the scrape began after its deadline, this server is short of CPU: %w", err)
 	}

@@ -62,6 +62,8 @@ type sink struct {
 	groups []*group // by exposition.Ref.Group; nil where one was given back
 	byKey  map[groupKey]uint16
 	report report
+	// remembers tells that the memory has the lines of the last scrape.
+	remembers bool
 	// families is what the target said about its metrics.
 	families families
 	// whole makes the next batch of every closed group state all of its
@@ -133,10 +135,18 @@ func (s *sink) write(ctx context.Context, w *work, body []byte, f exposition.For
 	return out, fmt.Errorf("the group's members changed %d times in one scrape: %w", passesMax, err)
 }
 
+// rank is that of the target's next scrape.
+func (s *sink) rank() rank {
+	if s.remembers {
+		return known
+	}
+	return newcomer
+}
+
 // forget drops all slots: every label set is resolved again.
 func (s *sink) forget() {
 	s.memory.Forget(nil)
-	s.report.resolved = false
+	s.report.resolved, s.remembers = false, false
 	s.whole = true
 	for _, g := range s.groups {
 		if g != nil {
@@ -187,6 +197,7 @@ func (s *sink) pass(ctx context.Context, w *work, body []byte, f exposition.Form
 	if err == nil {
 		s.families = known
 		w.scan.Commit(&s.memory)
+		s.remembers = true
 		s.release()
 		s.whole = false
 	}

@@ -12,9 +12,12 @@ import (
 	"github.com/nilometer/nilometer/bench/report"
 )
 
-// warmIntervals is how long the load runs before it is measured: the first
-// scrapes make all series.
-const warmIntervals = 4
+// The first scrapes make all series: the load is measured when every target that
+// answers is up, and some intervals later. warmMax bounds the waiting.
+const (
+	warmIntervals = 3
+	warmMax       = 5 * time.Minute
+)
 
 // load is the scenario of that name.
 func (r *runner) load(ctx context.Context) error {
@@ -61,7 +64,7 @@ func (r *runner) loadOf(ctx context.Context, s system, hanging int, rows cells) 
 		return err
 	}
 	defer c.stop()
-	if err := sleep(ctx, warmIntervals*r.settings.interval); err != nil {
+	if err := r.warm(ctx, c, o.Targets-hanging); err != nil {
 		return err
 	}
 	rhythm.Reset()
@@ -106,6 +109,25 @@ func (r *runner) loadOf(ctx context.Context, s system, hanging int, rows cells) 
 	}
 	r.loadRows(s.name, c, g, rows, float64(samples), after-before, ownAfter-own)
 	return r.stored(ctx, s.name, c, rows, began, end, hanging, scrapes)
+}
+
+// warm waits until so many targets are up.
+func (r *runner) warm(ctx context.Context, c *contender, answering int) error {
+	for began := time.Now(); ; {
+		up, err := c.scalar(ctx, "sum(up)")
+		if err == nil && int(up) == answering {
+			r.logf("%s: all of %d targets are up after %s", c.system.name, answering, time.Since(began).Round(time.Second))
+			break
+		}
+		if time.Since(began) > warmMax {
+			r.note("%s: after %s %.0f of %d targets are up", c.system.name, warmMax, up, answering)
+			break
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	return sleep(ctx, warmIntervals*r.settings.interval)
 }
 
 func (r *runner) loadRows(name string, c *contender, g load.Regularity, rows cells, samples float64, cpu, own time.Duration) {

@@ -116,10 +116,12 @@ func (r *runner) enter(ctx context.Context, s system, l *load.Load, hanging int,
 		return nil, err
 	}
 	config := filepath.Join(dir, "config.yml")
-	targets := filepath.Join(dir, "targets.json")
+	// Alone in a directory: discovery by file reads all files again when anything
+	// beside them changes, and logs do.
+	targets := filepath.Join(dir, "sd", "targets.json")
 	text := fmt.Sprintf("global:\n  scrape_interval: %s\n  scrape_timeout: %s\nscrape_configs:\n- job_name: load\n  file_sd_configs:\n  - files: [%q]\n",
 		promDuration(r.settings.interval), promDuration(r.settings.interval*4/5), targets)
-	if err := errors.Join(os.WriteFile(targets, sd.Bytes(), 0o644), os.WriteFile(config, []byte(text), 0o644)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Dir(targets), 0o755), os.WriteFile(targets, sd.Bytes(), 0o644), os.WriteFile(config, []byte(text), 0o644)); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", s.name, err)
 	}
 	p, err := start(ctx, s, dir, config)
