@@ -28,7 +28,7 @@
 //     series with up = 0.
 //   - I2: all samples of a scrape without a timestamp of their own carry the
 //     scrape's timestamp, which is the scheduled one when the scrape began
-//     within the tolerance (2 ms, at most a hundredth of the interval) of it.
+//     within the tolerance (10 ms, at most a hundredth of the interval) of it.
 //   - I3: of several samples of one series in a body the first is stored, the
 //     others are counted. A float counts as before a histogram. Of lines that the
 //     store gave one series (a limit took or changed a label) one sample is made:
@@ -37,5 +37,7 @@
 //     did not change keeps its targets, connections and schedule.
 //   - I5: scrapes of one target never overlap: the deadline is the timeout, but
 //     at most the interval less 5 %.
-//   - I6: the metadata database is never waited for by a scrape.
+//   - I6: a target whose lines are remembered is worked on before every target
+//     whose lines are not, and of these few wait.
+//   - I7: the metadata database is never waited for by a scrape.
 package scrape

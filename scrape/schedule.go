@@ -3,8 +3,10 @@ package scrape
 import "time"
 
 // toleranceMax is how far from its schedule a scrape may begin and still get
-// the scheduled timestamp: Prometheus' value, which keeps time columns regular.
-const toleranceMax = 2 * time.Millisecond
+// the scheduled timestamp, which keeps time columns regular. Prometheus takes 2 ms
+// where nothing else is asked for; here the targets of a step begin together, 67 of
+// ten thousand at 15 s, and a third of them later than that.
+const toleranceMax = 10 * time.Millisecond
 
 // schedule says when a target is scraped and with which timestamp. It is a pure
 // step machine; times carry the monotonic clock where the system has one, so
