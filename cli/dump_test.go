@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -19,12 +20,13 @@ import (
 func dataOf(t *testing.T, all ...storagetest.Series) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	db, err := tsdb.Open(t.Context(), tsdb.Options{}, tsdb.Deps{Dir: dir})
+	opts := tsdb.Options{Retention: 50 * 365 * 24 * time.Hour} // the samples of tests have fixed times
+	db, err := tsdb.Open(t.Context(), opts, tsdb.Deps{Dir: dir})
 	if err == nil {
 		err = db.Close()
 	}
 	if err == nil {
-		db, err = tsdb.OpenIdle(t.Context(), tsdb.Options{}, tsdb.Deps{Dir: dir})
+		db, err = tsdb.OpenIdle(t.Context(), opts, tsdb.Deps{Dir: dir})
 	}
 	if err != nil {
 		t.Fatal(err)
