@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 // Decode appends to dst the n values of a chunk, n between 1 and
@@ -112,37 +114,23 @@ func toDomain(h *header, s sequence, v []float64) int64 {
 			acc += base + g*math.Float64bits(x)
 			v[i] = fromOrdered(int64(acc))
 		}
+		return int64(acc)
 	case h.domain == Bits:
 		from := acc + base
 		for i, x := range v {
 			acc = from + g*math.Float64bits(x)
 			v[i] = fromOrdered(int64(acc))
 		}
-	case h.exp != 0 && s.order1:
-		p := pow10[h.exp&31]
-		for i, x := range v {
-			acc += base + g*math.Float64bits(x)
-			v[i] = float64(int64(acc)) / p
-		}
-	case h.exp != 0:
-		p, from := pow10[h.exp&31], acc+base
-		for i, x := range v {
-			acc = from + g*math.Float64bits(x)
-			v[i] = float64(int64(acc)) / p
-		}
-	case s.order1:
-		for i, x := range v {
-			acc += base + g*math.Float64bits(x)
-			v[i] = float64(int64(acc))
-		}
-	default:
-		from := acc + base
-		for i, x := range v {
-			acc = from + g*math.Float64bits(x)
-			v[i] = float64(int64(acc))
-		}
+		return int64(acc)
 	}
-	return int64(acc)
+	if len(v) == 0 {
+		return h.first
+	}
+	divisor := pow10[h.exp&31] // 1 of integers
+	if s.order1 {
+		return int64(simd.Deltas(v, acc, base, g, divisor))
+	}
+	return int64(simd.Offsets(v, acc+base, g, divisor))
 }
 
 // readUlps reads the corrections of a Near chunk and applies them.
@@ -158,10 +146,10 @@ func (r *reader) readUlps(h *header, v []float64) {
 		return
 	}
 	last := uint64(h.ulpFirst)
-	for i, u := range ulps {
-		last = s.base + s.gcd*math.Float64bits(u)
-		v[i] = math.Float64frombits(math.Float64bits(v[i]) + last)
+	if len(ulps) > 0 {
+		last = s.base + s.gcd*math.Float64bits(ulps[len(ulps)-1])
 	}
+	simd.AddBits(v, ulps, s.base, s.gcd)
 	if last != uint64(h.ulpLast) {
 		r.fail(r.off, "corrections disagree with the summary in the header")
 	}
@@ -233,32 +221,7 @@ func (p *positions) spread(out []float64) {
 		fill(out[:end], out[0])
 		return
 	}
-	i := len(out) - 1
-	for ; i&7 != 0; i-- {
-		out[i] = out[j]
-		j -= int(p.bitmap[i>>3] >> ((i - 1) & 7) & 1)
-	}
-	// A byte at a time takes less than half as long.
-	for ; i > 0; i -= 8 {
-		b, dst := p.bitmap[i>>3-1], out[i-7:i+1:i+1]
-		_ = dst[7]
-		dst[7] = out[j]
-		j -= int(b >> 7)
-		dst[6] = out[j]
-		j -= int(b >> 6 & 1)
-		dst[5] = out[j]
-		j -= int(b >> 5 & 1)
-		dst[4] = out[j]
-		j -= int(b >> 4 & 1)
-		dst[3] = out[j]
-		j -= int(b >> 3 & 1)
-		dst[2] = out[j]
-		j -= int(b >> 2 & 1)
-		dst[1] = out[j]
-		j -= int(b >> 1 & 1)
-		dst[0] = out[j]
-		j -= int(b & 1)
-	}
+	simd.Spread(out, p.bitmap, j)
 }
 
 // A special is a run of values outside the domain: code in the low three bits,

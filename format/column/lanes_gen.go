@@ -4,9 +4,9 @@ package column
 
 import "encoding/binary"
 
-// unpackLanes fills dst, a multiple of 64 values, with the packed values of width w,
+// unpackLanesGo fills dst, a multiple of 64 values, with the packed values of width w,
 // 1 to 16, at the front of src: the bits of each element are the value.
-func unpackLanes(dst []float64, src []byte, w int) {
+func unpackLanesGo(dst []float64, src []byte, w int) {
 	switch w {
 	case 1:
 		unpackLanes1(dst, src)

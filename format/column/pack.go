@@ -3,6 +3,8 @@ package column
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 //go:generate go run ./gen
@@ -95,6 +97,17 @@ func unpack(dst []float64, src []byte, w int) {
 	default:
 		unpackPlain(dst, src, w)
 	}
+}
+
+// unpackLanes fills dst, a multiple of 64 values, with the packed values of width w,
+// 1 to 16, at the front of src.
+func unpackLanes(dst []float64, src []byte, w int) {
+	if !simd.Available() || len(dst) == 0 {
+		unpackLanesGo(dst, src, w)
+		return
+	}
+	src = src[:packedLen(len(dst), w)]
+	unpackLanesAVX2(&dst[0], &src[0], len(dst)/groupLen, w)
 }
 
 // putRow stores the four lanes of x as values row, row+16, row+32 and row+48.

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 
 	"github.com/nilometer/nilometer/model/column"
+	"github.com/nilometer/nilometer/model/simd"
 	"github.com/nilometer/nilometer/promql/function"
 	"github.com/nilometer/nilometer/promql/plan"
 	"github.com/nilometer/nilometer/storage"
@@ -345,10 +346,8 @@ func (s *spans) raw(rank uint32) error {
 // appendResets appends the positions from from on, at least 1, whose value is
 // smaller than the one before.
 func appendResets(dst []int32, v []float64, from int) []int32 {
-	for i := from; i < len(v); i++ {
-		if v[i] < v[i-1] {
-			dst = append(dst, int32(i))
-		}
+	for i := simd.NextFall(v, from); i < len(v); i = simd.NextFall(v, i+1) {
+		dst = append(dst, int32(i))
 	}
 	return dst
 }

@@ -2,6 +2,8 @@ package function
 
 import (
 	"math"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 // Add is one step of Neumaier's compensated summation: it adds x to the sum
@@ -25,16 +27,7 @@ func Add(x, sum, c float64) (newSum, newC float64) {
 // AddEach adds x[i] to sum[i] with the correction c[i], without a branch: the
 // error term of Knuth's TwoSum is the one that Add finds, as long as the sum is
 // finite. Once it is not, c means nothing: see Total.
-func AddEach(sum, c, x []float64) {
-	sum, c = sum[:len(x)], c[:len(x)]
-	for i, v := range x {
-		s := sum[i]
-		t := s + v
-		b := t - s
-		c[i] += (s - (t - b)) + (v - b)
-		sum[i] = t
-	}
-}
+func AddEach(sum, c, x []float64) { simd.AddEach(sum, c, x) }
 
 // addAll adds v to a sum with the correction c, one after another, as Add does
 // and without its branches. Once the sum is not finite, neither means anything:

@@ -3,6 +3,8 @@ package function
 import (
 	"math"
 	"sort"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 // extrapolation is what rate, increase and delta need of a window besides the
@@ -158,21 +160,24 @@ func risingRate(dst, v []float64, w *Windows, from, to int) {
 	factor, clamp := w.factor[from:to], w.clamp[from:to]
 	dst = dst[:len(lo)]
 	hi, factor, clamp = hi[:len(lo)], factor[:len(lo)], clamp[:len(lo)]
-	for i := range lo {
-		l, last := int(lo[i]), int(hi[i])-1
-		if last <= l {
-			dst[i] = 0
-			continue
+	for len(lo) > 0 {
+		n := simd.Rises(dst, v, lo, hi, factor, clamp)
+		// One of the next few windows wants care, or there are no more.
+		for end := min(n+careful, len(lo)); n < end; n++ {
+			l, last := int(lo[n]), int(hi[n])-1
+			if last <= l {
+				dst[n] = 0
+				continue
+			}
+			dst[n] = w.scale(from+n, v[l], v[last]-v[l])
 		}
-		first := v[l]
-		increase := v[last] - first
-		if first < clamp[i]*increase {
-			dst[i] = w.scale(from+i, first, increase)
-			continue
-		}
-		dst[i] = increase * factor[i]
+		from += n
+		lo, hi, factor, clamp, dst = lo[n:], hi[n:], factor[n:], clamp[n:], dst[n:]
 	}
 }
+
+// careful is how many windows are looked at one by one after those that need no care.
+const careful = 4
 
 // scale extrapolates a counter's increase in step i's window. A counter cannot
 // be negative: it is not extrapolated beyond its zero point.
