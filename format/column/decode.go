@@ -27,7 +27,7 @@ func Decode(dst []float64, chunk []byte, n int) ([]float64, error) {
 	dst = slices.Grow(dst, n)[:was+n]
 	out := dst[was:]
 	if h.constant() {
-		fill(out, h.value(h.first, 0))
+		simd.Fill(out, h.value(h.first, 0))
 	} else {
 		r.readStream(&h, out, Reference{})
 	}
@@ -43,12 +43,6 @@ func (r *reader) finish(dst []float64, was int) ([]float64, error) {
 		return dst[:was], r.err
 	}
 	return dst, nil
-}
-
-func fill(dst []float64, v float64) {
-	for i := range dst {
-		dst[i] = v
-	}
 }
 
 // readStream reads what follows the header of a chunk that is not constant. ref
@@ -214,11 +208,11 @@ func (p *positions) spread(out []float64) {
 			gap += int(p.gaps[i])
 		}
 		for ; j > 0; j-- {
-			fill(out[gap:end], out[j])
+			simd.Fill(out[gap:end], out[j])
 			end = gap
 			gap -= int(p.gaps[j-1])
 		}
-		fill(out[:end], out[0])
+		simd.Fill(out[:end], out[0])
 		return
 	}
 	simd.Spread(out, p.bitmap, j)
@@ -285,7 +279,7 @@ func (r *reader) patchSpecials(out []float64, count int) {
 	next := 0
 	for range count {
 		gap, length, value := r.readSpecial(len(out))
-		fill(out[next+gap:next+gap+length], math.Float64frombits(value))
+		simd.Fill(out[next+gap:next+gap+length], math.Float64frombits(value))
 		next += gap + length
 	}
 }

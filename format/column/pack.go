@@ -127,7 +127,8 @@ func unpackPlain(dst []float64, src []byte, w int) {
 		return
 	}
 	mask := uint64(1)<<w - 1
-	bit, i := 0, 0
+	i := simd.Fields(dst, src, w)
+	bit := i * w
 	// Whole words, while there are eight bytes.
 	for ; i < len(dst) && bit>>3+8 <= len(src); i++ {
 		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7) & mask)

@@ -206,3 +206,98 @@ func Rises(dst, v []float64, lo, hi []int32, factor, clamp []float64) int {
 	}
 	return risesAVX2(&dst[0], &v[0], &lo[0], &hi[0], &factor[0], &clamp[0], n)
 }
+
+// Lasts sets dst[i] to the last value of v before hi[i], for windows that are not
+// empty. It stops at the first four windows of which one is, or with three or less
+// to go, and returns how many it has done. lo and hi are as for Rises.
+func Lasts(dst, v []float64, lo, hi []int32) int {
+	n := len(lo) &^ (quad - 1)
+	if !avx2 || n == 0 {
+		return 0
+	}
+	hi, dst = hi[:len(lo)], dst[:len(lo)]
+	if lo[0] < 0 || int(hi[n-1]) > len(v) || len(v) == 0 {
+		return 0 // the caller finds out
+	}
+	return lastsAVX2(&dst[0], &v[0], &lo[0], &hi[0], n)
+}
+
+// Fill sets all of dst to x.
+func Fill(dst []float64, x float64) {
+	n := 0
+	if avx2 && len(dst) >= quad {
+		n = len(dst) &^ (quad - 1)
+		fillAVX2(&dst[0], n, x)
+	}
+	for i := range dst[n:] {
+		dst[n+i] = x
+	}
+}
+
+// AddTo adds x to all of dst.
+func AddTo(dst []float64, x float64) {
+	n := 0
+	if avx2 && len(dst) >= quad {
+		n = len(dst) &^ (quad - 1)
+		addToAVX2(&dst[0], n, x)
+	}
+	for i := range dst[n:] {
+		dst[n+i] += x
+	}
+}
+
+// Max returns the greatest of values, one at least and none of them NaN; of 0 and
+// -0 the one that comes first.
+func Max(v []float64) float64 {
+	best, n := v[0], 0
+	if avx2 && len(v) >= 2*quad {
+		n = len(v) &^ (quad - 1)
+		if best = maxAVX2(&v[0], n); best == 0 {
+			best, n = v[0], 0 // which of them?
+		}
+	}
+	for _, x := range v[n:] {
+		if x > best {
+			best = x
+		}
+	}
+	return best
+}
+
+// Min is Max for the least of values.
+func Min(v []float64) float64 {
+	best, n := v[0], 0
+	if avx2 && len(v) >= 2*quad {
+		n = len(v) &^ (quad - 1)
+		if best = minAVX2(&v[0], n); best == 0 {
+			best, n = v[0], 0
+		}
+	}
+	for _, x := range v[n:] {
+		if x < best {
+			best = x
+		}
+	}
+	return best
+}
+
+// fieldMax is the longest of Fields' fields.
+const fieldMax = 16
+
+// Fields sets the bits of dst's elements to fields of w bits, at most 16, that
+// follow one another from the lowest bit of src's first byte on. It stops where
+// fewer than eight are left or src has too little behind them to load eight bytes, and
+// returns how many it has done, a multiple of eight.
+func Fields(dst []float64, src []byte, w int) int {
+	if !avx2 || w < 1 || w > fieldMax {
+		return 0
+	}
+	// Eight fields are w bytes, and are loaded as eight bytes from the first and
+	// from the fifth one.
+	octets := min(len(dst)/8, (len(src)-w/2-8)/w+1)
+	if len(src) < w/2+8 || octets <= 0 {
+		return 0
+	}
+	fieldsAVX2(&dst[0], &src[0], octets, w)
+	return 8 * octets
+}

@@ -34,3 +34,21 @@ func nextFallAVX2(v *float64, from, to int) int
 
 //go:noescape
 func risesAVX2(dst, v *float64, lo, hi *int32, factor, clamp *float64, n int) int
+
+//go:noescape
+func lastsAVX2(dst, v *float64, lo, hi *int32, n int) int
+
+//go:noescape
+func fillAVX2(dst *float64, n int, x float64)
+
+//go:noescape
+func addToAVX2(dst *float64, n int, x float64)
+
+//go:noescape
+func maxAVX2(v *float64, n int) float64
+
+//go:noescape
+func minAVX2(v *float64, n int) float64
+
+//go:noescape
+func fieldsAVX2(dst *float64, src *byte, octets, w int)

@@ -317,3 +317,165 @@ apart:
 	VMOVHPD     -8(SI)(BX*8), X8, X8
 	VINSERTF128 $1, X8, Y6, Y6
 	JMP         rise
+
+// func lastsAVX2(dst, v *float64, lo, hi *int32, n int) int
+TEXT ·lastsAVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), DI
+	MOVQ    v+8(FP), SI
+	MOVQ    lo+16(FP), R8
+	MOVQ    hi+24(FP), R9
+	MOVQ    n+32(FP), CX
+	VMOVDQU ·steps<>(SB), X11
+	XORQ    AX, AX
+
+loop:
+	VMOVDQU   (R9)(AX*4), X1
+	VPCMPGTD  (R8)(AX*4), X1, X2
+	VMOVMSKPS X2, BX
+	CMPL      BX, $15
+	JNE       done
+	VPBROADCASTD X1, X4
+	VPADDD       X11, X4, X4
+	VPCMPEQD     X1, X4, X4
+	VMOVMSKPS    X4, BX
+	MOVLQSX      (R9)(AX*4), R13
+	CMPL         BX, $15
+	JNE          apart
+	VMOVUPD      -8(SI)(R13*8), Y6
+
+last:
+	VMOVUPD Y6, (DI)(AX*8)
+	ADDQ    $4, AX
+	CMPQ    AX, CX
+	JLT     loop
+
+done:
+	MOVQ AX, ret+40(FP)
+	VZEROUPPER
+	RET
+
+apart:
+	MOVLQSX     4(R9)(AX*4), BX
+	VMOVSD      -8(SI)(R13*8), X6
+	VMOVHPD     -8(SI)(BX*8), X6, X6
+	MOVLQSX     8(R9)(AX*4), R13
+	MOVLQSX     12(R9)(AX*4), BX
+	VMOVSD      -8(SI)(R13*8), X7
+	VMOVHPD     -8(SI)(BX*8), X7, X7
+	VINSERTF128 $1, X7, Y6, Y6
+	JMP         last
+
+// func fillAVX2(dst *float64, n int, x float64)
+TEXT ·fillAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), DI
+	MOVQ         n+8(FP), CX
+	VBROADCASTSD x+16(FP), Y0
+	XORQ         AX, AX
+
+loop:
+	VMOVUPD Y0, (DI)(AX*8)
+	ADDQ    $4, AX
+	CMPQ    AX, CX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func addToAVX2(dst *float64, n int, x float64)
+TEXT ·addToAVX2(SB), NOSPLIT, $0-24
+	MOVQ         dst+0(FP), DI
+	MOVQ         n+8(FP), CX
+	VBROADCASTSD x+16(FP), Y0
+	XORQ         AX, AX
+
+loop:
+	VADDPD  (DI)(AX*8), Y0, Y1
+	VMOVUPD Y1, (DI)(AX*8)
+	ADDQ    $4, AX
+	CMPQ    AX, CX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func maxAVX2(v *float64, n int) float64
+TEXT ·maxAVX2(SB), NOSPLIT, $0-24
+	MOVQ    v+0(FP), DI
+	MOVQ    n+8(FP), CX
+	VMOVUPD (DI), Y0
+	MOVQ    $4, AX
+
+loop:
+	VMAXPD       (DI)(AX*8), Y0, Y0
+	ADDQ         $4, AX
+	CMPQ         AX, CX
+	JLT          loop
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPD       X1, X0, X0
+	VPERMILPD    $1, X0, X1
+	VMAXSD       X1, X0, X0
+	VMOVSD       X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func minAVX2(v *float64, n int) float64
+TEXT ·minAVX2(SB), NOSPLIT, $0-24
+	MOVQ    v+0(FP), DI
+	MOVQ    n+8(FP), CX
+	VMOVUPD (DI), Y0
+	MOVQ    $4, AX
+
+loop:
+	VMINPD       (DI)(AX*8), Y0, Y0
+	ADDQ         $4, AX
+	CMPQ         AX, CX
+	JLT          loop
+	VEXTRACTF128 $1, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $1, X0, X1
+	VMINSD       X1, X0, X0
+	VMOVSD       X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+DATA ·fields<>+0(SB)/8, $0
+DATA ·fields<>+8(SB)/8, $1
+DATA ·fields<>+16(SB)/8, $2
+DATA ·fields<>+24(SB)/8, $3
+GLOBL ·fields<>(SB), RODATA|NOPTR, $32
+
+// func fieldsAVX2(dst *float64, src *byte, octets, w int)
+TEXT ·fieldsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), DI
+	MOVQ         src+8(FP), SI
+	MOVQ         octets+16(FP), DX
+	MOVQ         w+24(FP), CX
+	VPBROADCASTQ w+24(FP), Y0
+	VPMULUDQ     ·fields<>(SB), Y0, Y0 // where fields one to four begin
+	MOVQ         CX, R8
+	SHLQ         $2, R8
+	MOVQ         R8, R9
+	SHRQ         $3, R8                // and five to eight: a byte,
+	ANDQ         $7, R9
+	VMOVQ        R9, X1
+	VPBROADCASTQ X1, Y1
+	VPADDQ       Y0, Y1, Y1            // and the bits from it on
+	MOVQ         $1, AX
+	SHLQ         CX, AX
+	DECQ         AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+loop:
+	VPBROADCASTQ (SI), Y3
+	VPBROADCASTQ (SI)(R8*1), Y4
+	VPSRLVQ      Y0, Y3, Y3
+	VPSRLVQ      Y1, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VPAND        Y2, Y4, Y4
+	VMOVDQU      Y3, (DI)
+	VMOVDQU      Y4, 32(DI)
+	ADDQ         CX, SI
+	ADDQ         $64, DI
+	DECQ         DX
+	JNZ          loop
+	VZEROUPPER
+	RET

@@ -18,3 +18,15 @@ func spreadAVX2(_ *float64, _ *byte, i, j int, _ *[16][8]uint32) (iLeft, jLeft i
 func nextFallAVX2(_ *float64, from, _ int) int { return from }
 
 func risesAVX2(_, _ *float64, _, _ *int32, _, _ *float64, _ int) int { return 0 }
+
+func lastsAVX2(_, _ *float64, _, _ *int32, _ int) int { return 0 }
+
+func fillAVX2(_ *float64, _ int, _ float64) {}
+
+func addToAVX2(_ *float64, _ int, _ float64) {}
+
+func maxAVX2(_ *float64, _ int) float64 { return 0 }
+
+func minAVX2(_ *float64, _ int) float64 { return 0 }
+
+func fieldsAVX2(_ *float64, _ *byte, _, _ int) {}

@@ -240,6 +240,123 @@ func TestRises(t *testing.T) {
 	})
 }
 
+func TestLasts(t *testing.T) {
+	each(t, func(r *rand.Rand, n int) {
+		step := int32(r.IntN(5))
+		lo, hi := make([]int32, n), make([]int32, n)
+		at := int32(0)
+		for i := range lo {
+			lo[i], hi[i] = at, at+min(1, int32(r.IntN(30)))
+			if i > 0 {
+				hi[i] = max(hi[i], hi[i-1])
+			}
+			at += step
+		}
+		size := 0
+		if n > 0 {
+			size = int(hi[n-1])
+		}
+		v, dst := floats(r, size), make([]float64, n)
+		done := Lasts(dst, v, lo, hi)
+		for i := range done {
+			if lo[i] == hi[i] {
+				t.Errorf("window %d is empty and done", i)
+			} else if want := v[hi[i]-1]; !sameBits(dst[i:i+1], []float64{want}) {
+				t.Errorf("window %d: got %v, want %v", i, dst[i], want)
+			}
+		}
+		if !avx2 || n-done < quad {
+			return
+		}
+		for i := done; i < done+quad; i++ {
+			if lo[i] == hi[i] {
+				return
+			}
+		}
+		t.Errorf("stopped at %d of %d windows for no reason", done, n)
+	})
+}
+
+func TestFillAndAddTo(t *testing.T) {
+	each(t, func(r *rand.Rand, n int) {
+		v, want, x := floats(r, n), make([]float64, n), anyFloat(r)
+		for i := range want {
+			want[i] = v[i] + x
+		}
+		if AddTo(v, x); !same(v, want) {
+			t.Errorf("added: got %v, want %v", v, want)
+		}
+		for i := range want {
+			want[i] = x
+		}
+		if Fill(v, x); !sameBits(v, want) {
+			t.Errorf("filled: got %v, want %v", v, want)
+		}
+	})
+}
+
+// TestExtremes: also of 0 and -0, of which the first counts.
+func TestExtremes(t *testing.T) {
+	each(t, func(r *rand.Rand, n int) {
+		v := floats(r, n+1)
+		zeros := r.IntN(3)
+		for i, x := range v {
+			if x != x || zeros == 0 {
+				v[i] = math.Copysign(0, float64(r.IntN(2))-0.5)
+			}
+			if zeros == 1 && r.IntN(2) == 0 {
+				v[i] = -math.Abs(v[i])
+			}
+		}
+		least, most := v[0], v[0]
+		for _, x := range v {
+			if x < least {
+				least = x
+			}
+			if x > most {
+				most = x
+			}
+		}
+		if a, b := Min(v), Max(v); !sameBits([]float64{a, b}, []float64{least, most}) {
+			t.Errorf("%v: got %v and %v, want %v and %v", v, a, b, least, most)
+		}
+	})
+}
+
+func TestFields(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		w, n := 1+r.IntN(fieldMax), r.IntN(80)
+		src := make([]byte, (n*w+7)/8+r.IntN(20))
+		for i := range src {
+			src[i] = byte(r.Uint32())
+		}
+		dst := make([]float64, n)
+		done := Fields(dst, src, w)
+		if done%8 != 0 || done > n {
+			t.Fatalf("%d of %d done", done, n)
+		}
+		if avx2 && n-done >= 8 && (done/8*w+w/2+8) <= len(src) {
+			t.Fatalf("width %d, %d bytes: only %d of %d done", w, len(src), done, n)
+		}
+		for i, got := range dst[:done] {
+			want := uint64(0)
+			for k := range w {
+				bit := i*w + k
+				want |= uint64(src[bit/8]>>(bit%8)&1) << k
+			}
+			if math.Float64bits(got) != want {
+				t.Fatalf("width %d, field %d: got %d, want %d", w, i, math.Float64bits(got), want)
+			}
+		}
+		for _, rest := range dst[done:] {
+			if rest != 0 {
+				t.Fatal("written behind what was done")
+			}
+		}
+	}
+}
+
 var sink uint64
 
 func BenchmarkDeltas(b *testing.B) {

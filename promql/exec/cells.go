@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/nilometer/nilometer/model/simd"
 	"github.com/nilometer/nilometer/promql/function"
 )
 
@@ -150,11 +151,7 @@ func allZero(v []float64) bool {
 	return true
 }
 
-func increment(n []float64) {
-	for i := range n {
-		n[i]++
-	}
-}
+func increment(n []float64) { simd.AddTo(n, 1) }
 
 func (a *cells) add(step int, v float64) {
 	switch a.op {

@@ -3,6 +3,8 @@ package function
 import (
 	"math"
 	"sort"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 type kernel = func(dst []float64, s *Samples, w *Windows, params [][]float64, sc *Scratch, from, to int)
@@ -112,9 +114,7 @@ func countOverTime(dst []float64, _ *Samples, w *Windows, _ [][]float64, _ *Scra
 }
 
 func one(dst []float64, _ *Samples, _ *Windows, _ [][]float64, _ *Scratch, _, _ int) {
-	for i := range dst {
-		dst[i] = 1
-	}
+	simd.Fill(dst, 1)
 }
 
 func first(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
@@ -129,10 +129,14 @@ func first(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, fro
 // Last is the kernel of the last value of a window: last_over_time, and the
 // instant selector, whose window is the lookback.
 func Last(dst []float64, s *Samples, w *Windows, _ [][]float64, _ *Scratch, from, to int) {
-	for i := from; i < to; i++ {
-		dst[i-from] = 0
-		if hi := w.Hi[i]; w.Lo[i] < hi {
-			dst[i-from] = s.V[hi-1]
+	for i := from; i < to; {
+		i += simd.Lasts(dst[i-from:], s.V, w.Lo[i:to], w.Hi[i:to])
+		// One of the next few windows is empty, or there are no more.
+		for end := min(i+careful, to); i < end; i++ {
+			dst[i-from] = 0
+			if hi := w.Hi[i]; w.Lo[i] < hi {
+				dst[i-from] = s.V[hi-1]
+			}
 		}
 	}
 }

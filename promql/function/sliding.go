@@ -2,6 +2,8 @@ package function
 
 import (
 	"math"
+
+	"github.com/nilometer/nilometer/model/simd"
 )
 
 // exactMax is the magnitude up to which sums of integers have no rounding.
@@ -75,8 +77,8 @@ func maxOverTime(dst []float64, s *Samples, w *Windows, _ [][]float64, sc *Scrat
 	slideExtreme(dst, s.V, w, sc, from, to, 1)
 }
 
-// slideExtreme keeps the positions that can still become the extreme of a
-// window, best first. The earliest of equal values (0 and -0) wins. sign is 1
+// slideExtreme keeps what can still become the extreme of a window, and the positions
+// from which it is in windows, best first. The earliest of equal values (0 and -0) wins. sign is 1
 // for the maximum, -1 for the minimum.
 func slideExtreme(dst, v []float64, w *Windows, sc *Scratch, from, to int, sign float64) {
 	next, end := w.span(from, to)
@@ -100,12 +102,12 @@ func slideExtreme(dst, v []float64, w *Windows, sc *Scratch, from, to int, sign 
 			if cut < to {
 				end = min(end, w.Lo[cut])
 			}
-			best := extremeOf(v, next, end, sign)
-			x := v[best] * sign
-			for len(queue) > head && v[queue[len(queue)-1]]*sign < x {
+			best := extremeOf(v[next:end], sign)
+			for len(queue) > head && sc.values[len(queue)-1]*sign < best*sign {
 				queue = queue[:len(queue)-1]
 			}
-			queue = append(queue, best)
+			sc.values = append(sc.values[:len(queue)], best)
+			queue = append(queue, next)
 			next = end
 		}
 		for head < len(queue) && queue[head] < lo {
@@ -113,30 +115,18 @@ func slideExtreme(dst, v []float64, w *Windows, sc *Scratch, from, to int, sign 
 		}
 		dst[i-from] = 0
 		if lo < hi {
-			dst[i-from] = v[queue[head]]
+			dst[i-from] = sc.values[head]
 		}
 	}
 	sc.counts = queue[:0]
 }
 
-// extremeOf is the position of the first extreme in [from, to), which is not
-// empty.
-func extremeOf(v []float64, from, to int32, sign float64) int32 {
-	best, at := v[from], from
+// extremeOf is the first extreme of values that are no NaNs, one at least.
+func extremeOf(v []float64, sign float64) float64 {
 	if sign > 0 {
-		for i, x := range v[from:to] {
-			if x > best {
-				best, at = x, from+int32(i)
-			}
-		}
-		return at
+		return simd.Max(v)
 	}
-	for i, x := range v[from:to] {
-		if x < best {
-			best, at = x, from+int32(i)
-		}
-	}
-	return at
+	return simd.Min(v)
 }
 
 // extremeWithNaN looks at each window: NaN gives way to any number.
