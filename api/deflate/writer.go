@@ -34,6 +34,12 @@ const valueBytes = 16
 // its own, and one for Close.
 func NewWriter(to io.Writer) *Writer { return &Writer{to: to} }
 
+// Reset makes w a new Writer that sends to to, with the memory that it has.
+func (w *Writer) Reset(to io.Writer) {
+	w.to, w.begun, w.err, w.size, w.crc = to, false, nil, 0, 0
+	w.acc, w.n, w.out = 0, 0, w.out[:0]
+}
+
 // Write compresses p and sends it. An error is that of the writer below, and
 // stays.
 func (w *Writer) Write(p []byte) (int, error) {

@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzhttp"
@@ -78,6 +79,7 @@ type API struct {
 	deps    Deps
 	parser  parser.Parser
 	metrics metrics
+	papers  sync.Pool // of *paper
 }
 
 // formBytesMax bounds the body of a POSTed query: a long PromQL expression is
@@ -168,7 +170,7 @@ func (a *API) serve(path string, h handler) http.HandlerFunc {
 			if ans.nothing {
 				status = http.StatusNoContent
 			}
-			err = writeAnswer(w, r, ans)
+			err = a.writeAnswer(w, r, ans)
 		}
 		if err != nil && r.Context().Err() == nil {
 			a.deps.Logger.Warn("answer not written", "path", path, "err", err)

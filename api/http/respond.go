@@ -103,21 +103,21 @@ type envelope struct {
 // annotationsMax bounds the warnings and the infos in one answer.
 const annotationsMax = 10
 
-func writeAnswer(w http.ResponseWriter, r *http.Request, a answer) error {
-	if a.nothing {
+func (a *API) writeAnswer(w http.ResponseWriter, r *http.Request, ans answer) error {
+	if ans.nothing {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	env := envelope{Status: "success"}
-	if a.data != nil {
-		data, err := json.Marshal(a.data)
+	if ans.data != nil {
+		data, err := json.Marshal(ans.data)
 		if err != nil {
 			return err
 		}
 		env.Data = data
 	}
-	env.Warnings, env.Infos = a.warnings.AsStrings(a.query, annotationsMax, annotationsMax)
-	if a.encode == nil {
+	env.Warnings, env.Infos = ans.warnings.AsStrings(ans.query, annotationsMax, annotationsMax)
+	if ans.encode == nil {
 		return writeJSON(w, http.StatusOK, env)
 	}
 	// The data is appended by hand: a matrix is most of what the API ever says.
@@ -125,14 +125,18 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, a answer) error {
 	if err != nil {
 		return err
 	}
-	body := append([]byte(nil), `{"status":"success","data":`...)
 	w.Header().Set("Content-Type", "application/json")
-	out := &sink{w: w}
-	if a.rows {
+	out := &sink{w: w, paper: a.takePaper()}
+	if ans.rows {
 		out.compressed(r)
 	}
-	body = a.encode(body, out)
-	return out.end(append(body, tail[len(`{"status":"success"`):]...))
+	body := append(out.paper.body[:0], `{"status":"success","data":`...)
+	body = ans.encode(body, out)
+	body = append(body, tail[len(`{"status":"success"`):]...)
+	err = out.end(body)
+	out.paper.body = body
+	a.keepPaper(out.paper)
+	return err
 }
 
 func writeError(w http.ResponseWriter, err error) error {

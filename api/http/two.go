@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"runtime"
+	"slices"
 
 	"github.com/nilometer/nilometer/api/deflate"
 	"github.com/nilometer/nilometer/promql"
@@ -67,7 +68,10 @@ func (w *written) write(m []promql.Series, from, to int, zip bool) {
 // writes the one that follows; it ends before anything more is sent.
 func appendByTwo(dst []byte, m []promql.Series, out *sink) []byte {
 	zip := out.zip != nil
-	own, other := &written{text: make([]byte, 0, taskBytes)}, &written{text: make([]byte, 0, taskBytes)}
+	own, other := &out.paper.own, &out.paper.other
+	for _, w := range []*written{own, other} {
+		w.text = slices.Grow(w.text[:0], taskBytes)
+	}
 	for from := 0; from < len(m) && !out.broken(); {
 		to, long := task(m, from)
 		next, nextLong := task(m, to)
