@@ -70,7 +70,7 @@ func (p *process) storm(ctx context.Context, set []dashboardQuery, end time.Time
 				for _, i := range order {
 					w := window{from: end.Add(-set[i].span), to: end, step: set[i].step}
 					began := time.Now()
-					if _, err := p.get(ctx, set[i].query().path(w, extra)); err != nil {
+					if err := p.take(ctx, set[i].query().path(w, extra)); err != nil {
 						cancel(err)
 						return
 					}

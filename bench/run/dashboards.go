@@ -212,7 +212,7 @@ func (p *process) measure(ctx context.Context, path string) (measurement, error)
 		return measurement{}, err
 	}
 	began := time.Now()
-	if _, err := p.get(ctx, path); err != nil {
+	if err := p.take(ctx, path); err != nil {
 		return measurement{}, err
 	}
 	m := measurement{wall: time.Since(began).Seconds() * 1000}

@@ -75,7 +75,7 @@ func (r *runner) queries(ctx context.Context, title string, ps []*process, w win
 			for turn := range ps {
 				p := ps[(turn+round+i)%len(ps)]
 				began := time.Now()
-				_, err := p.get(ctx, q.path(w, p.system.queryExtra))
+				err := p.take(ctx, q.path(w, p.system.queryExtra))
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
