@@ -40,8 +40,8 @@ func appendResult(dst []byte, res *promql.Result, out *sink) []byte {
 
 func appendMatrix(dst []byte, m []promql.Series, out *sink) []byte {
 	dst = append(dst, '[')
-	if worthTwo(m) {
-		dst = appendByTwo(dst, m, out)
+	if least := byTwo(m); least > 0 {
+		dst = appendByTwo(dst, m, least, out)
 	} else {
 		dst = appendSeries(dst, m, 0, len(m), out)
 	}

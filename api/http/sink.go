@@ -33,7 +33,7 @@ type paper struct {
 }
 
 // paperBytesMax is how long pieces may have become on paper that is kept.
-const paperBytesMax = 4 * pieceBytes
+const paperBytesMax = 8 * pieceBytes
 
 // takePaper returns blank paper.
 func (a *API) takePaper() *paper {

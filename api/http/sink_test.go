@@ -199,7 +199,7 @@ func TestTwoWriters(t *testing.T) {
 		s.handler.ServeHTTP(p, r)
 		return p
 	}
-	for _, steps := range []int{150, 300, 400, 700, 1500, 3000} {
+	for _, steps := range []int{150, 300, 400, 700, 1500, 3000, 5000, 7000} {
 		one, two := ask(steps, 1, "identity"), ask(steps, 2, "identity")
 		if !bytes.Equal(one.Body.Bytes(), two.Body.Bytes()) || !json.Valid(two.Body.Bytes()) {
 			t.Errorf("%d steps: %d bytes by one goroutine, %d other ones by two", steps, one.Body.Len(), two.Body.Len())
@@ -212,7 +212,7 @@ func TestTwoWriters(t *testing.T) {
 			t.Errorf("%d steps, compressed: %d bytes by one goroutine, %d other ones by two, %v", steps, one.Body.Len(), len(plain), err)
 		}
 		for _, n := range two.sizes {
-			if n > 80<<10 {
+			if n > 256<<10 {
 				t.Errorf("%d steps: a piece of %d bytes", steps, n)
 			}
 		}

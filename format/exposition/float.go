@@ -1,8 +1,10 @@
 package exposition
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -30,28 +32,13 @@ func fastFloat(b []byte, i int) (v float64, end int, ok bool) {
 		neg = true
 		i++
 	}
-	var mantissa uint64
 	start := i
-	for i < len(b) {
-		d := b[i] - '0'
-		if d > 9 {
-			break
-		}
-		mantissa = mantissa*10 + uint64(d)
-		i++
-	}
+	mantissa, i := digitsAt(b, i, 0)
 	digits, exp := i-start, 0
 	if i < len(b) && b[i] == '.' {
 		i++
 		point := i
-		for i < len(b) {
-			d := b[i] - '0'
-			if d > 9 {
-				break
-			}
-			mantissa = mantissa*10 + uint64(d)
-			i++
-		}
+		mantissa, i = digitsAt(b, i, mantissa)
 		digits += i - point
 		exp = point - i
 	}
@@ -82,6 +69,37 @@ func fastFloat(b []byte, i int) (v float64, end int, ok bool) {
 		v = -v
 	}
 	return v, i, true
+}
+
+// wholes are the first powers of ten.
+var wholes = [9]uint64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// digitsAt appends the digits at b[i:] to a number, modulo 2^64, and returns
+// where they end. Up to eight are read at once: how many there are is different in
+// every line, which a loop over them pays for with a wrong guess of the processor.
+func digitsAt(b []byte, i int, number uint64) (_ uint64, end int) {
+	if i+8 <= len(b) {
+		x := binary.LittleEndian.Uint64(b[i:]) ^ 0x3030303030303030   // digits are 0 to 9 now
+		others := ((x + 0x7676767676767676) | x) & 0x8080808080808080 // exact up to the first of them
+		n := bits.TrailingZeros64(others) / 8
+		x <<= 8 * (8 - n) // zeros in front; none of nothing
+		x = x*10 + x>>8   // pairs, in every other byte
+		const pairs = 0x000000ff000000ff
+		x = (x&pairs*(100+1000000<<32) + x>>16&pairs*(1+10000<<32)) >> 32
+		number, i = number*wholes[n]+x, i+n
+		if n < 8 {
+			return number, i
+		}
+	}
+	for i < len(b) {
+		d := b[i] - '0'
+		if d > 9 {
+			break
+		}
+		number = number*10 + uint64(d)
+		i++
+	}
+	return number, i
 }
 
 // exponent reads a sign and one to three digits.

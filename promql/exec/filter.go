@@ -15,7 +15,11 @@ type filter struct {
 // filterOf returns the filter of what an aggregation's rows flow through, nil for
 // none.
 func filterOf(n *plan.Aggregate) *filter {
-	c := plan.Compared(n.Input)
+	return newFilter(plan.Compared(n.Input))
+}
+
+// newFilter returns the filter of a comparison, nil for none.
+func newFilter(c *plan.Comparison) *filter {
 	if c == nil {
 		return nil
 	}
@@ -54,6 +58,20 @@ func (f *filter) bits(words Bits, from int, v []float64, present Bits) (some boo
 		some = some || w != 0
 	}
 	return some
+}
+
+// some tells whether any value of a row stays; present has the steps with one.
+func (f *filter) some(v []float64, present Bits) bool {
+	for at := 0; at < len(v); at += 64 {
+		w := f.word(v[at:min(at+64, len(v))])
+		if present != nil {
+			w &= present[at/64]
+		}
+		if w != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // word has a bit for each of up to 64 values. One loop for each operator: none has

@@ -21,7 +21,8 @@ type collector struct {
 	run   *Run
 	grid  function.Grid
 	where string
-	rows  []Row // by rank
+	only  *filter // if not nil, rows of which it leaves nothing are left out
+	rows  []Row   // by rank
 	held  []int64
 }
 
@@ -37,6 +38,9 @@ func (c *collector) begin(s storage.Scan) (int, error) {
 func (c *collector) piece() int { return c.grid.Steps }
 
 func (c *collector) take(_ int, rank uint32, _ int, v []float64, present Bits) error {
+	if c.only != nil && !c.only.some(v, present) {
+		return nil
+	}
 	first, end := present.span(len(v))
 	if err := c.run.q.Budget.takePoints(int64(end-first), c.where); err != nil {
 		return err
@@ -64,7 +68,7 @@ func (r *Run) collect(ctx context.Context, src *rowSource, g function.Grid, lose
 
 // collection is the work of collect.
 func (r *Run) collection(src *rowSource, g function.Grid, loseName bool) *job {
-	c := &collector{run: r, grid: g, where: src.where}
+	c := &collector{run: r, grid: g, where: src.where, only: src.only}
 	m := Matrix{Grid: g}
 	end := func(s storage.Scan) error {
 		for rank := range c.rows {
@@ -154,7 +158,7 @@ func (r *Run) instantSource(n *plan.Instant) *rowSource {
 // is as long as the lookback.
 func (r *Run) lookbackSource(n *plan.Instant) *rowSource {
 	return &rowSource{
-		scan: n.Scan, when: n.When, rangeMs: n.Lookback, staleEnds: true, pos: n.Pos(),
+		scan: n.Scan, when: n.When, rangeMs: n.Lookback, staleEnds: true, only: newFilter(n.Only), pos: n.Pos(),
 		fn:    function.RangeFunc{SamplesMin: 1, KeepsName: true, Kernel: function.Last, Span: function.LastOfSpan},
 		where: "an instant selector",
 	}

@@ -41,7 +41,9 @@ type rowSource struct {
 	noted map[uint32]noted
 	// raw, if not nil, gets the samples of the first step's window instead of
 	// the sink getting rows. It is called from several goroutines.
-	raw   func(rank uint32, t []int64, v []float64, h []function.HistogramPoint) error
+	raw func(rank uint32, t []int64, v []float64, h []function.HistogramPoint) error
+	// only, if not nil, tells which rows may be left out.
+	only  *filter
 	where string
 	// pos is the place of the range in the text, firstPos that of the function's
 	// first argument, paramPos that of a parameter that is checked.

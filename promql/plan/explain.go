@@ -60,7 +60,11 @@ func (s *Scan) describe() string {
 }
 
 func (n *Instant) describe() string {
-	return "Instant " + n.Scan.describe() + n.When.describe() + " lookback " + ms(n.Lookback) + modifier(false, n.Smoothed)
+	s := "Instant " + n.Scan.describe() + n.When.describe() + " lookback " + ms(n.Lookback) + modifier(false, n.Smoothed)
+	if n.Only != nil {
+		s += " only " + n.Only.describe()
+	}
+	return s
 }
 
 func modifier(anchored, smoothed bool) string {

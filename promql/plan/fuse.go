@@ -1,19 +1,31 @@
 package plan
 
 import (
+	"fmt"
+
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/nilometer/nilometer/promql/function"
 )
 
 // fuse marks aggregations whose input's rows can flow into accumulators one
-// by one, so that the input never exists at once.
+// by one, so that the input never exists at once, and selectors that stand in a
+// comparison with a number, so that nobody asks for the labels of what does not stay:
+// an alert's expression leaves nothing nearly always.
 func fuse(n Node, p Params) Node {
 	replaceInputs(n, func(in Node) Node { return fuse(in, p) })
 	if a, ok := n.(*Aggregate); ok {
 		a.Fused = accumulates(a.Op) && flows(a.Input)
 		if c := Compared(a.Input); c != nil && !chooses(a.Op) {
 			a.Fused = accumulates(a.Op) && flows(c.Input)
+			if in, ok := c.Input.(*Instant); ok && a.Fused {
+				in.Only = nil // its rows flow through the comparison
+			}
+		}
+	}
+	if c := Compared(n); c != nil {
+		if in, ok := c.Input.(*Instant); ok && !in.Smoothed {
+			in.Only = &Comparison{Op: c.Op, Value: c.Value, Swapped: c.Swapped}
 		}
 	}
 	return n
@@ -27,6 +39,13 @@ type Comparison struct {
 	// Value is on the right, or Swapped on the left.
 	Value   float64
 	Swapped bool
+}
+
+func (c *Comparison) describe() string {
+	if c.Swapped {
+		return fmt.Sprintf("%g %s", c.Value, c.Op)
+	}
+	return fmt.Sprintf("%s %g", c.Op, c.Value)
 }
 
 // Compared returns the comparison with a number that a node is, nil for others.

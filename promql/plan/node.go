@@ -83,6 +83,9 @@ type Instant struct {
 	Scan     *Scan
 	Lookback int64
 	Smoothed bool
+	// Only, if not nil, is the comparison that comes next, without its input: series
+	// of which it leaves nothing may be left out. The rule "fuse" sets it.
+	Only *Comparison
 }
 
 // Window is a range: the samples of each series in (reference-Range,
